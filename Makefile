@@ -1,0 +1,49 @@
+# Two commands matter to a newcomer: make demo, make test.
+SHELL := /bin/bash
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help setup setup-dev demo test test-long bench check devnet contracts locks clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup:
+	@scripts/setup
+
+setup-dev:
+	@scripts/setup --dev
+	@scripts/system-packages
+
+demo: setup  ## the whole story on a local devnet with real processes (DEMO_KEEP=1 keeps it running)
+	@$(PY) -m node.app demo --out build/demo $(if $(DEMO_KEEP),--keep,)
+
+devnet: setup  ## anvil with the contracts deployed and funded accounts
+	@$(PY) -m node.app devnet
+
+check: setup-dev  ## lint, types, shape, artifacts
+	@ruff check .
+	@ruff format --check .
+	@mypy keys channels contracts node tests scripts
+	@scripts/build_contracts --check
+	@$(PY) -m pytest -q tests/architecture
+
+test: check  ## everything a change must pass
+	@scripts/forge test
+	@$(PY) -m pytest -q -n 2 --dist loadfile -m "not long" tests
+
+test-long: check  ## the same with long settings
+	@FOUNDRY_PROFILE=long scripts/forge test
+	@$(PY) -m pytest -q -n 2 --dist loadfile tests
+
+bench: setup-dev  ## measurements beside their anchors, in build/bench.json
+	@$(PY) scripts/bench
+
+contracts: setup-dev  ## rebuild artifacts and bindings
+	@scripts/build_contracts
+
+locks:  ## resolve the pinned dependencies again
+	@scripts/lock
+
+clean:  ## forget what was built, keep what was installed
+	rm -rf build
