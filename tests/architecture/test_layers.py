@@ -17,6 +17,7 @@ ALLOWED = {
 # A layer may import the layers before it; members of one row may not import each other.
 LAYERS = (
     ("types", "errors", "clock"),
+    ("wire",),
     ("config", "observability"),
     ("projection",),
     ("storage",),

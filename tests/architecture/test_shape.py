@@ -48,6 +48,11 @@ def _all(module: Module) -> list[str] | None:
     return None
 
 
+def _rank(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions, each by name: the order that the linter keeps."""
+    return (0 if name.isupper() else 1 if name.lstrip("_")[:1].isupper() else 2, name)
+
+
 def test_exports_are_declared_and_sorted() -> None:
     wrong = []
     for module in modules():
@@ -62,7 +67,7 @@ def test_exports_are_declared_and_sorted() -> None:
         if names is None:
             if defines:
                 wrong.append(f"{module.name} has no __all__")
-        elif names != sorted(names):
+        elif names != sorted(names, key=_rank):
             wrong.append(f"{module.name}.__all__ is not sorted")
     assert not wrong, "\n".join(wrong)
 
