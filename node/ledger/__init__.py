@@ -1,0 +1,1 @@
+"""The node's side of the chain: RPC, header chain, indexer, sender, relay, views."""

@@ -1,0 +1,138 @@
+"""One JSON-RPC endpoint over HTTP: deadlines, strict answers, the chain id checked before anything is believed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientError, ClientTimeout
+from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3.exceptions import Web3Exception
+from web3.types import RPCEndpoint
+
+from node.clock import Clock
+from node.ledger import wire
+from node.ledger.errors import RpcDisagrees, RpcError, RpcGarbled, RpcRefused, RpcUnreachable, WrongChain
+from node.ledger.reader import ChainReader
+
+__all__ = ["Endpoint", "Pace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient the client is, in seconds: one request, the first and the longest pause after failures."""
+
+    timeout: float = 5.0
+    pause: float = 0.5
+    longest_pause: float = 10.0
+
+
+class Endpoint(ChainReader):
+    """One endpoint. ``request`` asks exactly once; who repeats and who is asked next is decided by the group."""
+
+    def __init__(self, url: str, chain_id: int, clock: Clock, pace: Pace | None = None) -> None:
+        self.url = url
+        self.name = _without_secrets(url)
+        self.chain_id = chain_id
+        self._clock = clock
+        self._pace = pace or Pace()
+        timeout = ClientTimeout(total=self._pace.timeout)
+        self._web3 = AsyncWeb3(
+            AsyncHTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
+        )
+        self._verified = False
+        self._failures = 0
+        self._free_at = 0.0
+        self.fault: RpcError | None = None
+
+    @property
+    def free_at(self) -> float:
+        """The monotonic moment from which on this endpoint may be asked again after a failure."""
+        return self._free_at
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the endpoint may be asked now."""
+        return self._clock.monotonic() >= self._free_at
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether its answers may be used: it is not resting and does not contradict the other endpoints."""
+        return self.ready and not isinstance(self.fault, RpcDisagrees)
+
+    def suspect(self, fault: RpcError) -> None:
+        """Remember what the cross-check found; the endpoint is asked last (lags) or not at all (disagrees)."""
+        self.fault = fault
+
+    def demote(self, fault: RpcError) -> None:
+        """Leave this endpoint alone for a while, longer each time, and remember why."""
+        wait = min(self._pace.pause * 2.0 ** min(self._failures, 16), self._pace.longest_pause)
+        self._failures += 1
+        self._free_at = self._clock.monotonic() + wait
+        self._verified = False  # whoever comes back may be another node
+        if not isinstance(self.fault, RpcDisagrees):  # silence does not make a liar honest
+            self.fault = fault
+
+    def trust(self) -> None:
+        """Forget earlier faults: the endpoint answered well and agreed with the others."""
+        self._failures = 0
+        self._free_at = 0.0
+        self.fault = None
+
+    async def request(self, method: str, params: Sequence[Any]) -> Any:
+        """Ask once. Raises RpcUnreachable, RpcGarbled, RpcRefused, WrongChain."""
+        if not self._verified:
+            found = wire.quantity(await self._ask("eth_chainId", []))
+            if found != self.chain_id:
+                raise WrongChain(self.name, self.chain_id, found)
+            self._verified = True
+        return await self._ask(method, params)
+
+    async def _ask(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            answer: Any = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
+        except (ClientError, OSError, asyncio.TimeoutError) as error:
+            raise RpcUnreachable(f"{self.name}: {_reason(error)}") from error
+        except (ValueError, Web3Exception) as error:
+            raise RpcGarbled(f"{self.name} did not answer {method} with JSON-RPC") from error
+        if not isinstance(answer, Mapping):
+            raise RpcGarbled(f"{self.name} did not answer {method} with JSON-RPC")
+        if answer.get("error") is not None:
+            raise _refusal(answer["error"])
+        if "result" not in answer:
+            raise RpcGarbled(f"{self.name} answered {method} without a result")
+        return answer["result"]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._web3.provider.disconnect()
+
+
+def _refusal(error: Any) -> RpcRefused:
+    if not isinstance(error, Mapping):
+        return RpcRefused(0, str(error)[:300])
+    number, reason, data = error.get("code"), str(error.get("message", "refused"))[:300], error.get("data")
+    if isinstance(data, Mapping):  # some nodes wrap the revert data once more
+        data = data.get("data")
+    revert = b""
+    if isinstance(data, str) and data.startswith("0x"):
+        try:
+            revert = bytes.fromhex(data[2:])
+        except ValueError:
+            revert = b""
+    return RpcRefused(number if isinstance(number, int) else 0, reason, revert)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _without_secrets(url: str) -> str:
+    """Return scheme, host and port only: hosted endpoints carry their key in the path, the query or the user part."""
+    scheme, _, rest = url.partition("://")
+    host = rest.split("/", 1)[0].split("?", 1)[0].rsplit("@", 1)[-1]
+    return f"{scheme}://{host}"

@@ -1,0 +1,1 @@
+"""A local EVM devnet: anvil, the contracts deployed, accounts funded."""

@@ -1,0 +1,185 @@
+"""One anvil process: found, started on a free port, awaited, stopped by its own process id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import re
+import shutil
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from node.runtime.devnet.errors import AnvilFailed, AnvilMissing
+
+__all__ = ["MNEMONIC", "AnvilOptions", "AnvilProcess", "find_anvil"]
+
+# The development mnemonic that Foundry and Hardhat document. Its keys are public: never fund them on a real chain.
+MNEMONIC = "test test test test test test test test test test test junk"
+
+_LISTENING = re.compile(r"Listening on \S*?:(\d+)\s*$")
+_REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class AnvilOptions:
+    """How anvil runs. ``block_time`` in seconds; 0 mines on demand only (``evm_mine``), None mines per transaction."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    chain_id: int = 31337
+    block_time: float | None = 1
+    hardfork: str | None = None
+    prune_history: int | None = None
+    slots_in_an_epoch: int | None = None
+    timestamp: int | None = None
+    state: Path | None = None
+    mnemonic: str = MNEMONIC
+    accounts: int = 10
+
+    def arguments(self) -> list[str]:
+        """Return the command line, without the program."""
+        line = ["--host", self.host, "--port", str(self.port), "--chain-id", str(self.chain_id)]
+        line += ["--accounts", str(self.accounts), "--mnemonic", self.mnemonic]
+        if self.block_time == 0:
+            line += ["--no-mining"]
+        elif self.block_time is not None:
+            line += ["--block-time", f"{self.block_time:g}"]
+        named = {
+            "--hardfork": self.hardfork,
+            "--prune-history": self.prune_history,
+            "--slots-in-an-epoch": self.slots_in_an_epoch,
+            "--timestamp": self.timestamp,
+            "--state": self.state,
+        }
+        for option, value in named.items():
+            if value is not None:
+                line += [option, str(value)]
+        return line
+
+
+def _platform_folder() -> str:
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"anvil-{platform.system().lower()}-{machine}"
+
+
+def _candidates(roots: Iterable[Path]) -> Iterable[Path]:
+    for root in roots:
+        scope = root / "node_modules" / "@foundry-rs"
+        yield scope / _platform_folder() / "bin" / "anvil"
+        yield from sorted(scope.glob("anvil-*/bin/anvil"))
+
+
+def find_anvil(roots: Iterable[Path] = ()) -> Path:
+    """Return the anvil binary: one on PATH first, else the npm platform package below ``roots``, cwd or the checkout.
+
+    Raises AnvilMissing.
+    """
+    on_path = shutil.which("anvil")
+    if on_path is not None:
+        return Path(on_path)
+    for candidate in _candidates([*roots, Path.cwd(), _REPOSITORY]):
+        if candidate.is_file():
+            if not os.access(candidate, os.X_OK):  # npm drops the bit when install scripts are off
+                candidate.chmod(candidate.stat().st_mode | 0o111)
+            return candidate
+    raise AnvilMissing("anvil was found neither on PATH nor in node_modules/@foundry-rs")
+
+
+class AnvilProcess:
+    """An anvil that belongs to this process; use as an async context manager."""
+
+    def __init__(self, options: AnvilOptions | None = None, *, binary: Path | None = None) -> None:
+        self.options = options or AnvilOptions()
+        self._binary = binary
+        self._process: asyncio.subprocess.Process | None = None
+        self._drain: asyncio.Task[None] | None = None
+        self._tail: deque[str] = deque(maxlen=20)
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """The HTTP endpoint; WebSocket answers on the same port."""
+        return f"http://{self.options.host}:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running anvil. Raises AnvilFailed when it does not run."""
+        if self._process is None or self._process.returncode is not None:
+            raise AnvilFailed("anvil is not running")
+        return self._process.pid
+
+    async def start(self, *, ready_within: float = 20.0) -> None:
+        """Start and wait for the port. Raises AnvilMissing, AnvilFailed."""
+        binary = self._binary or find_anvil()
+        self._process = await asyncio.create_subprocess_exec(
+            str(binary),
+            *self.options.arguments(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us first, we stop anvil in order
+        )
+        try:
+            async with asyncio.timeout(ready_within):
+                self._port = await self._read_port(self._process)
+        except TimeoutError:
+            await self.stop()
+            raise AnvilFailed(f"anvil did not listen within {ready_within:g} s:\n{self._last_lines()}") from None
+        except BaseException:
+            await self.stop()
+            raise
+        # Unread output would fill the pipe and stop the chain.
+        self._drain = asyncio.create_task(self._read_on(self._process), name="anvil-output")
+
+    async def _read_port(self, process: asyncio.subprocess.Process) -> int:
+        assert process.stdout is not None  # noqa: S101  (PIPE was asked for)
+        while line := await process.stdout.readline():
+            text = line.decode(errors="replace").rstrip()
+            self._tail.append(text)
+            if found := _LISTENING.search(text):
+                return int(found.group(1))
+        code = await process.wait()
+        raise AnvilFailed(f"anvil ended with code {code} before it listened:\n{self._last_lines()}")
+
+    async def _read_on(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None  # noqa: S101  (PIPE was asked for)
+        while line := await process.stdout.readline():
+            self._tail.append(line.decode(errors="replace").rstrip())
+
+    def _last_lines(self) -> str:
+        return "\n".join(self._tail)
+
+    async def wait(self) -> None:
+        """Return when anvil has ended by itself, which nobody asked for: raises AnvilFailed."""
+        if self._process is None:
+            raise AnvilFailed("anvil is not running")
+        code = await self._process.wait()
+        raise AnvilFailed(f"anvil ended by itself with code {code}:\n{self._last_lines()}")
+
+    async def stop(self, *, within: float = 5.0) -> None:
+        """Terminate, then kill; return when the process is gone. Safe to call twice."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(within):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if self._drain is not None:
+            await self._drain
+            self._drain = None
+
+    async def __aenter__(self) -> AnvilProcess:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
