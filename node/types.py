@@ -55,7 +55,7 @@ def to_hex(value: bytes) -> str:
 
 
 def from_hex(text: str, size: int | None = None) -> bytes:
-    """Bytes of `0x...`; with `size` exactly that many. Raises ValueError, which never repeats the text (it may be a key)."""
+    """Bytes of `0x...`; with `size` exactly that many. Raises ValueError without the text: it may be a key."""
     if not text.startswith(("0x", "0X")):
         raise ValueError("must begin with 0x")
     digits = text[2:]
@@ -76,7 +76,7 @@ def address_to_text(address: bytes) -> str:
 
 
 def address_from_text(text: str) -> Address:
-    """20 bytes of a hex address. Mixed case must be a right EIP-55 checksum; one case carries none. Raises ValueError."""
+    """20 bytes of a hex address; mixed case must be a right EIP-55 checksum. Raises ValueError."""
     value = from_hex(text, ADDRESS_BYTES)
     digits = text[2:]
     if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text):
