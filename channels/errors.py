@@ -1,6 +1,37 @@
 """Errors of the channels package.
 
     ChannelError
+    ├── FormatError                 bytes that are not the one canonical encoding (the sender's fault)
+    │   └── UnknownVersion          a version this program does not speak
+    ├── RejectedError               well-formed but not authentic or not consistent; `.alarm` holds the evidence
+    │   ├── SignatureRejected       a signature that is not the writer's or the stream key's
+    │   ├── CommitRejected          a commit that contradicts its predecessor, the chain or its own keys
+    │   ├── CapsuleRejected         a Welcome, History or Resync that does not open or is too old
+    │   ├── EnvelopeRejected        an envelope that fails its tag, its chain or its signature
+    │   └── CheckpointRejected      a checkpoint that contradicts the key it names
+    ├── NotReadable                 this reader has no key, by design
+    │   ├── NoKey                   epoch or slot outside everything it was given
+    │   └── ReaderRemoved           its leaf was removed; later epochs are closed to it
+    ├── NotYet                      recoverable: the same call may succeed later
+    │   ├── CommitNotOnChain        the chain does not show this epoch yet
+    │   └── CommitGap               earlier commits are missing
+    ├── GateRefused                 the writer may not seal now; nothing was sealed
+    │   ├── LeafRevoked             a revocation is known and not yet committed and included
+    │   ├── LeafExpired             a live leaf whose grant has ended (`.leaf`)
+    │   ├── LeafNotStarted          a live leaf whose grant has not begun (`.leaf`)
+    │   ├── SlotClosed              the slot is before the epoch's first one, or past a pending commit's
+    │   ├── EpochNotActive          no epoch is included on chain yet
+    │   ├── ClockSkew               meter, gateway and block time disagree: the reading is set aside
+    │   └── ChainSilent             the chain was not seen for too long: seal to yourself, publish nothing
+    ├── UsageError                  the caller's fault
+    │   ├── EmptyInterval           a grant that covers no whole slot
+    │   ├── LeafError               a leaf that is not live, live already, or out of range
+    │   ├── CommitTooLarge          more changes than the counters of one commit hold: split them
+    │   └── StalePrepared           a prepared commit that does not follow the present state
+    ├── StateError                  fatal: stored state cannot be used
+    │   ├── SnapshotInvalid         a snapshot that does not decode
+    │   ├── RebuildMismatch         the log does not re-make from the masters
+    │   └── EpochErased             the epoch's secret was destroyed
     ├── StoreError                 a channel store could not do what was asked
     │   ├── StoreKeyWrong          fatal: the store was sealed with another key, or a sealed value was altered
     │   ├── StoreSchemaError       fatal: the store was written by a newer program, or is not a channel store
@@ -21,15 +52,49 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from channels.alarms import Alarm
+
 __all__ = [
+    "CapsuleRejected",
+    "ChainSilent",
     "ChannelError",
+    "CheckpointRejected",
+    "ClockSkew",
+    "CommitGap",
+    "CommitNotOnChain",
+    "CommitRejected",
+    "CommitTooLarge",
+    "EmptyInterval",
+    "EnvelopeRejected",
+    "EpochErased",
+    "EpochNotActive",
     "FolderLocked",
     "ForeignWriter",
+    "FormatError",
+    "GateRefused",
     "GuardError",
     "HighWaterBehind",
     "HighWaterDamaged",
     "HighWaterMissing",
+    "LeafError",
+    "LeafExpired",
+    "LeafNotStarted",
+    "LeafRevoked",
+    "NoKey",
+    "NotReadable",
+    "NotYet",
     "PayloadTooLarge",
+    "ReaderRemoved",
+    "RebuildMismatch",
+    "RejectedError",
+    "SignatureRejected",
+    "SlotClosed",
+    "SnapshotInvalid",
+    "StalePrepared",
+    "StateError",
     "StoreConflict",
     "StoreError",
     "StoreKeyWrong",
@@ -39,11 +104,149 @@ __all__ = [
     "TransportClosed",
     "TransportError",
     "TransportRefused",
+    "UnknownVersion",
+    "UsageError",
 ]
 
 
 class ChannelError(Exception):
-    """Root of everything the channels package raises on purpose."""
+    """Root of everything this package raises."""
+
+
+class FormatError(ChannelError):
+    """Bytes that are not the one canonical encoding."""
+
+
+class UnknownVersion(FormatError):
+    """A version this program does not speak; never guessed at."""
+
+
+class RejectedError(ChannelError):
+    """Well-formed but false. `alarm` carries the evidence where there is something to prove."""
+
+    def __init__(self, message: str, alarm: Alarm | None = None) -> None:
+        super().__init__(message)
+        self.alarm = alarm
+
+
+class SignatureRejected(RejectedError):
+    """Not signed by the key that the chain names."""
+
+
+class CommitRejected(RejectedError):
+    """A commit that contradicts its predecessor, the chain or its own keys."""
+
+
+class CapsuleRejected(RejectedError):
+    """A capsule that does not open, is bound to something else, or is not newer than the reader."""
+
+
+class EnvelopeRejected(RejectedError):
+    """An envelope that fails its tag, its chain or its signature."""
+
+
+class CheckpointRejected(RejectedError):
+    """A checkpoint that contradicts the slot key it names."""
+
+
+class NotReadable(ChannelError):
+    """This reader has no key, by design."""
+
+
+class NoKey(NotReadable):
+    """Epoch or slot outside everything this reader was given."""
+
+
+class ReaderRemoved(NotReadable):
+    """The reader's leaf was removed in this epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the reader's leaf was removed in epoch {epoch}")
+        self.epoch = epoch
+
+
+class NotYet(ChannelError):
+    """Recoverable: the same call may succeed later."""
+
+
+class CommitNotOnChain(NotYet):
+    """The chain does not show this epoch yet."""
+
+
+class CommitGap(NotYet):
+    """Commits between the reader's epoch and this one are missing."""
+
+
+class GateRefused(ChannelError):
+    """The writer may not seal now. Nothing was sealed and no counter moved."""
+
+    def __init__(self, message: str, leaf: int | None = None) -> None:
+        super().__init__(message)
+        self.leaf = leaf
+
+
+class LeafRevoked(GateRefused):
+    """A revocation is known, but the epoch without that reader is not in use yet."""
+
+
+class LeafExpired(GateRefused):
+    """A live leaf's grant has ended."""
+
+
+class LeafNotStarted(GateRefused):
+    """A live leaf's grant has not begun by every clock."""
+
+
+class SlotClosed(GateRefused):
+    """The slot is before the epoch's first slot, or past the first slot of a pending commit."""
+
+
+class EpochNotActive(GateRefused):
+    """No epoch of this writer is included on chain yet."""
+
+
+class ClockSkew(GateRefused):
+    """Meter time, gateway clock and block time disagree by more than allowed: set the reading aside."""
+
+
+class ChainSilent(GateRefused):
+    """The chain was not seen for too long: store locally, publish nothing."""
+
+
+class UsageError(ChannelError):
+    """The caller asked for something that has no meaning."""
+
+
+class EmptyInterval(UsageError):
+    """A grant interval without one whole slot."""
+
+
+class LeafError(UsageError):
+    """A leaf that is not live, live already, or out of range."""
+
+
+class CommitTooLarge(UsageError):
+    """More changes than the 16-bit counters of one commit hold."""
+
+
+class StalePrepared(UsageError):
+    """A prepared commit that does not follow the writer's present state."""
+
+
+class StateError(ChannelError):
+    """Stored state that cannot be used; needs a person."""
+
+
+class SnapshotInvalid(StateError):
+    """A snapshot that does not decode."""
+
+
+class RebuildMismatch(StateError):
+    """The commit log does not re-make from these masters."""
+
+
+class EpochErased(StateError):
+    """The epoch's secret was destroyed, or never belonged to this writer."""
 
 
 class StoreError(ChannelError):

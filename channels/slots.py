@@ -1,0 +1,69 @@
+"""A stream's fixed parameters and its slots: seconds in, slot numbers out (channels.md 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keys.messages import Domain
+
+from channels.errors import EmptyInterval, UsageError
+
+__all__ = ["LAST_SLOT", "OPEN_END", "OPEN_SLOT", "StreamParams"]
+
+OPEN_END = 2**40 - 1  # `end` of an open-ended grant on chain, seconds
+OPEN_SLOT = 2**32 - 2  # end slot of an open-ended leaf; one value above marks a leaf that is not live
+LAST_SLOT = OPEN_SLOT - 1  # the last slot that can be sealed
+_MIN_SLOT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class StreamParams:
+    """What the chain says about one stream, and whether every envelope carries a signature.
+
+    sid 32 bytes; genesis seconds UTC; slot_seconds >= 60; domain of the registry; writer the 20-byte address that signs
+    commits; stream_public the raw Ed25519 key that signs checkpoints and capsules.
+    """
+
+    sid: bytes
+    genesis: int
+    slot_seconds: int
+    domain: Domain
+    writer: bytes
+    stream_public: bytes
+    signed_envelopes: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.sid) != 32 or len(self.writer) != 20 or len(self.stream_public) != 32:
+            raise UsageError("sid has 32 bytes, writer 20, stream key 32")
+        if self.slot_seconds < _MIN_SLOT_SECONDS or self.genesis < 0:
+            raise UsageError(f"a slot lasts at least {_MIN_SLOT_SECONDS} s and genesis is not negative")
+
+    def slot_of(self, at: int) -> int:
+        """The slot of second `at`; UsageError before genesis or after the last slot."""
+        slot = (at - self.genesis) // self.slot_seconds
+        if not 0 <= slot <= LAST_SLOT:
+            raise UsageError(f"second {at} is outside the stream's slots")
+        return slot
+
+    def clamped_slot(self, at: int) -> int:
+        """As `slot_of`, but -1 before genesis and the last slot after it: for comparing clocks that may be wrong."""
+        return max(-1, min((at - self.genesis) // self.slot_seconds, LAST_SLOT))
+
+    def slot_start(self, slot: int) -> int:
+        """The first second of `slot`."""
+        return self.genesis + slot * self.slot_seconds
+
+    def slot_end(self, slot: int) -> int:
+        """One past the last second of `slot`."""
+        return self.genesis + (slot + 1) * self.slot_seconds
+
+    def granted_slots(self, start: int, end: int) -> tuple[int, int]:
+        """`[ceil((start - genesis) / slot), floor((end - genesis) / slot))`, the whole slots of a grant.
+
+        `end` = 2**40 - 1 is open-ended and gives `OPEN_SLOT`. EmptyInterval when no whole slot is covered.
+        """
+        first = max(0, -((self.genesis - start) // self.slot_seconds))
+        last = OPEN_SLOT if end == OPEN_END else min(OPEN_SLOT, (end - self.genesis) // self.slot_seconds)
+        if first >= last:
+            raise EmptyInterval("the grant covers no whole slot")
+        return first, last
