@@ -1,0 +1,1 @@
+"""Where channels are kept: see README.md beside this file."""

@@ -1,0 +1,220 @@
+"""The store of one node: many streams, their logs, and the secrets of the writers and readers that live here.
+
+Two implementations ship: `memory` and `sql`. One conformance suite holds them to the text below
+(tests/conformance/test_channel_stores.py). Every method that changes something is one transaction: after it returned
+the change survives a power cut (SQL), and when it raises nothing was changed.
+
+Logs are append-only. Offering the same bytes again changes nothing; offering other bytes for a taken place raises
+StoreConflict with both, because that is a fork and the two byte strings are its evidence (channels.md 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from channels.stores.records import (
+    Alarm,
+    Capsule,
+    LeafRecord,
+    LogEntry,
+    LogKind,
+    OpenedReading,
+    OpenRecord,
+    PendingReading,
+    Pruned,
+    StoredCheckpoint,
+    StoredCommit,
+    StoredEnvelope,
+    Unpublished,
+)
+
+__all__ = ["MAX_INTEGER", "ChannelStore", "LogStore", "ReaderStore", "WriterStore"]
+
+# Databases keep signed 64-bit integers. Slots and epochs are far below; a sequence number above is refused.
+MAX_INTEGER = 2**63 - 1
+
+
+class LogStore(Protocol):
+    """The public records of streams, and private logs."""
+
+    async def streams(self) -> tuple[bytes, ...]:
+        """The sids of all streams that have any record here, sorted."""
+        ...
+
+    async def append_commits(self, sid: bytes, commits: Sequence[StoredCommit]) -> int:
+        """Append commits; returns how many were new. StoreConflict for another commit of a taken epoch."""
+        ...
+
+    async def commits(self, sid: bytes, first_epoch: int = 0, limit: int = 1000) -> tuple[StoredCommit, ...]:
+        """Commits from `first_epoch` on, by epoch."""
+        ...
+
+    async def last_commit(self, sid: bytes) -> StoredCommit | None:
+        """The commit with the highest epoch."""
+        ...
+
+    async def append_envelopes(self, sid: bytes, envelopes: Sequence[StoredEnvelope]) -> int:
+        """Append envelopes; returns how many were new. StoreConflict for two with one (epoch, slot, inst, seq)."""
+        ...
+
+    async def envelopes(self, sid: bytes, after_position: int = 0, limit: int = 1000) -> tuple[StoredEnvelope, ...]:
+        """Envelopes behind a position, in the order they were recorded."""
+        ...
+
+    async def envelopes_by_seq(
+        self, sid: bytes, first_seq: int, last_seq: int, limit: int = 1000
+    ) -> tuple[StoredEnvelope, ...]:
+        """Envelopes with first_seq <= seq <= last_seq, in the order they were recorded (any instance)."""
+        ...
+
+    async def last_envelope(self, sid: bytes) -> StoredEnvelope | None:
+        """The envelope recorded last."""
+        ...
+
+    async def append_checkpoints(self, sid: bytes, checkpoints: Sequence[StoredCheckpoint]) -> int:
+        """Append checkpoints; returns how many were new. The hash tells two apart."""
+        ...
+
+    async def checkpoints(self, sid: bytes, after_position: int = 0, limit: int = 1000) -> tuple[StoredCheckpoint, ...]:
+        """Checkpoints behind a position, in the order they were recorded."""
+        ...
+
+    async def last_checkpoint(self, sid: bytes) -> StoredCheckpoint | None:
+        """The checkpoint recorded last."""
+        ...
+
+    async def put_capsule(self, sid: bytes, capsule: Capsule) -> None:
+        """Keep the newest capsule of a grant. StoreConflict when its epoch is below that of the one kept."""
+        ...
+
+    async def capsule(self, sid: bytes, grant_id: bytes) -> Capsule | None:
+        """The capsule of a grant."""
+        ...
+
+    async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
+        """Forget the capsule of a grant (the reader has it, or the grant ended); nothing happens when there is none."""
+        ...
+
+    async def append_log(self, log_id: bytes, entries: Sequence[LogEntry]) -> int:
+        """Append to a private log; returns how many were new. StoreConflict for a fork, StoreError for a gap."""
+        ...
+
+    async def read_log(self, log_id: bytes, first_seq: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
+        """Entries of a private log from `first_seq` on."""
+        ...
+
+
+class WriterStore(Protocol):
+    """What a writer keeps. `writer_snapshot` is the encoded writer state; it is sealed at rest."""
+
+    async def add_pending(self, sid: bytes, readings: Sequence[PendingReading]) -> tuple[int, ...]:
+        """Buffer readings, sealed to the node itself; returns their ids in the given order."""
+        ...
+
+    async def pending(self, sid: bytes, limit: int = 1000) -> tuple[PendingReading, ...]:
+        """The oldest buffered readings: by slot, then meter time, then id (channels.md 4, rule 4)."""
+        ...
+
+    async def pending_count(self, sid: bytes) -> int:
+        """How many readings wait."""
+        ...
+
+    async def record_seal(
+        self,
+        sid: bytes,
+        envelopes: Sequence[StoredEnvelope],
+        consumed_pending_ids: Sequence[int],
+        writer_snapshot: bytes,
+        checkpoints: Sequence[StoredCheckpoint] = (),
+    ) -> None:
+        """One transaction: envelopes and checkpoints in, the readings they hold out of the buffer, the new state kept.
+
+        StoreNotFound when a reading is not in the buffer (it was sealed before), StoreConflict for a taken place.
+        """
+        ...
+
+    async def record_commit(
+        self,
+        sid: bytes,
+        commit: StoredCommit,
+        capsules: Sequence[Capsule],
+        leaves: Sequence[LeafRecord],
+        writer_snapshot: bytes,
+    ) -> None:
+        """One transaction: the commit, its capsules, the changed leaves and the new state.
+
+        The same commit again is taken (a writer re-makes a commit after a crash), another for its epoch is not.
+        """
+        ...
+
+    async def save_writer(self, sid: bytes, writer_snapshot: bytes) -> None:
+        """Keep a writer state alone (creation, erasure)."""
+        ...
+
+    async def writer_snapshot(self, sid: bytes) -> bytes | None:
+        """The writer state kept last."""
+        ...
+
+    async def leaves(self, sid: bytes) -> tuple[LeafRecord, ...]:
+        """The occupied leaves, by index."""
+        ...
+
+    async def unpublished(self, sid: bytes, limit: int = 1000) -> tuple[Unpublished, ...]:
+        """The oldest records behind the publication cursors, in the order they were recorded, over all kinds."""
+        ...
+
+    async def mark_published(self, sid: bytes, kind: LogKind, position: int) -> None:
+        """Everything of this kind up to `position` was acknowledged; a cursor never goes back."""
+        ...
+
+    async def cursor(self, sid: bytes, kind: LogKind) -> int:
+        """The publication cursor of a kind; 0 before anything was acknowledged."""
+        ...
+
+
+class ReaderStore(Protocol):
+    """What a reader keeps, per stream and grant."""
+
+    async def record_open(self, sid: bytes, grant_id: bytes, record: OpenRecord) -> None:
+        """One transaction for one step of a reader; a reading that is already there is not doubled."""
+        ...
+
+    async def reader_snapshot(self, sid: bytes, grant_id: bytes) -> bytes | None:
+        """The reader state kept last."""
+        ...
+
+    async def drop_reader(self, sid: bytes, grant_id: bytes) -> None:
+        """Forget a reader: its state and its opened readings."""
+        ...
+
+    async def readings(
+        self, sid: bytes, grant_id: bytes, start: int, end: int, *, limit: int = 10_000, offset: int = 0
+    ) -> tuple[OpenedReading, ...]:
+        """Readings with start <= meter_time < end, by meter time, epoch, seq and index."""
+        ...
+
+    async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
+        """Keep an alarm; returns its id. The same kind with the same evidence is kept once."""
+        ...
+
+    async def alarms(self, sid: bytes, after_id: int = 0, limit: int = 1000) -> tuple[Alarm, ...]:
+        """Alarms of a stream in the order they were raised."""
+        ...
+
+
+class ChannelStore(LogStore, WriterStore, ReaderStore, Protocol):
+    """The whole store of a node."""
+
+    async def prune(self, sid: bytes, *, envelopes_before_slot: int = 0, readings_before: int = 0) -> Pruned:
+        """Retention: drop envelopes and checkpoints of slots below the first bound, readings by meter time below the
+        second. What was not published yet, the newest envelope and checkpoint, and all commits stay."""
+        ...
+
+    async def erase_epochs(self, sid: bytes, up_to_epoch: int) -> Pruned:
+        """Erasure up to and with an epoch: envelopes, checkpoints and opened readings of it go, published or not."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; the store is not used afterwards."""
+        ...
