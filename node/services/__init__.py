@@ -1,0 +1,1 @@
+"""What the roles do: one package per service, none importing another."""
