@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, Url
 
 __all__ = [
-    "OPEN_END",
     "Category",
     "ConsentDenied",
     "ConsentGranted",
@@ -20,8 +19,6 @@ __all__ = [
     "StreamAccess",
 ]
 
-OPEN_END = 2**40 - 1
-"""The end of a grant without an end, in seconds (contracts.md, `uint40 end`)."""
 
 Category = Annotated[str, Field(pattern=r"^[a-z]+(-[a-z]+)?/[0-9]+(s|min|h)$", max_length=40)]
 Words = Annotated[str, Field(min_length=1, max_length=200)]

@@ -1,0 +1,1 @@
+"""The household's side of a consent: what is asked, what is accepted, what is signed."""
