@@ -5,7 +5,7 @@ An endpoint that drops logs from an answer, by mistake or on purpose, is seen he
 
 from __future__ import annotations
 
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 __all__ = ["SIZE", "may_contain"]
 

@@ -93,7 +93,7 @@ class Endpoint(ChainReader):
     async def _ask(self, method: str, params: Sequence[Any]) -> Any:
         try:
             answer: Any = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
-        except (ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, ClientError, OSError) as error:
             raise RpcUnreachable(f"{self.name}: {_reason(error)}") from error
         except (ValueError, Web3Exception) as error:
             raise RpcGarbled(f"{self.name} did not answer {method} with JSON-RPC") from error

@@ -170,7 +170,7 @@ class SenderUnfunded(SenderError, NeedsPerson):
     def __init__(self, address: bytes, needed: int, balance: int) -> None:
         missing = max(0, needed - balance)
         super().__init__(
-            f"{address_to_text(address)} has {balance} wei and needs {needed} to pay for gas: {missing} wei are missing",
+            f"{address_to_text(address)} has {balance} wei and needs {needed} for gas: {missing} wei are missing",
             remedy=f"Send at least {missing} wei to {address_to_text(address)}; what waits goes out by itself then.",
         )
         self.address = address

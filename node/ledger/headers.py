@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from node.ledger.errors import BrokenBranch, DeepReorg, UnknownParent
 
@@ -119,6 +120,6 @@ class HeaderChain:
 
 
 def _linked(headers: Sequence[Header]) -> None:
-    for below, above in zip(headers, headers[1:], strict=False):
+    for below, above in pairwise(headers):
         if above.number != below.number + 1 or above.parent != below.hash:
             raise BrokenBranch(f"block {above.number} does not follow block {below.number}")

@@ -112,5 +112,5 @@ class ChainReader(abc.ABC):
         return wire.quantity(await self.request("eth_maxPriorityFeePerGas", []))
 
     async def send_raw(self, raw: bytes) -> bytes:
-        """Broadcast a signed transaction and return its hash. Safe to repeat. Raises RpcRefused with the pool's words."""
+        """Broadcast a signed transaction and return its hash. Safe to repeat. Raises RpcRefused."""
         return wire.fixed(await self.request("eth_sendRawTransaction", [wire.data_hex(raw)]), 32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +27,7 @@ class RpcOptions:
     ``max_head_age`` seconds between a head's timestamp and the clock, None where blocks come only on demand.
     """
 
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     attempts: int = 3
     lag_blocks: int = 3
     compare_below: int = 3
@@ -83,7 +83,7 @@ class Rpc(ChainReader):
         )
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
-        """Ask the first endpoint that answers, in several rounds. Raises RpcRefused at once, else RpcError at the end."""
+        """Ask until an endpoint answers, in several rounds. Raises RpcRefused at once, RpcError at the end."""
         for attempt in range(self.options.attempts):
             if attempt:
                 await self._until_free()

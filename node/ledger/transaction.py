@@ -1,0 +1,169 @@
+"""One transaction of the sender, from queued to final, as it is stored. Frozen; every step returns a new one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["VERSION", "Attempt", "Call", "Inclusion", "Transaction", "TxState"]
+
+VERSION = 1
+
+
+class TxState(StrEnum):
+    """Where a transaction is.
+
+    queued -> sent -> mined -> final; mined -> sent after a reorganisation; sent -> queued when somebody else used the
+    nonce; queued -> refused when the contract would not accept it, final -> sent only after a reorganisation below
+    finality.
+    """
+
+    QUEUED = "queued"
+    SENT = "sent"
+    MINED = "mined"
+    FINAL = "final"
+    REFUSED = "refused"
+
+
+ALLOWED: Mapping[TxState, frozenset[TxState]] = {
+    TxState.QUEUED: frozenset({TxState.SENT, TxState.REFUSED}),
+    TxState.SENT: frozenset({TxState.SENT, TxState.MINED, TxState.QUEUED}),
+    TxState.MINED: frozenset({TxState.MINED, TxState.SENT, TxState.FINAL}),
+    TxState.FINAL: frozenset({TxState.SENT}),
+    TxState.REFUSED: frozenset({TxState.QUEUED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is to happen: a call of ``to`` (bytes20) with ``data``; ``gas`` is used when it cannot be estimated."""
+
+    to: bytes
+    data: bytes
+    value: int = 0
+    gas: int = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One signed version: ``raw`` bytes, their hash, the fees in wei per gas, the time of first broadcast."""
+
+    hash: bytes
+    raw: bytes
+    max_fee: int
+    priority_fee: int
+    sent_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Where it was mined: block, hash of the version that won, gas used and price paid (wei), whether it succeeded."""
+
+    block_number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    gas_used: int
+    gas_price: int
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """``key`` (bytes32) makes it unique: the digest of the message. ``reason`` is the decoded refusal, or empty."""
+
+    key: bytes
+    chain_id: int
+    sender: bytes
+    call: Call
+    created_at: int
+    state: TxState = TxState.QUEUED
+    nonce: int | None = None
+    gas: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    inclusion: Inclusion | None = None
+    reason: str = ""
+
+    def to(self, state: TxState, **changes: Any) -> Transaction:
+        """Return the transaction in the next state. Raises ValueError for a move that does not exist."""
+        if state not in ALLOWED[self.state]:
+            raise ValueError(f"a transaction does not go from {self.state} to {state}")
+        return replace(self, state=state, **changes)
+
+    @property
+    def latest(self) -> Attempt | None:
+        """The newest signed version."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether it is in a block and did not revert."""
+        return self.inclusion is not None and self.inclusion.ok
+
+    def to_json(self) -> str:
+        """Return the stored form; begins with its version."""
+        inclusion = self.inclusion
+        return json.dumps(
+            {
+                "v": VERSION,
+                "key": self.key.hex(),
+                "chain_id": self.chain_id,
+                "sender": self.sender.hex(),
+                "to": self.call.to.hex(),
+                "data": self.call.data.hex(),
+                "value": str(self.call.value),
+                "gas_fallback": self.call.gas,
+                "created_at": self.created_at,
+                "state": self.state.value,
+                "nonce": self.nonce,
+                "gas": self.gas,
+                "attempts": [
+                    [a.raw.hex(), a.hash.hex(), str(a.max_fee), str(a.priority_fee), a.sent_at] for a in self.attempts
+                ],
+                "inclusion": None
+                if inclusion is None
+                else [
+                    inclusion.block_number,
+                    inclusion.block_hash.hex(),
+                    inclusion.transaction_hash.hex(),
+                    inclusion.gas_used,
+                    str(inclusion.gas_price),
+                    inclusion.ok,
+                ],
+                "reason": self.reason,
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Transaction:
+        """Read the stored form. Raises ValueError for another version or a damaged document."""
+        doc = json.loads(text)
+        if doc.get("v") != VERSION:
+            raise ValueError(f"a stored transaction of version {doc.get('v')}, this program reads {VERSION}")
+        try:
+            found = doc["inclusion"]
+            return cls(
+                key=bytes.fromhex(doc["key"]),
+                chain_id=doc["chain_id"],
+                sender=bytes.fromhex(doc["sender"]),
+                call=Call(bytes.fromhex(doc["to"]), bytes.fromhex(doc["data"]), int(doc["value"]), doc["gas_fallback"]),
+                created_at=doc["created_at"],
+                state=TxState(doc["state"]),
+                nonce=doc["nonce"],
+                gas=doc["gas"],
+                attempts=tuple(
+                    Attempt(bytes.fromhex(h), bytes.fromhex(raw), int(fee), int(tip), at)
+                    for raw, h, fee, tip, at in doc["attempts"]
+                ),
+                inclusion=None
+                if found is None
+                else Inclusion(
+                    found[0], bytes.fromhex(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]), found[5]
+                ),
+                reason=doc["reason"],
+            )
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError("a damaged stored transaction") from error
