@@ -1,1 +1,1 @@
-"""See the README beside this file."""
+"""Identities, signed messages, sealing and the keystore. See the README beside this file."""
