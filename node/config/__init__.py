@@ -1,5 +1,6 @@
 """Settings of a node: TOML file < environment < flags. See the README beside this file."""
 
+from node.config.access import ACCESS_NAME, LocalAccess, read_access, remove_access, write_access
 from node.config.load import (
     CONFIG_NAME,
     DEFAULT_DATA_DIR,
@@ -9,6 +10,8 @@ from node.config.load import (
     Problem,
     load_settings,
 )
+from node.config.render import effective, json_schema, reference, sample
+from node.config.secret_files import broker_password, keystore_passphrase, read_secret
 from node.config.settings import (
     DEVNET_CHAIN_ID,
     ApiSettings,
@@ -27,6 +30,7 @@ from node.config.settings import (
 from node.config.values import Listen, parse_topic_rule
 
 __all__ = [
+    "ACCESS_NAME",
     "CONFIG_NAME",
     "DEFAULT_DATA_DIR",
     "DEVNET_CHAIN_ID",
@@ -37,6 +41,7 @@ __all__ = [
     "InvalidConfig",
     "Listen",
     "LoadedConfig",
+    "LocalAccess",
     "LogSettings",
     "MeterSettings",
     "NodeSettings",
@@ -47,6 +52,16 @@ __all__ = [
     "StorageSettings",
     "StreamName",
     "StreamsSettings",
+    "broker_password",
+    "effective",
+    "json_schema",
+    "keystore_passphrase",
     "load_settings",
     "parse_topic_rule",
+    "read_access",
+    "read_secret",
+    "reference",
+    "remove_access",
+    "sample",
+    "write_access",
 ]

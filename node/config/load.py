@@ -199,7 +199,7 @@ class _Loader:
         try:
             settings = Settings(**self.merged)
         except ValidationError as error:
-            for detail in error.errors(include_url=False, include_context=False, include_input=False):
+            for detail in error.errors(include_url=False, include_context=False):
                 self._complain_about(detail)
             settings = None
         if settings is None or self.problems:
@@ -208,8 +208,11 @@ class _Loader:
 
     def _complain_about(self, detail: ErrorDetails) -> None:
         path = detail["loc"]
-        dotted = ".".join(str(part) for part in path[:2])
-        origin = self.origins.get(dotted)
+        message = _lower(detail["msg"].removeprefix("Value error, "))
+        if len(path) == 1 and detail["type"] == "value_error":
+            # Settings that contradict each other: the sentence begins with the key to look at.
+            path = (*path, message.split()[0])
+        origin = self.origins.get(".".join(str(part) for part in path[:2]))
         place = self.place_of(path)
         if origin is not None and origin.kind == "environment":
             place = origin.place
@@ -220,9 +223,12 @@ class _Loader:
             self.complain(place, key, "is not a known key", _nearest(str(path[-1]), _siblings(path), "Remove it."))
         elif detail["type"] == "missing":
             self.complain(place, key, "is missing", f"Add it: {_description(path)}.")
+        elif len(path) > len(detail["loc"]):
+            self.complain(place, str(path[0]), message, f"{key}: {_description(path)}.")
         else:
-            message = detail["msg"].removeprefix("Value error, ")
-            self.complain(place, key, _lower(message), f"Expected: {_description(path)}.")
+            expected = f"Expected: {_description(path)}."
+            allowed = re.findall(r"'([^']+)'", message) if detail["type"] == "literal_error" else []
+            self.complain(place, key, message, _nearest(str(detail["input"]), set(allowed), expected))
 
     def _with_paths(self, settings: Settings) -> Settings:
         """Paths in the file are relative to it, others to the working folder; `~` is the home folder."""
