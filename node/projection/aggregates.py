@@ -1,0 +1,185 @@
+"""The one table of aggregates and the functions over it: `reduce`, `route`, `due_event`, `index_of`, `deadlines_of`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from node.projection import asking, consent, device, request, stream, submission
+from node.projection import events as e
+from node.projection.base import AggregateId, Deadline, Event, State, StateIndex, Step
+from node.projection.errors import WrongAggregate
+from node.projection.machine import Machine
+
+__all__ = [
+    "KINDS",
+    "Kind",
+    "Route",
+    "aggregate_of",
+    "deadlines_of",
+    "due_event",
+    "index_of",
+    "initial",
+    "reduce",
+    "route",
+]
+
+
+def _no_deadlines(_: Any) -> tuple[Deadline, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of aggregate. `key` names the field of the state that is its id; `due` maps deadline names to events."""
+
+    state: type[State]
+    key: str
+    machine: Machine[Any]
+    reduce: Callable[[Any, Event], Step[State]]
+    index: Callable[[Any], StateIndex]
+    deadlines: Callable[[Any], tuple[Deadline, ...]] = _no_deadlines
+    due: Mapping[str, Callable[[bytes, int], Event]] = MappingProxyType({})
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "stream": Kind(stream.Stream, "sid", stream.STREAM_MACHINE, stream.reduce_stream, stream.index_stream),
+        "consent": Kind(
+            consent.Consent,
+            "grant_id",
+            consent.CONSENT_MACHINE,
+            consent.reduce_consent,
+            consent.index_consent,
+            consent.deadlines_consent,
+            MappingProxyType({"end": e.DueConsentEnd}),
+        ),
+        "device": Kind(device.Device, "device_hash", device.DEVICE_MACHINE, device.reduce_device, device.index_device),
+        "request": Kind(
+            request.Request,
+            "request_id",
+            request.REQUEST_MACHINE,
+            request.reduce_request,
+            request.index_request,
+            request.deadlines_request,
+            MappingProxyType({"deadline": e.DueRequestDeadline}),
+        ),
+        "asking": Kind(
+            asking.Asking,
+            "request_id",
+            asking.ASKING_MACHINE,
+            asking.reduce_asking,
+            asking.index_asking,
+            asking.deadlines_asking,
+            MappingProxyType({"deadline": e.DueAskingDeadline}),
+        ),
+        "submission": Kind(
+            submission.Submission,
+            "digest",
+            submission.SUBMISSION_MACHINE,
+            submission.reduce_submission,
+            submission.index_submission,
+            submission.deadlines_submission,
+            MappingProxyType({"retry": e.DueSubmissionRetry}),
+        ),
+    }
+)
+_KIND_OF = {kind.state: name for name, kind in KINDS.items()}
+
+_DIRECT: Mapping[type[Event], tuple[str, str]] = {
+    e.LoggedStreamRegistered: ("stream", "sid"),
+    e.LoggedWriterSet: ("stream", "sid"),
+    e.LoggedCommitted: ("stream", "sid"),
+    e.LoggedStreamTransferred: ("stream", "sid"),
+    e.LoggedGranted: ("consent", "grant_id"),
+    e.LoggedRevoked: ("consent", "grant_id"),
+    e.LoggedKeyRegistered: ("consent", "grant_id"),
+    e.ReceivedRevocation: ("consent", "grant_id"),
+    e.DueConsentEnd: ("consent", "grant_id"),
+    e.LoggedDevicePaired: ("device", "device_hash"),
+    e.LoggedDeviceUnpaired: ("device", "device_hash"),
+    e.ReceivedPairing: ("device", "device_hash"),
+    e.ReceivedConsentRequest: ("request", "request_id"),
+    e.RequestedConsentView: ("request", "request_id"),
+    e.RequestedConsentGrant: ("request", "request_id"),
+    e.RequestedConsentDenial: ("request", "request_id"),
+    e.ReceivedAnswerReceipt: ("request", "request_id"),
+    e.DueRequestDeadline: ("request", "request_id"),
+    e.RequestedConsent: ("asking", "request_id"),
+    e.ReceivedConsentGranted: ("asking", "request_id"),
+    e.ReceivedConsentDenied: ("asking", "request_id"),
+    e.DueAskingDeadline: ("asking", "request_id"),
+    e.RequestedSubmission: ("submission", "digest"),
+    e.ReceivedSubmissionSent: ("submission", "digest"),
+    e.ReceivedSubmissionDropped: ("submission", "digest"),
+    e.ReceivedSubmissionRefused: ("submission", "digest"),
+    e.DueSubmissionRetry: ("submission", "digest"),
+    e.LoggedMessageIncluded: ("submission", "digest"),
+    e.LoggedMessageRejected: ("submission", "digest"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Whom an event concerns: the named aggregates, and those that a store finds by its index.
+
+    `above`: every state whose `top_block` is higher. `settled`: every state whose `unsettled` is at most the height, or
+    whose `chain_deadline` lies before the time. `linked`: (kind, link name, value).
+    """
+
+    direct: tuple[AggregateId, ...] = ()
+    above: int | None = None
+    settled: tuple[int, int] | None = None
+    linked: tuple[str, str, bytes] | None = None
+
+
+def route(event: Event) -> Route:
+    """Raises WrongAggregate for an event that no aggregate takes."""
+    if isinstance(event, e.LoggedRolledBack):
+        return Route(above=event.ancestor_height)
+    if isinstance(event, e.LoggedFinalized):
+        return Route(settled=(event.height, event.time))
+    if type(event) not in _DIRECT:
+        raise WrongAggregate(f"no aggregate takes {type(event).__name__}")
+    kind, field = _DIRECT[type(event)]
+    direct = (AggregateId(kind, getattr(event, field)),)
+    if isinstance(event, e.LoggedStreamTransferred):
+        return Route(direct, linked=("consent", "sid", event.sid))
+    return Route(direct)
+
+
+def aggregate_of(state: State) -> AggregateId:
+    name = _KIND_OF[type(state)]
+    return AggregateId(name, getattr(state, KINDS[name].key))
+
+
+def initial(aggregate: AggregateId) -> State:
+    """The state of an aggregate that nothing has happened to. Raises WrongAggregate for an unknown kind."""
+    if aggregate.kind not in KINDS:
+        raise WrongAggregate(f"there is no aggregate of kind {aggregate.kind}")
+    kind = KINDS[aggregate.kind]
+    return kind.state(**{kind.key: aggregate.key})
+
+
+def reduce(state: State, event: Event) -> Step[State]:
+    """One step of one aggregate. Pure: the caller keeps the state that is returned and carries out the effects.
+
+    Raises IllegalMove, RequestRefused, ContradictingFact, HistoryTooShort or WrongAggregate; then nothing happened.
+    """
+    return KINDS[_KIND_OF[type(state)]].reduce(state, event)
+
+
+def index_of(state: State) -> StateIndex:
+    return KINDS[_KIND_OF[type(state)]].index(state)
+
+
+def deadlines_of(state: State) -> tuple[Deadline, ...]:
+    """All times the state waits for; a store replaces the aggregate's timers by these after each step."""
+    return KINDS[_KIND_OF[type(state)]].deadlines(state)
+
+
+def due_event(aggregate: AggregateId, name: str, at: int) -> Event:
+    """The event to reduce when the deadline `name` has come; `at` is the present time, not the planned one."""
+    return KINDS[aggregate.kind].due[name](aggregate.key, at)

@@ -1,0 +1,66 @@
+"""Lists of facts that the chain told: what a reorg takes away, what finality keeps, what told twice means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from node.projection.base import Block
+from node.projection.errors import ContradictingFact
+
+__all__ = ["KEPT_FINAL", "Fact", "add", "cut", "settle", "top_block", "unsettled_block"]
+
+KEPT_FINAL = 16
+"""Final facts kept per list, so that a reorg below finality still finds the fact before the ones it removes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something in a block; lists of facts are in chain order."""
+
+    block: Block
+    final: bool
+
+
+F = TypeVar("F", bound=Fact)
+
+
+def add(facts: tuple[F, ...], new: F) -> tuple[F, ...]:
+    """Append a fact; return the same list if it was told before.
+
+    Raises ContradictingFact if the place is taken by another block, or lies before facts that are not final: then the
+    reader of the chain skipped a roll-back. A place before final facts is old history told again and ignored.
+    """
+    if any(replace(known, final=False) == new for known in facts):
+        return facts
+    if any(known.block.number == new.block.number and known.block.hash != new.block.hash for known in facts):
+        raise ContradictingFact(f"two blocks numbered {new.block.number} without a roll-back in between")
+    if facts and new.block.number < facts[-1].block.number:
+        if facts[-1].final:
+            return facts
+        raise ContradictingFact(f"a fact of block {new.block.number} after one of block {facts[-1].block.number}")
+    return (*facts, new)
+
+
+def cut(facts: tuple[F, ...], ancestor_height: int) -> tuple[F, ...]:
+    """What a reorg to this ancestor leaves."""
+    if not facts or facts[-1].block.number <= ancestor_height:
+        return facts
+    return tuple(fact for fact in facts if fact.block.number <= ancestor_height)
+
+
+def settle(facts: tuple[F, ...], height: int) -> tuple[F, ...]:
+    """Mark what is final at `height` and forget all but the newest final ones."""
+    if not any(not fact.final and fact.block.number <= height for fact in facts):
+        return facts
+    marked = tuple(replace(f, final=True) if f.block.number <= height else f for f in facts)
+    final = sum(fact.final for fact in marked)
+    return marked[max(0, final - KEPT_FINAL) :]
+
+
+def top_block(*lists: tuple[Fact, ...]) -> int | None:
+    return max((facts[-1].block.number for facts in lists if facts), default=None)
+
+
+def unsettled_block(*lists: tuple[Fact, ...]) -> int | None:
+    return min((fact.block.number for facts in lists for fact in facts if not fact.final), default=None)
