@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -41,7 +41,7 @@ class Kind:
     reduce: Callable[[Any, Event], Step[State]]
     index: Callable[[Any], StateIndex]
     deadlines: Callable[[Any], tuple[Deadline, ...]] = _no_deadlines
-    due: Mapping[str, Callable[[bytes, int], Event]] = MappingProxyType({})
+    due: Mapping[str, Callable[[bytes, int], Event]] = field(default_factory=dict)
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -54,7 +54,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             consent.reduce_consent,
             consent.index_consent,
             consent.deadlines_consent,
-            MappingProxyType({"end": e.DueConsentEnd}),
+            {"end": e.DueConsentEnd},
         ),
         "device": Kind(device.Device, "device_hash", device.DEVICE_MACHINE, device.reduce_device, device.index_device),
         "request": Kind(
@@ -64,7 +64,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             request.reduce_request,
             request.index_request,
             request.deadlines_request,
-            MappingProxyType({"deadline": e.DueRequestDeadline}),
+            {"deadline": e.DueRequestDeadline},
         ),
         "asking": Kind(
             asking.Asking,
@@ -73,7 +73,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             asking.reduce_asking,
             asking.index_asking,
             asking.deadlines_asking,
-            MappingProxyType({"deadline": e.DueAskingDeadline}),
+            {"deadline": e.DueAskingDeadline},
         ),
         "submission": Kind(
             submission.Submission,
@@ -82,7 +82,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             submission.reduce_submission,
             submission.index_submission,
             submission.deadlines_submission,
-            MappingProxyType({"retry": e.DueSubmissionRetry}),
+            {"retry": e.DueSubmissionRetry},
         ),
     }
 )
@@ -143,8 +143,8 @@ def route(event: Event) -> Route:
         return Route(settled=(event.height, event.time))
     if type(event) not in _DIRECT:
         raise WrongAggregate(f"no aggregate takes {type(event).__name__}")
-    kind, field = _DIRECT[type(event)]
-    direct = (AggregateId(kind, getattr(event, field)),)
+    kind, key = _DIRECT[type(event)]
+    direct = (AggregateId(kind, getattr(event, key)),)
     if isinstance(event, e.LoggedStreamTransferred):
         return Route(direct, linked=("consent", "sid", event.sid))
     return Route(direct)
