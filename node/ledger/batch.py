@@ -32,7 +32,7 @@ class ChainBatch(Generic[E]):
     4. ``finalized`` (None: nothing yet): every log up to this header has now been told.
 
     ``cursor`` is the last block whose logs were told (None: nothing yet); ``head`` is the chain's newest block, which
-    is ahead of the cursor while catching up. ``undone_final`` says that blocks reported as final are gone: alarm (contracts.md).
+    is ahead of the cursor while catching up. ``undone_final``: blocks reported as final are gone (alarm, contracts.md).
     """
 
     entries: tuple[Entry[E], ...]

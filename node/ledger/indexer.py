@@ -1,4 +1,4 @@
-"""The indexer: follows the head, links every header, reads logs, and hands out batches that apply in one transaction."""
+"""The indexer: follows the head, links headers, reads logs and hands out batches, each for one storage transaction."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class Indexer(Generic[E]):
         return _Found(ChainBatch((), (), head, head, finalized, self._lowest(self._chain)), self._chain)
 
     async def _near(self, endpoint: Endpoint, head: Header, start: int) -> _Found[E] | None:
-        """Every header from the tip to the head, linked; the branch is walked down to the common ancestor if need be."""
+        """Read every header from the tip to the head, and down to the common ancestor after a reorganisation."""
         blocks = await self._blocks(endpoint, start, head) if head.number >= start else await self._one(endpoint, head)
         while True:
             try:
@@ -274,7 +274,7 @@ class Indexer(Generic[E]):
         return self._logs.entries(logs)
 
     async def _ask_again(self, endpoint: Endpoint, block: Block) -> tuple[RawLog, ...]:
-        """Ask for one block by its hash, every endpoint in turn: the first that has logs is right, the header says so."""
+        """Ask for one block by its hash, every endpoint in turn; whoever has logs is right: the header says so."""
         for other in (endpoint, *(e for e in self._rpc.endpoints if e is not endpoint and e.usable)):
             try:
                 logs = await other.logs_of_block(self._watched.address, block.header.hash)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from node.ledger.transaction import Transaction
 from node.ledger.wire import RawLog
 
-__all__ = ["BudgetKeeper", "HeaderLike", "HeaderStore", "LogDecoder", "TransactionSigner", "TransactionStore"]
+__all__ = ["BudgetKeeper", "HeaderLike", "HeaderStore", "LogDecoder", "TransactionStore"]
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -64,17 +64,6 @@ class TransactionStore(Protocol):
 
     async def from_nonce(self, chain_id: int, sender: bytes, nonce: int) -> Sequence[Transaction]:
         """Return everything of this sender, final or not, with this nonce or a higher one."""
-        ...
-
-
-class TransactionSigner(Protocol):
-    """The part of ``keys.signers.Signer`` that pays for gas."""
-
-    @property
-    def address(self) -> bytes: ...
-
-    async def sign_transaction(self, tx: Mapping[str, Any]) -> bytes:
-        """Return the raw signed transaction."""
         ...
 
 

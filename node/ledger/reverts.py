@@ -1,0 +1,66 @@
+"""From the revert data of an endpoint to a name and arguments that a person can read; hex never reaches the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from node.ledger.errors import CallReverted, RpcRefused
+
+__all__ = ["ErrorDecoder", "Reason", "reason_of", "reverted"]
+
+_ERROR_STRING = bytes.fromhex("08c379a0")
+_PANIC = bytes.fromhex("4e487b71")
+# Solidity documentation, "Panic via assert and Error via require".
+_PANICS = {
+    0x01: "a check inside the contract failed",
+    0x11: "arithmetic overflow",
+    0x12: "division by zero",
+    0x21: "a value outside its enumeration",
+    0x31: "pop of an empty array",
+    0x32: "index out of bounds",
+    0x41: "too much memory",
+    0x51: "call of an unset function",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A decoded refusal: the custom error's name and its arguments as text, in order."""
+
+    name: str
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.arguments)})"
+
+
+# Revert data (4-byte selector and arguments) to a reason; None for a selector that the contract does not declare.
+ErrorDecoder = Callable[[bytes], Reason | None]
+
+
+def reason_of(refusal: RpcRefused, decoder: ErrorDecoder) -> Reason | None:
+    """Return why a call reverted; None when the refusal is not a revert (the endpoint refused the request itself)."""
+    data = refusal.data
+    if not data:
+        return Reason("reverted without a reason") if "revert" in refusal.reason.lower() else None
+    found = decoder(data)
+    if found is not None:
+        return found
+    try:
+        if data[:4] == _ERROR_STRING:
+            return Reason("Error", (("reason", str(decode(["string"], data[4:])[0])),))
+        if data[:4] == _PANIC:
+            number = int(decode(["uint256"], data[4:])[0])
+            return Reason("Panic", (("reason", _PANICS.get(number, f"code {number}")),))
+    except DecodingError:
+        pass
+    return Reason("UnknownError", (("bytes", str(len(data))),))
+
+
+def reverted(reason: Reason) -> CallReverted:
+    """Return the exception of a reason."""
+    return CallReverted(reason.name, reason.arguments)
