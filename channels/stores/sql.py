@@ -1,0 +1,356 @@
+"""The store in a SQL database: SQLite by default, PostgreSQL by URL.
+
+    store = await SqlStore.open("sqlite+aiosqlite:///<path>", key)
+
+Writer and reader states, buffered and opened readings and the evidence of alarms are sealed with `key` (see sealed.py);
+commits, envelopes, checkpoints and capsules are public records and lie there as they were sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Row, Table, func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.errors import StoreConflict
+from channels.stores import schema as t
+from channels.stores import sql_log as logs
+from channels.stores import sql_private, sql_publish, sql_reader, sql_retention, sql_writer
+from channels.stores.checks import check_id, check_limit
+from channels.stores.records import (
+    Alarm,
+    Capsule,
+    LeafRecord,
+    LogEntry,
+    LogKind,
+    OpenedReading,
+    OpenRecord,
+    PendingReading,
+    Pruned,
+    StoredCheckpoint,
+    StoredCommit,
+    StoredEnvelope,
+    Unpublished,
+)
+from channels.stores.sealed import StoreSeal
+from channels.stores.sql_engine import Database
+
+__all__ = ["SqlStore"]
+
+_R = TypeVar("_R")
+_KEY_CHECK = "key_check"
+
+
+class SqlStore:
+    """A ChannelStore in a database; made by `open`."""
+
+    def __init__(self, database: Database, seal: StoreSeal) -> None:
+        self._db = database
+        self._seal = seal
+        self._ids: dict[bytes, int] = {}
+
+    @classmethod
+    async def open(cls, url: str, key: bytes) -> SqlStore:
+        """Open or create the store. Raises StoreKeyWrong, StoreSchemaError, StoreUnavailable."""
+        seal = StoreSeal(key)
+        database = Database(url)
+        try:
+            async with database.writing() as c:
+                await c.run_sync(t.upgrade)
+                await _check_key(c, seal)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, seal)
+
+    async def close(self) -> None:
+        """See ChannelStore.close."""
+        await self._db.close()
+
+    async def _find(self, c: AsyncConnection, sid: bytes) -> int:
+        """The row id of a stream, 0 when nothing of it is here."""
+        check_id("a sid", sid)
+        if sid not in self._ids:
+            found = (await c.execute(select(t.stream.c.id).where(t.stream.c.sid == sid))).scalar_one_or_none()
+            if found is None:
+                return 0
+            self._ids[sid] = found
+        return self._ids[sid]
+
+    async def _change(self, sid: bytes, change: Callable[[AsyncConnection, int, bool], Awaitable[_R]]) -> _R:
+        check_id("a sid", sid)
+        try:
+            return await self._attempt(sid, change, careful=False)
+        except IntegrityError:
+            pass
+        try:
+            return await self._attempt(sid, change, careful=True)
+        except IntegrityError as error:
+            raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
+
+    async def _attempt(
+        self, sid: bytes, change: Callable[[AsyncConnection, int, bool], Awaitable[_R]], *, careful: bool
+    ) -> _R:
+        async with self._db.writing() as c:
+            query = select(t.stream.c.id).where(t.stream.c.sid == sid).with_for_update()
+            row_id: int | None = (await c.execute(query)).scalar_one_or_none()
+            if row_id is None:
+                values = insert(t.stream).values(sid=sid, position=0, pending_id=0).returning(t.stream.c.id)
+                row_id = (await c.execute(values)).scalar_one()
+            return await change(c, row_id, careful)
+
+    async def streams(self) -> tuple[bytes, ...]:
+        """See LogStore.streams."""
+        async with self._db.reading() as c:
+            return tuple((await c.execute(select(t.stream.c.sid).order_by(t.stream.c.sid))).scalars())
+
+    async def append_commits(self, sid: bytes, commits: Sequence[StoredCommit]) -> int:
+        """See LogStore.append_commits."""
+        return await self._change(sid, lambda c, stream, _: logs.add_commits(c, stream, commits))
+
+    async def commits(self, sid: bytes, first_epoch: int = 0, limit: int = 1000) -> tuple[StoredCommit, ...]:
+        """See LogStore.commits."""
+        behind = t.commit.c.epoch >= first_epoch
+        return await self._list(sid, t.commit, logs.commit_of, behind, (t.commit.c.epoch,), limit)
+
+    async def last_commit(self, sid: bytes) -> StoredCommit | None:
+        """See LogStore.last_commit."""
+        rows = await self._list(sid, t.commit, logs.commit_of, None, (t.commit.c.epoch.desc(),), 1)
+        return rows[0] if rows else None
+
+    async def append_envelopes(self, sid: bytes, envelopes: Sequence[StoredEnvelope]) -> int:
+        """See LogStore.append_envelopes."""
+        return await self._change(sid, lambda c, stream, careful: logs.add_envelopes(c, stream, envelopes, careful))
+
+    async def envelopes(self, sid: bytes, after_position: int = 0, limit: int = 1000) -> tuple[StoredEnvelope, ...]:
+        """See LogStore.envelopes."""
+        behind = t.envelope.c.position > after_position
+        return await self._list(sid, t.envelope, logs.envelope_of, behind, (t.envelope.c.position,), limit)
+
+    async def envelopes_by_seq(
+        self, sid: bytes, first_seq: int, last_seq: int, limit: int = 1000
+    ) -> tuple[StoredEnvelope, ...]:
+        """See LogStore.envelopes_by_seq."""
+        within = t.envelope.c.seq.between(first_seq, last_seq)
+        return await self._list(sid, t.envelope, logs.envelope_of, within, (t.envelope.c.position,), limit)
+
+    async def last_envelope(self, sid: bytes) -> StoredEnvelope | None:
+        """See LogStore.last_envelope."""
+        rows = await self._list(sid, t.envelope, logs.envelope_of, None, (t.envelope.c.position.desc(),), 1)
+        return rows[0] if rows else None
+
+    async def append_checkpoints(self, sid: bytes, checkpoints: Sequence[StoredCheckpoint]) -> int:
+        """See LogStore.append_checkpoints."""
+        return await self._change(sid, lambda c, stream, _: logs.add_checkpoints(c, stream, checkpoints))
+
+    async def checkpoints(self, sid: bytes, after_position: int = 0, limit: int = 1000) -> tuple[StoredCheckpoint, ...]:
+        """See LogStore.checkpoints."""
+        behind = t.checkpoint.c.position > after_position
+        return await self._list(sid, t.checkpoint, logs.checkpoint_of, behind, (t.checkpoint.c.position,), limit)
+
+    async def last_checkpoint(self, sid: bytes) -> StoredCheckpoint | None:
+        """See LogStore.last_checkpoint."""
+        rows = await self._list(sid, t.checkpoint, logs.checkpoint_of, None, (t.checkpoint.c.position.desc(),), 1)
+        return rows[0] if rows else None
+
+    async def put_capsule(self, sid: bytes, capsule: Capsule) -> None:
+        """See LogStore.put_capsule."""
+        await self._change(sid, lambda c, stream, _: logs.put_capsule(c, stream, capsule))
+
+    async def capsule(self, sid: bytes, grant_id: bytes) -> Capsule | None:
+        """See LogStore.capsule."""
+        here = t.capsule.c.grant_id == grant_id
+        rows = await self._list(sid, t.capsule, logs.capsule_of, here, (), 1)
+        return rows[0] if rows else None
+
+    async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
+        """See LogStore.drop_capsule."""
+        await self._change(sid, lambda c, stream, _: logs.drop_capsule(c, stream, grant_id))
+
+    async def append_log(self, log_id: bytes, entries: Sequence[LogEntry]) -> int:
+        """See LogStore.append_log."""
+        try:
+            async with self._db.writing() as c:
+                return await sql_private.append(c, log_id, entries)
+        except IntegrityError as error:
+            raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
+
+    async def read_log(self, log_id: bytes, first_seq: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
+        """See LogStore.read_log."""
+        check_limit(limit)
+        async with self._db.reading() as c:
+            return await sql_private.read(c, log_id, first_seq, limit)
+
+    async def add_pending(self, sid: bytes, readings: Sequence[PendingReading]) -> tuple[int, ...]:
+        """See WriterStore.add_pending."""
+        seal = self._seal
+        return await self._change(sid, lambda c, stream, _: sql_writer.add_pending(c, stream, readings, seal, sid))
+
+    async def pending(self, sid: bytes, limit: int = 1000) -> tuple[PendingReading, ...]:
+        """See WriterStore.pending."""
+        order = (t.pending.c.slot, t.pending.c.meter_time, t.pending.c.id)
+        read = sql_writer.pending_of
+        return await self._list(sid, t.pending, lambda row: read(row, self._seal, sid), None, order, limit)
+
+    async def pending_count(self, sid: bytes) -> int:
+        """See WriterStore.pending_count."""
+        async with self._db.reading() as c:
+            stream = await self._find(c, sid)
+            query = select(func.count()).select_from(t.pending).where(t.pending.c.stream == stream)
+            count: int = (await c.execute(query)).scalar_one()
+            return count
+
+    async def record_seal(
+        self,
+        sid: bytes,
+        envelopes: Sequence[StoredEnvelope],
+        consumed_pending_ids: Sequence[int],
+        writer_snapshot: bytes,
+        checkpoints: Sequence[StoredCheckpoint] = (),
+    ) -> None:
+        """See WriterStore.record_seal."""
+
+        async def change(c: AsyncConnection, stream: int, careful: bool) -> None:
+            await sql_writer.consume(c, stream, consumed_pending_ids)
+            if await logs.add_envelopes(c, stream, envelopes, careful) != len(envelopes):
+                raise StoreConflict("an envelope is recorded already")
+            await logs.add_checkpoints(c, stream, checkpoints)
+            await sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
+
+        await self._change(sid, change)
+
+    async def record_commit(
+        self,
+        sid: bytes,
+        commit: StoredCommit,
+        capsules: Sequence[Capsule],
+        leaves: Sequence[LeafRecord],
+        writer_snapshot: bytes,
+    ) -> None:
+        """See WriterStore.record_commit."""
+
+        async def change(c: AsyncConnection, stream: int, _careful: bool) -> None:
+            await logs.add_commits(c, stream, (commit,))
+            for capsule in capsules:
+                await logs.put_capsule(c, stream, capsule)
+            await sql_writer.change_leaves(c, stream, leaves)
+            await sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
+
+        await self._change(sid, change)
+
+    async def save_writer(self, sid: bytes, writer_snapshot: bytes) -> None:
+        """See WriterStore.save_writer."""
+        seal = self._seal
+        await self._change(sid, lambda c, stream, _: sql_writer.save_writer(c, stream, writer_snapshot, seal, sid))
+
+    async def writer_snapshot(self, sid: bytes) -> bytes | None:
+        """See WriterStore.writer_snapshot."""
+        async with self._db.reading() as c:
+            return await sql_writer.open_writer(c, await self._find(c, sid), self._seal, sid)
+
+    async def leaves(self, sid: bytes) -> tuple[LeafRecord, ...]:
+        """See WriterStore.leaves."""
+        return await self._list(sid, t.leaf, sql_writer.leaf_of, None, (t.leaf.c.leaf,), None)
+
+    async def unpublished(self, sid: bytes, limit: int = 1000) -> tuple[Unpublished, ...]:
+        """See WriterStore.unpublished."""
+        check_limit(limit)
+        async with self._db.reading() as c:
+            return await sql_publish.waiting(c, await self._find(c, sid), limit)
+
+    async def mark_published(self, sid: bytes, kind: LogKind, position: int) -> None:
+        """See WriterStore.mark_published."""
+        await self._change(sid, lambda c, stream, _: sql_publish.mark(c, stream, kind, position))
+
+    async def cursor(self, sid: bytes, kind: LogKind) -> int:
+        """See WriterStore.cursor."""
+        async with self._db.reading() as c:
+            return (await sql_publish.cursors(c, await self._find(c, sid)))[kind]
+
+    async def record_open(self, sid: bytes, grant_id: bytes, record: OpenRecord) -> None:
+        """See ReaderStore.record_open."""
+        scope = sid + grant_id
+
+        async def change(c: AsyncConnection, stream: int, careful: bool) -> None:
+            await logs.add_commits(c, stream, record.commits)
+            await logs.add_envelopes(c, stream, record.envelopes, careful)
+            await logs.add_checkpoints(c, stream, record.checkpoints)
+            reader = await sql_reader.save_reader(c, stream, grant_id, record.snapshot, self._seal, scope)
+            await sql_reader.add_readings(c, reader, record.readings, self._seal, scope)
+            await sql_reader.confirm(c, reader, record.confirmed)
+            for alarm in record.alarms:
+                await sql_reader.keep_alarm(c, stream, alarm, self._seal, sid)
+
+        await self._change(sid, change)
+
+    async def reader_snapshot(self, sid: bytes, grant_id: bytes) -> bytes | None:
+        """See ReaderStore.reader_snapshot."""
+        here = t.reader.c.grant_id == grant_id
+        scope = sid + grant_id
+        read = sql_reader.open_snapshot
+        rows = await self._list(sid, t.reader, lambda row: read(row.snapshot, self._seal, scope), here, (), 1)
+        return rows[0] if rows else None
+
+    async def drop_reader(self, sid: bytes, grant_id: bytes) -> None:
+        """See ReaderStore.drop_reader."""
+        await self._change(sid, lambda c, stream, _: sql_reader.drop_reader(c, stream, grant_id))
+
+    async def readings(
+        self, sid: bytes, grant_id: bytes, start: int, end: int, *, limit: int = 10_000, offset: int = 0
+    ) -> tuple[OpenedReading, ...]:
+        """See ReaderStore.readings."""
+        check_limit(limit)
+        async with self._db.reading() as c:
+            stream = await self._find(c, sid)
+            query = sql_reader.in_range(stream, grant_id, start, end).limit(limit).offset(offset)
+            return tuple(sql_reader.reading_of(row, self._seal, sid + grant_id) for row in await c.execute(query))
+
+    async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
+        """See ReaderStore.raise_alarm."""
+        seal = self._seal
+        return await self._change(sid, lambda c, stream, _: sql_reader.keep_alarm(c, stream, alarm, seal, sid))
+
+    async def alarms(self, sid: bytes, after_id: int = 0, limit: int = 1000) -> tuple[Alarm, ...]:
+        """See ReaderStore.alarms."""
+        behind = t.alarm.c.id > after_id
+        read = sql_reader.alarm_of
+        return await self._list(sid, t.alarm, lambda row: read(row, self._seal, sid), behind, (t.alarm.c.id,), limit)
+
+    async def prune(self, sid: bytes, *, envelopes_before_slot: int = 0, readings_before: int = 0) -> Pruned:
+        """See ChannelStore.prune."""
+        drop = sql_retention.prune
+        return await self._change(sid, lambda c, stream, _: drop(c, stream, envelopes_before_slot, readings_before))
+
+    async def erase_epochs(self, sid: bytes, up_to_epoch: int) -> Pruned:
+        """See ChannelStore.erase_epochs."""
+        return await self._change(sid, lambda c, stream, _: sql_retention.erase_epochs(c, stream, up_to_epoch))
+
+    async def _list(
+        self,
+        sid: bytes,
+        table: Table,
+        convert: Callable[[Row[Any]], _R],
+        where: ColumnElement[bool] | None,
+        order: tuple[ColumnElement[Any], ...],
+        limit: int | None,
+    ) -> tuple[_R, ...]:
+        if limit is not None:
+            check_limit(limit)
+        async with self._db.reading() as c:
+            query = select(table).where(table.c.stream == await self._find(c, sid)).order_by(*order).limit(limit)
+            rows = await c.execute(query if where is None else query.where(where))
+            return tuple(convert(row) for row in rows)
+
+
+async def _check_key(c: AsyncConnection, seal: StoreSeal) -> None:
+    """Open the value that the first key sealed, so that a wrong key is found at start and not a year later."""
+    query = select(t.meta.c.value).where(t.meta.c.key == _KEY_CHECK)
+    sealed = (await c.execute(query)).scalar_one_or_none()
+    if sealed is None:
+        value = seal.seal(_KEY_CHECK, b"", b"", b"wattpact")
+        await c.execute(insert(t.meta).values(key=_KEY_CHECK, value=value))
+    else:
+        seal.open(_KEY_CHECK, b"", b"", sealed)

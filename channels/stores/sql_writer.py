@@ -1,0 +1,106 @@
+"""What writers keep, in SQL: functions on one open transaction."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.errors import StoreNotFound
+from channels.stores import schema as t
+from channels.stores.checks import check_id, check_integers
+from channels.stores.records import LeafRecord, PendingReading
+from channels.stores.sealed import StoreSeal
+
+__all__ = ["add_pending", "change_leaves", "consume", "leaf_of", "open_writer", "pending_of", "save_writer"]
+
+_PENDING = "pending"
+_WRITER = "writer"
+_CHUNK = 500
+
+
+def _row_name(row_id: int, row: PendingReading | Row[Any]) -> bytes:
+    return struct.pack(">QQQQ", row_id, row.received_at, row.meter_time, row.slot)
+
+
+async def add_pending(
+    c: AsyncConnection, stream: int, readings: Sequence[PendingReading], seal: StoreSeal, scope: bytes
+) -> tuple[int, ...]:
+    """Buffer readings, sealed; returns their ids."""
+    statement = update(t.stream).where(t.stream.c.id == stream)
+    statement = statement.values(pending_id=t.stream.c.pending_id + len(readings))
+    last: int = (await c.execute(statement.returning(t.stream.c.pending_id))).scalar_one()
+    first = last - len(readings) + 1
+    rows = []
+    for row_id, row in enumerate(readings, first):
+        check_integers((row.received_at, row.meter_time, row.slot))
+        rows.append(
+            {
+                "stream": stream,
+                "id": row_id,
+                "slot": row.slot,
+                "meter_time": row.meter_time,
+                "received_at": row.received_at,
+                "payload": seal.seal(_PENDING, scope, _row_name(row_id, row), row.payload),
+            }
+        )
+    if rows:
+        await c.execute(insert(t.pending), rows)
+    return tuple(range(first, last + 1))
+
+
+def pending_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> PendingReading:
+    """A row of channel_pending, opened."""
+    payload = seal.open(_PENDING, scope, _row_name(row.id, row), row.payload)
+    return PendingReading(row.received_at, row.meter_time, row.slot, payload, row.id)
+
+
+async def consume(c: AsyncConnection, stream: int, ids: Sequence[int]) -> None:
+    """Take readings out of the buffer. Raises StoreNotFound when one of them is not in it."""
+    wanted = sorted(set(ids))
+    taken = 0
+    for start in range(0, len(wanted), _CHUNK):
+        some = wanted[start : start + _CHUNK]
+        gone = delete(t.pending).where(t.pending.c.stream == stream, t.pending.c.id.in_(some))
+        taken += (await c.execute(gone)).rowcount
+    if taken != len(wanted):
+        raise StoreNotFound(f"{len(wanted) - taken} readings are not in the buffer")
+
+
+async def save_writer(c: AsyncConnection, stream: int, snapshot: bytes, seal: StoreSeal, scope: bytes) -> None:
+    """Keep a writer's state, sealed."""
+    sealed = seal.seal(_WRITER, scope, b"", snapshot)
+    await c.execute(update(t.stream).where(t.stream.c.id == stream).values(writer=sealed))
+
+
+async def open_writer(c: AsyncConnection, stream: int, seal: StoreSeal, scope: bytes) -> bytes | None:
+    """The state that `save_writer` kept last."""
+    sealed = (await c.execute(select(t.stream.c.writer).where(t.stream.c.id == stream))).scalar_one_or_none()
+    return None if sealed is None else seal.open(_WRITER, scope, b"", sealed)
+
+
+async def change_leaves(c: AsyncConnection, stream: int, leaves: Sequence[LeafRecord]) -> None:
+    """Put changed leaves in place of what stood there; one without a grant is emptied."""
+    last = {leaf.leaf: leaf for leaf in leaves}
+    for leaf in last.values():
+        check_integers((leaf.leaf, leaf.end_slot))
+    touched = sorted(last)
+    for start in range(0, len(touched), _CHUNK):
+        some = touched[start : start + _CHUNK]
+        await c.execute(delete(t.leaf).where(t.leaf.c.stream == stream, t.leaf.c.leaf.in_(some)))
+    rows: list[dict[str, object]] = []
+    for leaf in last.values():
+        if leaf.grant_id is not None:
+            check_id("a grant id", leaf.grant_id)
+            values = {"grant_id": leaf.grant_id, "end_slot": leaf.end_slot, "data": leaf.data}
+            rows.append({"stream": stream, "leaf": leaf.leaf, **values})
+    if rows:
+        await c.execute(insert(t.leaf), rows)
+
+
+def leaf_of(row: Row[Any]) -> LeafRecord:
+    """A row of channel_leaf."""
+    return LeafRecord(row.leaf, row.grant_id, row.end_slot, row.data)
