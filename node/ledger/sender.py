@@ -26,7 +26,7 @@ from node.ledger.headers import Header
 from node.ledger.nonce_lock import NonceLock
 from node.ledger.pool import PoolAnswer, pool_answer
 from node.ledger.ports import TransactionStore
-from node.ledger.reverts import ErrorDecoder, reason_of
+from node.ledger.reverts import ErrorDecoder, Reason, reason_of
 from node.ledger.rpc import Rpc
 from node.ledger.transaction import Attempt, Call, Inclusion, Transaction, TxState
 from node.ledger.wire import Receipt
@@ -47,6 +47,7 @@ class SenderOptions:
     fees: FeePolicy = field(default_factory=FeePolicy)
     poll: float = 0.3
     longest_pause: float = 5.0
+    idle_pause: float = 10.0
     bump_after: int = 30
     rebroadcast_after: int = 10
     in_flight: int = 16
@@ -83,6 +84,7 @@ class Sender:
         self._broadcast_at: dict[bytes, int] = {}
         self._missing_since: dict[bytes, int] = {}
         self._cheap: set[bytes] = set()
+        self._passed_at: float | None = None
         self._changed = asyncio.Condition()
         self._wake = asyncio.Event()
 
@@ -121,7 +123,7 @@ class Sender:
             if known is not None and not (again and known.state is TxState.REFUSED):
                 return known
             if known is not None:
-                fresh = known.to(TxState.QUEUED, reason="", created_at=self._clock.now(), call=call)
+                fresh = known.to(TxState.QUEUED, reason=None, created_at=self._clock.now(), call=call)
             else:
                 fresh = Transaction(key, self._rpc.chain_id, self.address, call, self._clock.now())
             await self._keep(fresh)
@@ -138,7 +140,8 @@ class Sender:
             while True:
                 tx = await self.find(key)
                 if tx is not None and (tx.state is TxState.REFUSED or (tx.inclusion and not tx.inclusion.ok)):
-                    raise CallReverted(tx.reason)
+                    reason = tx.reason or Reason("reverted")
+                    raise CallReverted(reason.name, reason.arguments)
                 if tx is not None and _RANK[tx.state] >= _RANK[until]:
                     return tx
                 await self._changed.wait()
@@ -151,10 +154,7 @@ class Sender:
             try:
                 await self.step()
                 pause = self._options.poll
-            except LedgerError as fault:
-                if type(fault) is not type(self.fault):
-                    _log.warning("sender_waits", reason=fault.message, remedy=fault.remedy)
-                self.fault = fault
+            except LedgerError:
                 pause = min(pause * 2, self._options.longest_pause)
             try:
                 async with asyncio.timeout(pause):
@@ -165,17 +165,27 @@ class Sender:
     async def step(self) -> None:
         """Make one pass. Raises RpcError, FeesTooHigh, SenderUnfunded; whatever was possible before that is done."""
         async with self._mutex:
-            if not self._open and self.fault is None:
+            now = self._clock.monotonic()
+            if not self._open and self._passed_at is not None and now - self._passed_at < self._options.idle_pause:
                 return
-            endpoint = await self._rpc.choose()
+            self._passed_at = now
             try:
-                await self._pass(endpoint)
-            except RpcRefused:
-                raise
-            except RpcError as fault:
-                endpoint.demote(fault)
+                await self._guarded_pass(await self._rpc.choose())
+            except LedgerError as fault:
+                if type(fault) is not type(self.fault):
+                    _log.warning("sender_waits", reason=fault.message, remedy=fault.remedy)
+                self.fault = fault
                 raise
             self.fault = None
+
+    async def _guarded_pass(self, endpoint: Endpoint) -> None:
+        try:
+            await self._pass(endpoint)
+        except RpcRefused:
+            raise
+        except RpcError as fault:
+            endpoint.demote(fault)
+            raise
 
     async def _pass(self, endpoint: Endpoint) -> None:
         head = await endpoint.head()
@@ -197,7 +207,7 @@ class Sender:
         for tx in await self._store.from_nonce(self._rpc.chain_id, self.address, nonce):
             if tx.state is TxState.FINAL and await self._receipt(endpoint, tx) is None:
                 _log.error("final_transaction_gone", key=tx.key.hex(), nonce=tx.nonce)
-                await self._keep(tx.to(TxState.SENT, inclusion=None, reason=""))
+                await self._keep(tx.to(TxState.SENT, inclusion=None, reason=None))
 
     async def _receipt(self, endpoint: Endpoint, tx: Transaction) -> Receipt | None:
         for attempt in reversed(tx.attempts):
@@ -231,7 +241,7 @@ class Sender:
             receipt.ok,
         )
         if tx.inclusion != inclusion:
-            reason = "" if receipt.ok else await self._why(endpoint, tx, receipt)
+            reason = None if receipt.ok else await self._why(endpoint, tx, receipt)
             tx = tx.to(TxState.MINED, inclusion=inclusion, reason=reason)
             await self._keep(tx)
         if final >= receipt.block_number:
@@ -245,18 +255,18 @@ class Sender:
             return
         _log.warning("transaction_gone_with_its_block", key=tx.key.hex(), nonce=tx.nonce)
         self._broadcast_at.pop(tx.key, None)
-        await self._keep(tx.to(TxState.SENT, inclusion=None, reason=""))
+        await self._keep(tx.to(TxState.SENT, inclusion=None, reason=None))
 
-    async def _why(self, endpoint: Endpoint, tx: Transaction, receipt: Receipt) -> str:
+    async def _why(self, endpoint: Endpoint, tx: Transaction, receipt: Receipt) -> Reason:
         """Run the call again on the state before its block to learn why it reverted."""
         if receipt.gas_used >= tx.gas:
-            return "OutOfGas"
+            return Reason("OutOfGas", (("limit", str(tx.gas)),))
         try:
             await endpoint.call(tx.call.to, tx.call.data, sender=self.address, at=receipt.block_number - 1)
         except RpcRefused as refusal:
             reason = reason_of(refusal, self._decode)
-            return str(reason) if reason is not None else "reverted"
-        return "reverted"
+            return reason or Reason("reverted")
+        return Reason("reverted")
 
     async def _keep_alive(self, endpoint: Endpoint, nonce: int) -> None:
         """Broadcast again what may have been dropped; replace what is stuck."""
@@ -269,23 +279,23 @@ class Sender:
             lowest = tx.nonce == nonce
             if lowest and (tx.key in self._cheap or now - latest.sent_at >= self._options.bump_after):
                 self._cheap.discard(tx.key)
-                tx = await self._bumped(endpoint, tx)
+                if await self._replace(endpoint, tx, latest):
+                    continue
             seen = self._broadcast_at.get(tx.key)
-            if seen is None or now - seen >= self._options.rebroadcast_after or tx.latest is not latest:
+            if seen is None or now - seen >= self._options.rebroadcast_after:
                 await self._broadcast(tx)
 
-    async def _bumped(self, endpoint: Endpoint, tx: Transaction) -> Transaction:
-        latest = tx.latest
-        if latest is None:
-            return tx
+    async def _replace(self, endpoint: Endpoint, tx: Transaction, latest: Attempt) -> bool:
+        """Broadcast a version with higher fees; False where the caps or the balance leave no room."""
         today = await self._options.fees.current(endpoint)
         fees = self._options.fees.bumped(Fees(latest.max_fee, latest.priority_fee), today)
         if fees is None or await endpoint.balance(self.address) < tx.gas * fees.max_fee + tx.call.value:
-            return tx
+            return False
         _log.info("transaction_replaced", key=tx.key.hex(), nonce=tx.nonce, max_fee=fees.max_fee)
         signed = await self._sign(tx, fees)
         await self._keep(signed)
-        return signed
+        await self._broadcast(signed)
+        return True
 
     # --- what waits ---------------------------------------------------------------------------------------------------
 
@@ -323,12 +333,11 @@ class Sender:
             reason = reason_of(refusal, self._decode)
             if reason is None:
                 if pool_answer(refusal.reason) is PoolAnswer.POOR:
-                    raise SenderUnfunded(
-                        self.address, call.value + 1, await endpoint.balance(self.address)
-                    ) from refusal
+                    balance = await endpoint.balance(self.address)
+                    raise SenderUnfunded(self.address, max(call.value, balance + 1), balance) from refusal
                 return call.gas  # the endpoint does not estimate; the static bound of the call serves
             if not depends:
-                await self._keep(tx.to(TxState.REFUSED, reason=str(reason)))
+                await self._keep(tx.to(TxState.REFUSED, reason=reason))
             return None
         return found * (100 + self._options.gas_margin_percent) // 100
 

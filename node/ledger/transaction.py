@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from node.ledger.reverts import Reason
+
 __all__ = ["VERSION", "Attempt", "Call", "Inclusion", "Transaction", "TxState"]
 
 VERSION = 1
@@ -72,7 +74,7 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """``key`` (bytes32) makes it unique: the digest of the message. ``reason`` is the decoded refusal, or empty."""
+    """``key`` (bytes32) makes it unique: the digest of the message. ``reason`` is the decoded refusal, if any."""
 
     key: bytes
     chain_id: int
@@ -84,7 +86,7 @@ class Transaction:
     gas: int = 0
     attempts: tuple[Attempt, ...] = ()
     inclusion: Inclusion | None = None
-    reason: str = ""
+    reason: Reason | None = None
 
     def to(self, state: TxState, **changes: Any) -> Transaction:
         """Return the transaction in the next state. Raises ValueError for a move that does not exist."""
@@ -132,7 +134,7 @@ class Transaction:
                     str(inclusion.gas_price),
                     inclusion.ok,
                 ],
-                "reason": self.reason,
+                "reason": None if self.reason is None else [self.reason.name, self.reason.arguments],
             },
             separators=(",", ":"),
         )
@@ -144,7 +146,7 @@ class Transaction:
         if doc.get("v") != VERSION:
             raise ValueError(f"a stored transaction of version {doc.get('v')}, this program reads {VERSION}")
         try:
-            found = doc["inclusion"]
+            found, why = doc["inclusion"], doc["reason"]
             return cls(
                 key=bytes.fromhex(doc["key"]),
                 chain_id=doc["chain_id"],
@@ -163,7 +165,7 @@ class Transaction:
                 else Inclusion(
                     found[0], bytes.fromhex(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]), found[5]
                 ),
-                reason=doc["reason"],
+                reason=None if why is None else Reason(why[0], tuple((str(k), str(v)) for k, v in why[1])),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("a damaged stored transaction") from error
