@@ -1,0 +1,119 @@
+"""A real HTTP server in front of an RPC node that is slow, silent, wrong or behind, as real RPC nodes are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import ClientSession, web
+
+__all__ = ["RpcProxy", "rpc_proxy"]
+
+# (method, params, answer of the node) -> answer to give.
+Rewrite = Callable[[str, list[Any], dict[str, Any]], dict[str, Any]]
+
+
+class RpcProxy:
+    """Passes JSON-RPC on. Change the fields while it runs.
+
+    ``delay`` seconds before each answer; ``status`` an HTTP error instead of an answer; ``drop`` closes the connection;
+    ``garbage`` bytes instead of an answer; ``frozen`` a height above which blocks do not exist here yet (the node lags);
+    ``rewrite`` changes answers; ``swallow`` methods that are acknowledged by nobody: they never reach the node.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.url = ""
+        self.delay = 0.0
+        self.status = 0
+        self.drop = False
+        self.garbage = b""
+        self.frozen: int | None = None
+        self.rewrite: Rewrite | None = None
+        self.swallow: dict[str, Any] = {}
+        self.seen: Counter[str] = Counter()
+        self._session: ClientSession | None = None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        method, params = str(body["method"]), list(body.get("params") or [])
+        self.seen[method] += 1
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.drop:
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response(status=500)
+        if self.status:
+            return web.Response(status=self.status)
+        if self.garbage:
+            return web.Response(body=self.garbage, content_type="application/json")
+        if method in self.swallow:
+            return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": self.swallow[method]})
+        if self.frozen is not None:
+            if _above(params, self.frozen):
+                return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": None})
+            params = _frozen(params, self.frozen)
+        answer = await self._pass_on(body | {"params": params})
+        if self.rewrite is not None:
+            answer = self.rewrite(method, params, answer)
+        return web.json_response(answer)
+
+    async def _pass_on(self, body: dict[str, Any]) -> dict[str, Any]:
+        assert self._session is not None
+        async with self._session.post(
+            self.target, data=json.dumps(body), headers={"Content-Type": "application/json"}
+        ) as r:
+            answer: dict[str, Any] = await r.json()
+            return answer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[RpcProxy]:
+        app = web.Application()
+        app.router.add_post("/", self.handle)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        async with ClientSession() as self._session:
+            try:
+                yield self
+            finally:
+                await runner.cleanup()
+
+
+def _above(params: list[Any], height: int) -> bool:
+    return (
+        bool(params)
+        and isinstance(params[0], str)
+        and len(params[0]) < 18
+        and _is_hex(params[0])
+        and int(params[0], 16) > height
+    )
+
+
+def _is_hex(text: str) -> bool:
+    return text.startswith("0x")
+
+
+def _frozen(params: list[Any], height: int) -> list[Any]:
+    """A node that lags knows nothing above ``height``: neither by tag nor in ranges of logs."""
+    frozen = [hex(height) if param in ("latest", "pending") else param for param in params]
+    for index, param in enumerate(frozen):
+        if isinstance(param, dict) and "toBlock" in param:
+            last = min(int(param["toBlock"], 16), height)
+            frozen[index] = param | {"toBlock": hex(last), "fromBlock": hex(min(int(param["fromBlock"], 16), last))}
+    return frozen
+
+
+@asynccontextmanager
+async def rpc_proxy(target: str) -> AsyncIterator[RpcProxy]:
+    """Start a proxy in front of ``target`` on a free port."""
+    async with RpcProxy(target).running() as proxy:
+        yield proxy
