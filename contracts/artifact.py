@@ -1,0 +1,80 @@
+"""The committed build output: code, and proof that it is what was committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from contracts.errors import ArtifactError, CodeMismatch
+
+__all__ = ["Artifact", "creation_code", "load_artifact", "verify_runtime_code"]
+
+REGISTRY = "ConsentRegistry"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One compiled contract.
+
+    `creation_code` is what a deployment runs, `runtime_code` what it leaves at the address, with the immutables (as
+    offset and length in bytes) still zero. `abi` is the parsed JSON.
+    """
+
+    name: str
+    compiler: str
+    creation_code: bytes
+    runtime_code: bytes
+    immutables: tuple[tuple[int, int], ...]
+    abi: tuple[dict[str, Any], ...]
+
+
+def _folder() -> Traversable:
+    return files("contracts") / "artifacts"
+
+
+@cache
+def load_artifact(name: str = REGISTRY) -> Artifact:
+    """Return a committed artifact, checked against its checksum. Raises ArtifactError."""
+    try:
+        raw = (_folder() / f"{name}.json").read_bytes()
+        wanted = json.loads((_folder() / "checksums.json").read_bytes())[f"{name}.json"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"no artifact of {name} with a checksum: run scripts/build_contracts") from error
+    if hashlib.sha256(raw).hexdigest() != wanted:
+        raise ArtifactError(f"the artifact of {name} is not what its checksum says: run scripts/build_contracts")
+    document = json.loads(raw)
+    return Artifact(
+        name=document["contractName"],
+        compiler=document["compiler"]["version"],
+        creation_code=bytes.fromhex(document["bytecode"].removeprefix("0x")),
+        runtime_code=bytes.fromhex(document["deployedBytecode"].removeprefix("0x")),
+        immutables=tuple((place["start"], place["length"]) for place in document["immutableReferences"]),
+        abi=tuple(document["abi"]),
+    )
+
+
+def creation_code(name: str = REGISTRY) -> bytes:
+    """Return the code that deploys a contract; ours take no constructor arguments. Raises ArtifactError."""
+    return load_artifact(name).creation_code
+
+
+def verify_runtime_code(code: bytes, name: str = REGISTRY) -> None:
+    """Check the code at an address against the artifact. Raises CodeMismatch.
+
+    The immutables (domain separator and the like) differ from chain to chain and are left out. What they hold is
+    verified by asking the contract for its EIP-5267 domain.
+    """
+    artifact = load_artifact(name)
+    if not code:
+        raise CodeMismatch(f"there is no code where {name} should be")
+    found = bytearray(code)
+    if len(found) == len(artifact.runtime_code):
+        for start, length in artifact.immutables:
+            found[start : start + length] = bytes(length)
+    if bytes(found) != artifact.runtime_code:
+        raise CodeMismatch(f"the code at the address is not {name} as built by {artifact.compiler}")

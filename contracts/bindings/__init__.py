@@ -1,0 +1,1 @@
+"""Generated bindings, one package for each contract."""

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @dev Gas given to an account's EIP-1271 code. A fixed amount, so that a signature's validity does not depend on who
+/// brings it and with how much gas.
+uint256 constant EIP1271_GAS = 100_000;
+
+/// @dev Gas that must be left before such a call: a call gets at most 63/64 of what is left (EIP-150), and the rest of the
+/// message needs its share afterwards.
+uint256 constant EIP1271_GAS_LEFT = EIP1271_GAS * 64 / 63 + 50_000;
+
+/// @dev Gas that must be left before each item of a batch. With less, the 1/64 that is held back from the item would be
+/// below what a precompile can starve of, and "ran out" could not be told from "malformed".
+uint256 constant ITEM_GAS_LEFT = 200_000;
+
+/// @dev First word of the ABI encoding of one dynamic struct.
+uint256 constant DYNAMIC_OFFSET = 0x20;
+
+uint8 constant KIND_REGISTER_STREAM = 1;
+uint8 constant KIND_SET_WRITER = 2;
+uint8 constant KIND_PAIR_DEVICE = 3;
+uint8 constant KIND_UNPAIR_DEVICE = 4;
+uint8 constant KIND_GRANT = 5;
+uint8 constant KIND_REVOKE = 6;
+uint8 constant KIND_REGISTER_KEY = 7;
+uint8 constant KIND_STREAM_COMMIT = 8;
+uint8 constant KIND_TRANSFER_STREAM = 9;
