@@ -123,15 +123,21 @@ class Rpc(ChainReader):
         asked = [e for e in self._endpoints if e.ready]
         heads = await asyncio.gather(*(self._head_of(e) for e in asked))
         alive = [(e, head) for e, head in zip(asked, heads, strict=True) if head is not None]
-        healthy = [(e, head) for e, head in alive if not self._demote_late(e, head, alive)]
-        honest = await self._demote_liars([e for e, _ in healthy], [head for _, head in healthy])
-        for endpoint in honest:
-            endpoint.trust()
+        # Lies first: who boasts of a height that nobody else has must not make the honest ones look late.
+        honest = await self._demote_liars([e for e, _ in alive], [head for _, head in alive])
+        among = [(e, head) for e, head in alive if e in honest]
+        for endpoint, head in among:
+            if not self._demote_late(endpoint, head, among):
+                endpoint.trust()
         return self.report()
 
     async def _head_of(self, endpoint: Endpoint) -> Header | None:
+        """Return the head if the endpoint can show it by height too: a bare claim of a height is not a head."""
         try:
-            return await endpoint.head()
+            head = await endpoint.head()
+            if await endpoint.block(head.number) is None:
+                raise RpcGarbled(f"{endpoint.name} claims head {head.number} but has no such block")
+            return head
         except RpcError as fault:
             endpoint.demote(fault)
             return None

@@ -21,7 +21,7 @@ class RpcProxy:
     """Passes JSON-RPC on. Change the fields while it runs.
 
     ``delay`` seconds before each answer; ``status`` an HTTP error instead of an answer; ``drop`` closes the connection;
-    ``garbage`` bytes instead of an answer; ``frozen`` a height above which blocks do not exist here yet (the node lags);
+    ``garbage`` bytes instead of an answer; ``frozen`` a height above which nothing exists here yet (the node lags);
     ``rewrite`` changes answers; ``swallow`` methods that are acknowledged by nobody: they never reach the node.
     """
 
