@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
+    Dialect,
     Index,
     Integer,
     LargeBinary,
@@ -54,12 +55,21 @@ METADATA = MetaData()
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 
 
+class _Bytes(LargeBinary):
+    """Bytes as they are: the drivers take them without the wrapper that costs a fifth of a bulk insert."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        return None
+
+
 def _big(name: str, *, primary: bool = False) -> Column[int]:
     return Column(name, BigInteger, primary_key=primary, nullable=False, autoincrement=False)
 
 
 def _bytes(name: str, *, primary: bool = False, nullable: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, primary_key=primary, nullable=nullable)
+    return Column(name, _Bytes, primary_key=primary, nullable=nullable)
 
 
 meta = Table("channel_meta", METADATA, Column("key", Text, primary_key=True), _bytes("value"))
@@ -229,7 +239,10 @@ def _version(connection: Connection) -> int:
     value = connection.execute(select(meta.c.value).where(meta.c.key == _VERSION_KEY)).scalar_one_or_none()
     if value is None:
         raise StoreSchemaError("the database has a channel_meta table without a version: not a channel store")
-    return int(bytes(value))
+    try:
+        return int(value)
+    except ValueError:
+        raise StoreSchemaError("the version of the channel store cannot be read") from None
 
 
 def upgrade(connection: Connection) -> None:
