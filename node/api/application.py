@@ -1,0 +1,270 @@
+"""Builds the aiohttp application: routes from the table of operations, one way through for every call.
+
+Order of a call: rate limit or token, size and deadline of the body, idempotency key, shape of body and parameters,
+facade. Nothing of a peer's bytes is parsed before the earlier steps have passed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from node.api.documentation import DOCUMENTATION_CSP, documentation_page, documentation_script
+from node.api.facade import NodeFacade
+from node.api.handlers import OPERATIONS
+from node.api.health import health_routes
+from node.api.idempotency import (
+    IdempotencyStore,
+    MemoryIdempotencyStore,
+    StoredAnswer,
+    call_fingerprint,
+    checked_key,
+)
+from node.api.limits import RateLimiter, peer_key, read_body
+from node.api.openapi import openapi_document
+from node.api.operations import Answer, BinaryBody, Call, Operation, parse_parameter
+from node.api.problems import InvalidForm, problem_response
+from node.api.tokens import Tokens
+from node.clock import Clock, SystemClock
+from node.config import ApiSettings
+from node.errors import InvalidInput, NodeError, NotFound, Unauthenticated, UnsupportedMedia, UsageError
+from node.observability import Metrics, current_request_id, request_scope
+
+__all__ = ["ApiParts", "create_api"]
+
+# A nested JSON bomb costs the parser's stack, not memory; real bodies are flat.
+_MAX_JSON_DEPTH: Final = 24
+_FAILED_CALLS_PER_MINUTE: Final = 60
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the interface works with besides the facade; each has a default that lives in memory."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    idempotency: IdempotencyStore | None = None
+
+
+def create_api(
+    facade: NodeFacade, settings: ApiSettings, tokens: Tokens, parts: ApiParts | None = None
+) -> web.Application:
+    """The application. Serve it with `ApiServer`, which adds the limits that live below HTTP."""
+    chosen = parts or ApiParts()
+    interface = _Interface(facade, settings, tokens, chosen)
+    app = web.Application(middlewares=[_around(chosen)], client_max_size=settings.max_body_bytes)
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, operation.path, interface.route(operation))
+    app.add_routes(health_routes(facade, tokens, chosen.metrics))
+    app.add_routes(_documents())
+    return app
+
+
+def _around(parts: ApiParts) -> Any:
+    """Outermost: request id, metrics, headers, and every error as problem+json."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Next) -> web.StreamResponse:
+        began = parts.clock.monotonic()
+        with request_scope() as request_id:
+            try:
+                response = await handler(request)
+            except NodeError as error:
+                response = problem_response(error, request_id)
+                if not request.content.is_eof():
+                    # What is left of the body is not worth reading.
+                    response.force_close()
+            except web.HTTPException as error:
+                response = problem_response(_of_http(error), request_id)
+            response.headers["X-Request-Id"] = request_id
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        parts.metrics.request(request.method, response.status, parts.clock.monotonic() - began)
+        return response
+
+    return middleware
+
+
+def _of_http(error: web.HTTPException) -> NodeError:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return _WrongMethod(f"This address answers {allowed} only.")
+    if error.status == 404:
+        return NotFound("There is nothing at this address.", remedy="See /api/v1/redoc for what there is.")
+    return UsageError(error.reason or "The request is not valid.")
+
+
+class _WrongMethod(UsageError):
+    code = "wrong_method"
+    status = 405
+
+
+class _Interface:
+    def __init__(self, facade: NodeFacade, settings: ApiSettings, tokens: Tokens, parts: ApiParts) -> None:
+        self._facade = facade
+        self._settings = settings
+        self._tokens = tokens
+        self._answers = parts.idempotency or MemoryIdempotencyStore(parts.clock)
+        self._open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
+        self._failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
+
+    def route(self, operation: Operation) -> Next:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            caller = await self._admit(operation, request)
+            body = await self._body(operation, request)
+            key = request.headers.get("Idempotency-Key") if operation.idempotent_key else None
+            if key is None:
+                return _response(operation, await self._run(operation, request, body))
+            return await self._once(f"{caller}:{checked_key(key)}", operation, request, body)
+
+        return handle
+
+    async def _admit(self, operation: Operation, request: web.Request) -> str:
+        """Who calls, as the id of a token. Raises before a byte of the body is read."""
+        peer = peer_key(request.remote)
+        if operation.access == "public":
+            return ""
+        if operation.access == "open":
+            self._open_calls.spend(peer)
+            return ""
+        try:
+            record = await self._tokens.check(request.headers.get("Authorization"), operation.access)
+        except Unauthenticated:
+            # Only failures count, so nobody can lock the owner out by calling from elsewhere with wrong tokens.
+            self._failed_calls.spend(peer)
+            raise
+        return record.id
+
+    async def _body(self, operation: Operation, request: web.Request) -> bytes:
+        limit = self._settings.max_parcel_bytes if operation.body == BinaryBody else self._settings.max_body_bytes
+        if operation.body is None:
+            limit = 0
+        body = await read_body(request, limit, self._settings.body_timeout_s)
+        if body and operation.body is not None:
+            wanted = BinaryBody if operation.body == BinaryBody else "application/json"
+            # A browser form cannot send either type across origins without asking first.
+            if request.content_type != wanted:
+                raise UnsupportedMedia(f"The body must be {wanted}.", remedy=f"Send Content-Type: {wanted}.")
+        return body
+
+    async def _run(self, operation: Operation, request: web.Request, body: bytes) -> Answer:
+        values = _values(operation, request)
+        peer = peer_key(request.remote)
+        call = Call(self._facade, self._tokens, values, _parsed(operation, body), peer)
+        result = await operation.handler(call)
+        return result if isinstance(result, Answer) else Answer(result)
+
+    async def _once(self, key: str, operation: Operation, request: web.Request, body: bytes) -> web.StreamResponse:
+        stored = await self._answers.begin(key, call_fingerprint(request.path_qs, body))
+        if stored is not None:
+            response = web.Response(body=stored.body, status=stored.status, content_type=stored.content_type)
+            response.headers["Idempotency-Replayed"] = "true"
+            return response
+        finished = False
+        try:
+            try:
+                response = _response(operation, await self._run(operation, request, body))
+            except NodeError as error:
+                if error.status >= 500:
+                    raise
+                # A refusal is an answer too: repeating the call must not find another one.
+                response = problem_response(error, current_request_id())
+            content = response.body if isinstance(response.body, bytes) else b""
+            await self._answers.finish(key, StoredAnswer(response.status, response.content_type, content))
+            finished = True
+        finally:
+            if not finished:
+                await self._answers.abandon(key)
+        return response
+
+
+def _values(operation: Operation, request: web.Request) -> dict[str, Any]:
+    known = {parameter.name for parameter in operation.parameters if parameter.location == "query"}
+    unknown = sorted(set(request.query) - known)
+    if unknown:
+        raise InvalidInput(f"{unknown[0][:60]!r} is not a parameter of this call.", field=unknown[0][:60])
+    values: dict[str, Any] = {}
+    for parameter in operation.parameters:
+        source = request.match_info if parameter.location == "path" else request.query
+        text = source.get(parameter.name)
+        if text is not None:
+            values[parameter.name] = parse_parameter(parameter, text)
+    return values
+
+
+def _parsed(operation: Operation, body: bytes) -> Any:
+    if not (isinstance(operation.body, type) and issubclass(operation.body, BaseModel)):
+        return body
+    try:
+        document = json.loads(body or b"{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise UsageError("The body is not valid JSON.", remedy="Send a JSON object in UTF-8.") from None
+    if _depth(document) > _MAX_JSON_DEPTH:
+        raise InvalidInput(f"The body nests more than {_MAX_JSON_DEPTH} levels.")
+    try:
+        return operation.body.model_validate(document)
+    except ValidationError as error:
+        raise InvalidForm(error) from None
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(document: object) -> int:
+    """Levels of nesting, without recursion; stops counting where it is too deep anyway."""
+    level, present = 0, [document]
+    while present and level <= _MAX_JSON_DEPTH:
+        level += 1
+        inner: list[object] = []
+        for item in present:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        present = inner
+    return level
+
+
+def _response(operation: Operation, answer: Answer) -> web.Response:
+    status = answer.status or operation.status
+    if answer.content is None:
+        return web.Response(status=status)
+    if isinstance(answer.content, bytes):
+        return web.Response(body=answer.content, status=status, content_type=BinaryBody)
+    if isinstance(answer.content, BaseModel):
+        text = answer.content.model_dump_json()
+    else:
+        text = json.dumps(answer.content, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(body=text.encode(), status=status, content_type="application/json")
+
+
+def _documents() -> list[web.RouteDef]:
+    document = json.dumps(openapi_document(OPERATIONS, version("wattpact")), ensure_ascii=False).encode()
+    script = documentation_script()
+
+    async def description(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=document, content_type="application/json")
+
+    async def page(_request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Security-Policy": DOCUMENTATION_CSP}
+        return web.Response(body=documentation_page(), content_type="text/html", charset="utf-8", headers=headers)
+
+    async def bundle(_request: web.Request) -> web.StreamResponse:
+        headers = {"Cache-Control": "max-age=86400"}
+        return web.Response(body=script, content_type="text/javascript", charset="utf-8", headers=headers)
+
+    return [
+        web.get("/api/v1/openapi.json", description),
+        web.get("/api/v1/redoc", page),
+        web.get("/api/v1/redoc.standalone.js", bundle),
+    ]

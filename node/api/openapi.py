@@ -1,0 +1,116 @@
+"""The OpenAPI 3.1 document, made from the table of operations and the models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from node.api.operations import BinaryBody, Operation, Parameter
+from node.api.problems import PROBLEM_TYPE, Problem
+
+__all__ = ["openapi_document"]
+
+_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
+    "hash": {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"},
+    "time": {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
+    "count": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    "text": {"type": "string", "minLength": 1, "maxLength": 200},
+}
+_TAGS: Final = {
+    "node": "The node itself",
+    "streams": "Streams and readings",
+    "consent": "Requests, grants, revocations",
+    "pairing": "Home and gateway",
+    "messages": "Messages between nodes, and to the registry",
+    "tokens": "Access of programs",
+}
+_ABOUT: Final = """Bytes are hexadecimal with 0x, times seconds since 1970 UTC, energy integer Wh.
+
+Every error is `application/problem+json` (RFC 9457) with a stable `code` and a `remedy`. A POST with an
+`Idempotency-Key` (8 to 128 visible ASCII characters) acts once, however often it is sent; the answer is kept for seven
+days. Scopes of tokens: `read`, `consent` (includes read), `admin` (includes both)."""
+
+
+def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
+    for operation in operations:
+        if isinstance(operation.body, type) and issubclass(operation.body, BaseModel):
+            wanted.append((operation.body, "validation"))
+        if isinstance(operation.answer, type) and issubclass(operation.answer, BaseModel):
+            wanted.append((operation.answer, "serialization"))
+    unique = list(dict.fromkeys(wanted))
+    references, schemas = models_json_schema(unique, ref_template="#/components/schemas/{model}")
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Wattpact node",
+            "version": version,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong and what to do",
+                    "content": {PROBLEM_TYPE: {"schema": references[Problem, "serialization"]}},
+                }
+            },
+        },
+    }
+
+
+def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": "Done" if operation.status < 202 else "Accepted"}
+    if operation.answer == BinaryBody:
+        success["content"] = {BinaryBody: {"schema": {"type": "string", "format": "binary"}}}
+    elif operation.answer is dict:
+        success["content"] = {"application/json": {"schema": {"type": "object"}}}
+    elif operation.answer is not None:
+        success["content"] = {"application/json": {"schema": references[operation.answer, "serialization"]}}
+    responses: dict[str, Any] = {str(operation.status): success, "default": {"$ref": "#/components/responses/Problem"}}
+    if operation.name == "getReadiness":
+        responses["503"] = {**success, "description": "Not ready; the body says why"}
+    guarded = operation.access not in ("open", "public")
+    document: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "description": f"Scope: `{operation.access}`." if guarded else "No token; limited per address.",
+        "security": [{"bearer": []}] if guarded else [],
+        "responses": responses,
+    }
+    parameters = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.idempotent_key:
+        schema = {"type": "string", "minLength": 8, "maxLength": 128}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
+    if parameters:
+        document["parameters"] = parameters
+    if operation.body == BinaryBody:
+        document["requestBody"] = {
+            "required": True,
+            "content": {BinaryBody: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    elif operation.body is not None:
+        schema = references[operation.body, "validation"]
+        document["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return document
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.location,
+        "required": parameter.location == "path",
+        "description": parameter.description,
+        "schema": _SCHEMAS[parameter.kind],
+    }

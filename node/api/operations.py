@@ -1,0 +1,121 @@
+"""The REST interface as data: one table of operations from which both the routes and the OpenAPI document are made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from node.api.facade import NodeFacade
+from node.api.tokens import Scope, Tokens
+from node.errors import InvalidInput
+from node.types import HASH_BYTES, from_hex
+
+__all__ = ["Access", "Answer", "BinaryBody", "Call", "Operation", "Parameter", "parse_parameter"]
+
+# `open`: no token, but rate-limited per address; `public`: no token, cheap, not limited.
+Access = Scope | Literal["open", "public"]
+BinaryBody: Final = "application/octet-stream"
+_M = TypeVar("_M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter, or the description of one in the path."""
+
+    name: str
+    kind: Literal["hash", "time", "count", "text"]
+    description: str
+    location: Literal["query", "path"] = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as a handler sees it: checked parameters and body, never the raw request."""
+
+    facade: NodeFacade
+    tokens: Tokens
+    values: Mapping[str, Any]
+    body: Any
+    peer: str
+
+    def form(self, model: type[_M]) -> _M:
+        """The body, which was checked against the operation's model."""
+        if not isinstance(self.body, model):
+            raise InvalidInput("The request needs a JSON body.")
+        return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model, a JSON object or bytes, and a status if not the operation's."""
+
+    content: BaseModel | dict[str, Any] | bytes | None
+    status: int | None = None
+
+
+Handler = Callable[[Call], Awaitable[Answer | BaseModel]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One line of the table. `body` is a model or BinaryBody; `answer` a model, BinaryBody, `dict` or None."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    name: str
+    access: Access
+    summary: str
+    handler: Handler
+    answer: type[BaseModel] | type[dict[str, Any]] | str | None
+    body: type[BaseModel] | str | None = None
+    status: int = 200
+    tag: str = "node"
+    parameters: tuple[Parameter, ...] = field(default=())
+
+    @property
+    def idempotent_key(self) -> bool:
+        """Whether an Idempotency-Key is honoured. Not where the answer is a secret that must not be kept."""
+        return self.method == "POST" and self.access in ("read", "consent", "admin") and self.name != "createToken"
+
+
+def parse_parameter(parameter: Parameter, text: str) -> bytes | int | str:
+    """Raises InvalidInput that names the parameter."""
+    try:
+        if parameter.kind == "hash":
+            return from_hex(text, HASH_BYTES)
+        if parameter.kind == "time":
+            return _time(text)
+        if parameter.kind == "count":
+            return _count(text)
+    except ValueError as error:
+        raise InvalidInput(f"{parameter.name} {error}.", field=parameter.name) from None
+    if not text or len(text) > 200 or not text.isprintable():
+        raise InvalidInput(f"{parameter.name} must be 1 to 200 printable characters.", field=parameter.name)
+    return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 10_000 and len(text) <= 5):
+        raise ValueError("must be a number from 1 to 10000")
+    return int(text)
+
+
+def _time(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 13:
+        seconds = int(text)
+    else:
+        try:
+            # A plus sign that was not percent-encoded arrives as a space.
+            moment = datetime.fromisoformat(text.replace(" ", "+"))
+        except ValueError:
+            raise ValueError("must be seconds since 1970, or a time such as 2026-01-01T00:00:00Z") from None
+        if moment.tzinfo is None:
+            raise ValueError("must name its offset from UTC: 2026-01-01T00:00:00Z")
+        seconds = int(moment.timestamp())
+    if not 0 <= seconds < 2**40:
+        raise ValueError("must be a time after 1970")
+    return seconds

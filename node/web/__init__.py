@@ -1,0 +1,1 @@
+"""Pages and the vendored files they use; licences lie beside them in `vendor`."""
