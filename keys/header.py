@@ -128,7 +128,7 @@ def unlock_header(path: Path, data: bytes, passphrase: str) -> tuple[bytes, byte
     kdf, check = document["kdf"], document["check"]
     try:
         intact = document["sum"] == _checksum(document)
-    except (rfc8785.CanonicalizationError, RecursionError):
+    except (ValueError, RecursionError):
         intact = False
     if not intact:
         raise KeystoreDamaged(f"{path}: the checksum is wrong; restore it from a backup")

@@ -36,12 +36,13 @@ from keys.messages import ParcelSeal, digest, parcel_domain, recover
 from keys.sealing import OVERHEAD, SealingKey, open_sealed, reader_key_hash, seal
 from keys.signers import Signer
 
-__all__ = ["CLOCK_TOLERANCE", "MAX_LIFETIME", "MAX_SIZE", "VERSION", "Parcel", "pack", "unpack"]
+__all__ = ["CLOCK_TOLERANCE", "MAX_DEPTH", "MAX_LIFETIME", "MAX_SIZE", "VERSION", "Parcel", "pack", "unpack"]
 
 VERSION = 1
 MAX_SIZE = 64 * 1024
 CLOCK_TOLERANCE = 120  # seconds by which two nodes' clocks may differ
 MAX_LIFETIME = 7 * 86400  # bounds how long a receiver has to remember ids
+MAX_DEPTH = 32  # levels of lists and objects; the parsers recurse, and their own limit depends on who calls them
 
 _HEAD = VERSION.to_bytes(2, "big")
 _FIELDS = {"version", "sender", "recipient", "nonce", "kind", "body", "sent_at", "expires_at", "signature"}
@@ -64,10 +65,25 @@ class Parcel:
         return self.expires_at + CLOCK_TOLERANCE
 
 
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for container in level
+            if isinstance(container, dict | list | tuple)
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return
+    raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
+
+
 def _canonical(value: object) -> bytes:
+    _check_depth(value)
     try:
         return bytes(rfc8785.dumps(value))  # type: ignore[arg-type]  # the library checks what it is given
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ParcelMalformed(f"the body has no canonical JSON form: {error}") from error
 
 
@@ -181,6 +197,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object in its one canonical encoding, without floats."""
     try:
         document = json.loads(data, parse_float=_refuse_float, parse_constant=_refuse_float)
+        _check_depth(document)
         canonical = rfc8785.dumps(document)
     except (ValueError, RecursionError) as error:
         raise ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})") from None

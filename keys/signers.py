@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol, final, runtime_checkable
 
 from coincurve import PrivateKey
 from eth_account import Account
+from eth_utils.exceptions import ValidationError
 
 from keys.eip712 import keccak256
 from keys.errors import SecretLeak, SignerError
@@ -80,9 +81,13 @@ class LocalSigner:
         return raw[:64] + bytes([raw[64] + 27])
 
     async def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
+        for name, value in transaction.items():
+            # The library signs an overlong integer, which no node accepts, and trips over a negative one.
+            if isinstance(value, int) and not 0 <= value < 1 << 256:
+                raise SignerError(f"the transaction cannot be signed: {name} does not fit uint256")
         try:
             signed = Account.sign_transaction(dict(transaction), self._key.secret)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, ValidationError) as error:
             raise SignerError(f"the transaction cannot be signed: {error}") from error
         return bytes(signed.raw_transaction)
 

@@ -1,0 +1,173 @@
+"""channels.md 3 and 6: X-Wing sealing against the draft's vector, context binding, tampering; the stream key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keys.errors import SealError, SignatureError
+from keys.sealing import OVERHEAD, PUBLIC_SIZE, SealingKey, open_sealed, reader_key_hash, seal
+from keys.stream_key import StreamKey, stream_key_hash, verify_stream_signature
+from tests.unit.keys.builders import vector
+
+XWING = vector("keys_xwing.json")
+KEY = SealingKey(b"\x09" * 32)
+
+
+def extract(salt: bytes, label: bytes, ikm: bytes, suite: bytes) -> bytes:
+    return hmac.new(salt or bytes(32), b"HPKE-v1" + suite + label + ikm, hashlib.sha256).digest()
+
+
+def expand(prk: bytes, label: bytes, info: bytes, size: int, suite: bytes) -> bytes:
+    data = size.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info + b"\x01"
+    return hmac.new(prk, data, hashlib.sha256).digest()[:size]
+
+
+def sealed_by_hand(shared_secret: bytes, encapsulation: bytes, plaintext: bytes, info: bytes) -> bytes:
+    """RFC 9180 sections 5.1 and 5.2, base mode, written from the text, over a shared secret of the draft's vector."""
+    suite = b"HPKE" + bytes.fromhex("647a00010003")
+    context = b"\x00" + extract(b"", b"psk_id_hash", b"", suite) + extract(b"", b"info_hash", info, suite)
+    secret = extract(shared_secret, b"secret", b"", suite)
+    key, nonce = expand(secret, b"key", context, 32, suite), expand(secret, b"base_nonce", context, 12, suite)
+    return encapsulation + ChaCha20Poly1305(key).encrypt(nonce, plaintext, b"")
+
+
+def test_xwing_vector() -> None:
+    key = SealingKey.from_bytes(bytes.fromhex(XWING["seed"]))
+    assert key.public_bytes == bytes.fromhex("".join(XWING["public"]))
+    encapsulation, secret = bytes.fromhex("".join(XWING["ciphertext"])), bytes.fromhex(XWING["shared_secret"])
+    sealed = sealed_by_hand(secret, encapsulation, b"a reading", b"context")
+    assert open_sealed(key, sealed, b"context") == b"a reading"
+    with pytest.raises(SealError):
+        open_sealed(key, sealed, b"another context")
+
+
+def test_key_hash_is_what_the_grant_names() -> None:
+    assert (
+        reader_key_hash(KEY.public_bytes) == hashlib.sha256(b"\x64\x7a" + KEY.public_bytes).digest() == KEY.key_hash()
+    )
+    for bad in (b"", KEY.public_bytes[1:], KEY.public_bytes + b"\x00", KEY.public_bytes.hex()):
+        with pytest.raises(SealError):
+            reader_key_hash(bad)  # type: ignore[arg-type]
+
+
+@given(st.binary(max_size=300), st.binary(max_size=80))
+def test_round_trip_binds_the_context(plaintext: bytes, info: bytes) -> None:
+    sealed = seal(KEY.public_bytes, plaintext, info)
+    assert len(sealed) == len(plaintext) + OVERHEAD
+    assert open_sealed(KEY, sealed, info) == plaintext
+    for other in (info + b"\x00", b"\x00" + info, info[:-1] if info else b"x"):
+        with pytest.raises(SealError):
+            open_sealed(KEY, sealed, other)
+    with pytest.raises(SealError):
+        open_sealed(SealingKey.generate(), sealed, info)
+
+
+def test_size_of_a_sealed_secret() -> None:
+    """toolchain.md: 1,168 bytes for 32."""
+    assert len(seal(KEY.public_bytes, bytes(32), b"")) == 1168
+
+
+def test_two_seals_of_one_text_differ() -> None:
+    assert seal(KEY.public_bytes, b"x", b"") != seal(KEY.public_bytes, b"x", b"")
+
+
+@given(st.integers(0, OVERHEAD + 9), st.integers(1, 255))
+def test_tampering_is_found_in_every_region(position: int, flip: int) -> None:
+    """ML-KEM ciphertext, X25519 point, ciphertext and tag alike. The top bit of the point is ignored by RFC 7748."""
+    sealed = bytearray(seal(KEY.public_bytes, b"0123456789", b"context"))
+    if position == 1119 and flip & 0x7F == 0:
+        flip ^= 1
+    sealed[position] ^= flip
+    with pytest.raises(SealError):
+        open_sealed(KEY, bytes(sealed), b"context")
+
+
+@pytest.mark.parametrize("region", [0, 1087, 1088, 1118, 1120, 1129, 1130, 1145])
+def test_region_edges(region: int) -> None:
+    sealed = bytearray(seal(KEY.public_bytes, b"0123456789", b"context"))
+    sealed[region] ^= 1
+    with pytest.raises(SealError):
+        open_sealed(KEY, bytes(sealed), b"context")
+
+
+def test_the_ignored_bit_of_the_point_is_covered_too() -> None:
+    """X-Wing hashes the point as sent, so even the bit that X25519 ignores cannot be flipped."""
+    sealed = bytearray(seal(KEY.public_bytes, b"x", b""))
+    sealed[1119] ^= 0x80
+    with pytest.raises(SealError):
+        open_sealed(KEY, bytes(sealed), b"")
+
+
+@pytest.mark.parametrize("length", [0, 1, 1119, 1120, OVERHEAD - 1])
+def test_truncated(length: int) -> None:
+    with pytest.raises(SealError):
+        open_sealed(KEY, seal(KEY.public_bytes, b"", b"")[:length], b"")
+
+
+def test_unusable_public_keys() -> None:
+    lattice, point = KEY.public_bytes[:1184], KEY.public_bytes[1184:]
+    bad = [b"", KEY.public_bytes[:-1], KEY.public_bytes + b"\x00"]
+    bad.append(b"\xff" * 1184 + point)  # coefficients not below the modulus: FIPS 203 asks to refuse
+    bad += [lattice + bytes(32), lattice + b"\x01" + bytes(31)]  # points of small order: everybody's secret
+    for public in bad:
+        with pytest.raises(SealError):
+            seal(public, b"x", b"")
+
+
+@pytest.mark.parametrize("seed", [b"", b"x" * 31, b"x" * 33, "x" * 32])
+def test_seeds_have_one_length(seed: object) -> None:
+    with pytest.raises(SealError):
+        SealingKey.from_bytes(seed)  # type: ignore[arg-type]
+
+
+def test_sealing_key_round_trip() -> None:
+    again = SealingKey.from_bytes(KEY.to_bytes())
+    assert again.public_bytes == KEY.public_bytes
+    assert len(again.public_bytes) == PUBLIC_SIZE
+    assert open_sealed(again, seal(KEY.public_bytes, b"x", b"i"), b"i") == b"x"
+
+
+def test_ed25519_vector() -> None:
+    case = vector("keys_bip.json")["ed25519"]
+    key = StreamKey.from_bytes(bytes.fromhex(case["seed"]))
+    assert key.public_bytes.hex() == case["public"]
+    assert key.sign(bytes.fromhex(case["message"])).hex() == case["signature"]
+
+
+@given(st.binary(max_size=100), st.integers(0, 63), st.integers(1, 255))
+def test_stream_signatures(message: bytes, position: int, flip: int) -> None:
+    key = StreamKey(b"\x05" * 32)
+    signature = key.sign(message)
+    verify_stream_signature(key.public_bytes, message, signature)
+    changed = bytearray(signature)
+    changed[position] ^= flip
+    attacks = [
+        (key.public_bytes, message, bytes(changed)),
+        (key.public_bytes, message + b"x", signature),
+        (StreamKey.generate().public_bytes, message, signature),
+        (key.public_bytes, message, signature[:63]),
+        (key.public_bytes, message, signature + b"\x00"),
+        (key.public_bytes[:31], message, signature),
+        (b"\xff" * 32, message, signature),
+    ]
+    for public, body, forged in attacks:
+        with pytest.raises(SignatureError):
+            verify_stream_signature(public, body, forged)
+
+
+def test_stream_key_hash_names_its_suite() -> None:
+    key = StreamKey.generate()
+    assert key.key_hash() == hashlib.sha256(b"\x01" + key.public_bytes).digest()
+    both = stream_key_hash(key.public_bytes, b"d" * 1952)
+    assert both == hashlib.sha256(b"\x02" + key.public_bytes + b"d" * 1952).digest()
+    for public, dsa in ((key.public_bytes[1:], b""), (key.public_bytes, b"d"), (b"", b"d" * 1952)):
+        with pytest.raises(SignatureError):
+            stream_key_hash(public, dsa)
+    with pytest.raises(SignatureError):
+        StreamKey(b"short")
