@@ -1,0 +1,145 @@
+"""One database: its connections, its durability, its schema.
+
+SQLite runs in WAL mode with `synchronous=FULL`: with NORMAL, commits that were acknowledged can vanish when the power
+goes. Writing transactions begin with BEGIN IMMEDIATE on one connection, so they queue here instead of failing later
+with "database is locked"; readers have connections of their own and never wait for the writer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from node.storage.errors import DatabaseUnusable, StorageError
+from node.storage.migrate import upgrade
+
+__all__ = ["Database", "upsert"]
+
+_BUSY_MS: Final = 10_000
+_READERS: Final = 4
+# Number of the advisory lock under which PostgreSQL runs migrations; any constant of ours.
+_MIGRATION_LOCK: Final = 0x5761_7474_0001
+
+
+class Database:
+    """`open` it, `close` it; in between `write()` gives a transaction that commits at the end, `read()` one that reads.
+
+    `concurrent`: several processes may work on it (PostgreSQL). On SQLite one process owns the file.
+    """
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.concurrent = writer.dialect.name == "postgresql"
+
+    @classmethod
+    async def open(cls, url: str) -> Database:
+        """Connect, create or migrate. Raises SchemaTooNew or DatabaseUnusable; then nothing was changed."""
+        parsed = _driver(make_url(url))
+        if parsed.get_backend_name() == "sqlite":
+            _create_private(parsed)
+            writer = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=60)
+            reader = create_async_engine(parsed, pool_size=_READERS, max_overflow=0, pool_timeout=60)
+            _sqlite(writer, "BEGIN IMMEDIATE")
+            _sqlite(reader, "BEGIN")
+        else:
+            writer = reader = create_async_engine(parsed, pool_pre_ping=True)
+        database = cls(writer, reader)
+        try:
+            async with database.write() as connection:
+                if database.concurrent:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+                await connection.run_sync(_upgrade)
+        except (DatabaseError, OSError) as error:
+            await database.close()
+            raise DatabaseUnusable(f"The database cannot be used: {_first_line(error)}") from error
+        except StorageError:
+            await database.close()
+            raise
+        return database
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed and on disk when the block ends, undone when it raises."""
+        async with self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent view of what was committed before."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    upgrade(connection)
+
+
+def _driver(url: URL) -> URL:
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    backend = url.get_backend_name()
+    if backend not in drivers:
+        raise DatabaseUnusable(f"{backend} is not supported; use sqlite or postgresql.")
+    return url.set(drivername=drivers[backend])
+
+
+def _create_private(url: URL) -> None:
+    """Create the file for its owner only, before SQLite would create it for everybody."""
+    if not url.database or url.database == ":memory:":
+        raise DatabaseUnusable("SQLite needs a file: a node must survive its process.")
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise DatabaseUnusable(f"The database file cannot be created: {error.strerror}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+def _sqlite(engine: AsyncEngine, begin: str) -> None:
+    def connected(raw: Any, _: Any) -> None:
+        # The driver must not begin transactions by itself, or BEGIN IMMEDIATE and savepoints would not be ours.
+        raw.isolation_level = None
+        cursor = raw.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def began(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "begin", began)
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, or overwrite those with the same primary key."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    rest = [name for name in rows[0] if name not in keys]
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table)
+    if rest:
+        chosen = {name: statement.excluded[name] for name in rest}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=chosen)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    await connection.execute(statement, list(rows))

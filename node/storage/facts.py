@@ -1,0 +1,54 @@
+"""Small things that are remembered: facts by namespace and name, and which parcels were taken in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from node.storage.database import Database
+from node.storage.extras import SetFact
+from node.storage.schema import facts, parcels
+
+__all__ = ["Facts", "Parcels"]
+
+
+class Facts:
+    """JSON values. To change one together with events, hand `SetFact` to `Journal.apply`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, namespace: str, name: str) -> Any:
+        """The value, or None."""
+        query = select(facts.c.value).where(facts.c.namespace == namespace, facts.c.name == name)
+        async with self._database.read() as connection:
+            text = (await connection.execute(query)).scalar()
+        return None if text is None else json.loads(text)
+
+    async def all(self, namespace: str) -> dict[str, Any]:
+        query = select(facts.c.name, facts.c.value).where(facts.c.namespace == namespace).order_by(facts.c.name)
+        async with self._database.read() as connection:
+            return {name: json.loads(text) for name, text in await connection.execute(query)}
+
+    async def set(self, namespace: str, name: str, value: Any) -> None:
+        """Remember; None forgets."""
+        async with self._database.write() as connection:
+            await SetFact(namespace, name, value).write(connection)
+
+
+class Parcels:
+    """Ids of parcels that were taken in with `SeenParcel`, kept until the parcel itself is too old to be accepted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seen(self, parcel_id: bytes) -> bool:
+        async with self._database.read() as connection:
+            return (await connection.execute(select(parcels).where(parcels.c.id == parcel_id))).first() is not None
+
+    async def prune(self, now: int) -> int:
+        """Forget ids of parcels that have expired; return how many."""
+        async with self._database.write() as connection:
+            return (await connection.execute(delete(parcels).where(parcels.c.expires_at < now))).rowcount

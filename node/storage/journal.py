@@ -1,0 +1,254 @@
+"""The journal: events in, and in one transaction with them the states, the timers and the outbox that follow.
+
+Group commit: calls that wait at the same time share one transaction and one flush to disk, each in a savepoint of its
+own, so a refused call does not undo its neighbours. When `apply` returns, everything it returned is on disk. If the
+process dies before, nothing of it is. Whoever calls keeps what is returned and never computes it again.
+
+Journal rows are numbered without gaps, one row per event that changed something; an outbox row is named by its event's
+number and its position among that event's effects, so no replay and no crash can make a second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from node.clock import Clock
+from node.errors import NodeError
+from node.projection.aggregates import reduce, route
+from node.projection.base import AggregateId, Effect, Event, State
+from node.projection.codec import CODEC
+from node.projection.replay import World
+from node.storage.database import Database
+from node.storage.errors import JournalClosed, JournalDiffers
+from node.storage.extras import Extra
+from node.storage.schema import journal, journal_targets, outbox, states
+from node.storage.states import StateSet
+
+__all__ = ["Applied", "Change", "Journal", "Recorded"]
+
+# Number of the advisory lock that orders the journal's writers on PostgreSQL; any constant of ours.
+_JOURNAL_LOCK: Final = 0x5761_7474_0002
+_GROUP: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one event did to one aggregate."""
+
+    aggregate: AggregateId
+    state: State
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event. `seq` is its number in the journal; None for one that changed nothing and was not written."""
+
+    seq: int | None
+    event: Event
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one call of `apply` did, in the order of its events."""
+
+    records: tuple[Recorded, ...]
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return tuple(effect for record in self.records for change in record.changes for effect in change.effects)
+
+    def state(self, aggregate: AggregateId) -> State | None:
+        """The state that this call left the aggregate in, if it touched it."""
+        found = [c.state for record in self.records for c in record.changes if c.aggregate == aggregate]
+        return found[-1] if found else None
+
+
+@dataclass(slots=True)
+class _Call:
+    events: tuple[Event, ...]
+    extras: tuple[Extra, ...]
+    done: asyncio.Future[Applied]
+
+
+class Journal:
+    """The one writer of states. `apply` may be called from many tasks at once."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._waiting: list[_Call] = []
+        self._group: list[_Call] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._closed = False
+        self._listeners: list[Callable[[Applied], None]] = []
+
+    def subscribe(self, listener: Callable[[Applied], None]) -> None:
+        """Call `listener` after each commit, in order. It must be quick and must not raise; it only wakes others."""
+        self._listeners.append(listener)
+
+    async def apply(self, events: Sequence[Event], *extras: Extra) -> Applied:
+        """Write all of it or nothing, and return once it is on disk.
+
+        Raises what the reducers raise (IllegalMove, RequestRefused, ContradictingFact, ...), what an extra raises
+        (DuplicateParcel), JournalClosed after `close`, and the database's own errors; then nothing was written.
+        A caller that is cancelled while waiting does not know whether it was written: its event is told again.
+        """
+        if self._closed:
+            raise JournalClosed("The journal is closed.")
+        call = _Call(tuple(events), extras, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._drain(), name="journal")
+            self._worker.add_done_callback(self._stopped)
+        return await call.done
+
+    async def close(self) -> None:
+        """Finish what is waiting, then refuse."""
+        self._closed = True
+        if self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            self._group = [call for call in self._waiting[:_GROUP] if not call.done.cancelled()]
+            del self._waiting[:_GROUP]
+            try:
+                await self._commit(self._group)
+            except (SQLAlchemyError, NodeError, OSError) as error:
+                for call in self._group:
+                    _fail(call, error)
+
+    def _stopped(self, worker: asyncio.Task[None]) -> None:
+        """A defect must not leave callers waiting for ever: they get it, and it ends them."""
+        error = JournalClosed("The journal was stopped.") if worker.cancelled() else worker.exception()
+        if error is not None:
+            for call in (*self._group, *self._waiting):
+                _fail(call, error)
+            self._waiting.clear()
+
+    async def _commit(self, group: Sequence[_Call]) -> None:
+        """One transaction for the group; raises only what concerns all of it."""
+        results: list[tuple[_Call, Applied]] = []
+        async with self._database.write() as connection:
+            if self._database.concurrent:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOURNAL_LOCK})
+            for call in group:
+                try:
+                    async with connection.begin_nested():
+                        results.append((call, await self._one(connection, call)))
+                except NodeError as error:
+                    _fail(call, error)
+        for call, applied in results:
+            for listener in self._listeners:
+                listener(applied)
+            if not call.done.done():
+                call.done.set_result(applied)
+
+    async def _one(self, connection: AsyncConnection, call: _Call) -> Applied:
+        for extra in call.extras:
+            await extra.write(connection)
+        seq = (await connection.execute(select(func.coalesce(func.max(journal.c.seq), 0)))).scalar_one()
+        work = _Work(connection, seq, self._clock.now())
+        await work.prepare(call.events)
+        records = tuple([await work.reduce(event) for event in call.events])
+        await work.finish()
+        return Applied(records)
+
+    async def verify(self) -> int:
+        """Replay the whole journal in memory and compare with the stored states; return the number of events.
+
+        Raises JournalDiffers, naming the first aggregate that does not agree.
+        """
+        world = World()
+        async with self._database.read() as connection:
+            count = 0
+            rows = await connection.stream(select(journal.c.event).order_by(journal.c.seq))
+            async for (document,) in rows:
+                world.apply(CODEC.decode(document, Event))
+                count += 1
+            live = await connection.execute(select(states.c.kind, states.c.key, states.c.document))
+            stored = {AggregateId(kind, key): CODEC.decode(document, State) for kind, key, document in live}
+        wrong = sorted(key for key in world.states.keys() | stored.keys() if world.states.get(key) != stored.get(key))
+        if wrong:
+            raise JournalDiffers(f"{len(wrong)} states differ from the journal, first {wrong[0]}.")
+        return count
+
+
+def _fail(call: _Call, error: BaseException) -> None:
+    if not call.done.done():
+        call.done.set_exception(error)
+
+
+class _Work:
+    """One call inside a transaction."""
+
+    def __init__(self, connection: AsyncConnection, seq: int, now: int) -> None:
+        self._connection = connection
+        self._seq = seq
+        self._now = now
+        self._states = StateSet(connection)
+        self._rows: list[dict[str, Any]] = []
+        self._targets: list[dict[str, Any]] = []
+        self._outbox: list[dict[str, Any]] = []
+
+    async def prepare(self, events: Sequence[Event]) -> None:
+        """Load at once what the events name, instead of one by one."""
+        await self._states.load(aggregate for event in events for aggregate in route(event).direct)
+
+    async def reduce(self, event: Event) -> Recorded:
+        changes: list[Change] = []
+        for aggregate in await self._states.concerned(route(event)):
+            before = self._states.get(aggregate)
+            step = reduce(before, event)
+            if step.state != before or step.effects:
+                changes.append(Change(aggregate, step.state, step.effects))
+        if not changes:
+            return Recorded(None, event, ())
+        self._seq += 1
+        for change in changes:
+            self._states.put(change.aggregate, change.state, self._seq)
+        self._record(event, changes)
+        return Recorded(self._seq, event, tuple(changes))
+
+    def _record(self, event: Event, changes: Sequence[Change]) -> None:
+        name = type(event).__name__
+        self._rows.append({"seq": self._seq, "type": name, "recorded_at": self._now, "event": CODEC.encode(event)})
+        position = 0
+        for change in changes:
+            self._targets.append({"kind": change.aggregate.kind, "key": change.aggregate.key, "seq": self._seq})
+            for effect in change.effects:
+                self._outbox.append(self._outbox_row(position, change.aggregate, effect))
+                position += 1
+
+    def _outbox_row(self, position: int, aggregate: AggregateId, effect: Effect) -> dict[str, Any]:
+        name = type(effect).__name__
+        return {
+            "seq": self._seq,
+            "position": position,
+            "type": name,
+            "lane": f"{aggregate}/{name}",
+            "effect": CODEC.encode(effect),
+            "status": "pending",
+            "attempts": 0,
+            "due_at": self._now,
+            "leased_until": None,
+            "worker": None,
+            "reason": "",
+            "created_at": self._now,
+            "done_at": None,
+        }
+
+    async def finish(self) -> None:
+        await self._states.flush()
+        for table, rows in ((journal, self._rows), (journal_targets, self._targets), (outbox, self._outbox)):
+            if rows:
+                await self._connection.execute(insert(table), rows)
