@@ -1,7 +1,7 @@
 """The tables of the SQL store and the way from one version of them to the next.
 
 The store has its own metadata and its own version number, beside whatever else lives in the same database; every
-table name begins with `channel_`. `upgrade` creates or brings forward in one transaction and refuses a newer one, because
+table name begins with `channel_`. `upgrade` creates or brings forward in one transaction. It refuses a newer database:
 an old program that writes into a newer schema damages what it does not know.
 """
 

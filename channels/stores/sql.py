@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Table, func, insert, select
+from sqlalchemy import ColumnElement, Row, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +36,7 @@ from channels.stores.records import (
     Unpublished,
 )
 from channels.stores.sealed import StoreSeal
-from channels.stores.sql_engine import Database
+from channels.stores.sql_engine import Database, to_the_end
 
 __all__ = ["SqlStore"]
 
@@ -83,11 +83,11 @@ class SqlStore:
     async def _change(self, sid: bytes, change: Callable[[AsyncConnection, int, bool], Awaitable[_R]]) -> _R:
         check_id("a sid", sid)
         try:
-            return await self._attempt(sid, change, careful=False)
+            return await to_the_end(self._attempt(sid, change, careful=False))
         except IntegrityError:
             pass
         try:
-            return await self._attempt(sid, change, careful=True)
+            return await to_the_end(self._attempt(sid, change, careful=True))
         except IntegrityError as error:
             raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
 
@@ -102,10 +102,26 @@ class SqlStore:
                 row_id = (await c.execute(values)).scalar_one()
             return await change(c, row_id, careful)
 
+    async def _read(self, read: Callable[[AsyncConnection], Awaitable[_R]]) -> _R:
+        async def work() -> _R:
+            async with self._db.reading() as c:
+                return await read(c)
+
+        return await to_the_end(work())
+
+    async def _read_of(self, sid: bytes, read: Callable[[AsyncConnection, int], Awaitable[_R]]) -> _R:
+        async def work(c: AsyncConnection) -> _R:
+            return await read(c, await self._find(c, sid))
+
+        return await self._read(work)
+
     async def streams(self) -> tuple[bytes, ...]:
         """See LogStore.streams."""
-        async with self._db.reading() as c:
+
+        async def read(c: AsyncConnection) -> tuple[bytes, ...]:
             return tuple((await c.execute(select(t.stream.c.sid).order_by(t.stream.c.sid))).scalars())
+
+        return await self._read(read)
 
     async def append_commits(self, sid: bytes, commits: Sequence[StoredCommit]) -> int:
         """See LogStore.append_commits."""
@@ -173,16 +189,18 @@ class SqlStore:
     async def append_log(self, log_id: bytes, entries: Sequence[LogEntry]) -> int:
         """See LogStore.append_log."""
         try:
-            async with self._db.writing() as c:
-                return await sql_private.append(c, log_id, entries)
+            return await to_the_end(self._append_log(log_id, entries))
         except IntegrityError as error:
             raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
+
+    async def _append_log(self, log_id: bytes, entries: Sequence[LogEntry]) -> int:
+        async with self._db.writing() as c:
+            return await sql_private.append(c, log_id, entries)
 
     async def read_log(self, log_id: bytes, first_seq: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
         """See LogStore.read_log."""
         check_limit(limit)
-        async with self._db.reading() as c:
-            return await sql_private.read(c, log_id, first_seq, limit)
+        return await self._read(lambda c: sql_private.read(c, log_id, first_seq, limit))
 
     async def add_pending(self, sid: bytes, readings: Sequence[PendingReading]) -> tuple[int, ...]:
         """See WriterStore.add_pending."""
@@ -197,11 +215,7 @@ class SqlStore:
 
     async def pending_count(self, sid: bytes) -> int:
         """See WriterStore.pending_count."""
-        async with self._db.reading() as c:
-            stream = await self._find(c, sid)
-            query = select(func.count()).select_from(t.pending).where(t.pending.c.stream == stream)
-            count: int = (await c.execute(query)).scalar_one()
-            return count
+        return await self._read_of(sid, sql_writer.count_pending)
 
     async def record_seal(
         self,
@@ -248,8 +262,7 @@ class SqlStore:
 
     async def writer_snapshot(self, sid: bytes) -> bytes | None:
         """See WriterStore.writer_snapshot."""
-        async with self._db.reading() as c:
-            return await sql_writer.open_writer(c, await self._find(c, sid), self._seal, sid)
+        return await self._read_of(sid, lambda c, stream: sql_writer.open_writer(c, stream, self._seal, sid))
 
     async def leaves(self, sid: bytes) -> tuple[LeafRecord, ...]:
         """See WriterStore.leaves."""
@@ -258,8 +271,7 @@ class SqlStore:
     async def unpublished(self, sid: bytes, limit: int = 1000) -> tuple[Unpublished, ...]:
         """See WriterStore.unpublished."""
         check_limit(limit)
-        async with self._db.reading() as c:
-            return await sql_publish.waiting(c, await self._find(c, sid), limit)
+        return await self._read_of(sid, lambda c, stream: sql_publish.waiting(c, stream, limit))
 
     async def mark_published(self, sid: bytes, kind: LogKind, position: int) -> None:
         """See WriterStore.mark_published."""
@@ -267,8 +279,7 @@ class SqlStore:
 
     async def cursor(self, sid: bytes, kind: LogKind) -> int:
         """See WriterStore.cursor."""
-        async with self._db.reading() as c:
-            return (await sql_publish.cursors(c, await self._find(c, sid)))[kind]
+        return (await self._read_of(sid, sql_publish.cursors))[kind]
 
     async def record_open(self, sid: bytes, grant_id: bytes, record: OpenRecord) -> None:
         """See ReaderStore.record_open."""
@@ -303,10 +314,12 @@ class SqlStore:
     ) -> tuple[OpenedReading, ...]:
         """See ReaderStore.readings."""
         check_limit(limit)
-        async with self._db.reading() as c:
-            stream = await self._find(c, sid)
+
+        async def read(c: AsyncConnection, stream: int) -> tuple[OpenedReading, ...]:
             query = sql_reader.in_range(stream, grant_id, start, end).limit(limit).offset(offset)
             return tuple(sql_reader.reading_of(row, self._seal, sid + grant_id) for row in await c.execute(query))
+
+        return await self._read_of(sid, read)
 
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """See ReaderStore.raise_alarm."""
@@ -339,10 +352,13 @@ class SqlStore:
     ) -> tuple[_R, ...]:
         if limit is not None:
             check_limit(limit)
-        async with self._db.reading() as c:
-            query = select(table).where(table.c.stream == await self._find(c, sid)).order_by(*order).limit(limit)
+
+        async def read(c: AsyncConnection, stream: int) -> tuple[_R, ...]:
+            query = select(table).where(table.c.stream == stream).order_by(*order).limit(limit)
             rows = await c.execute(query if where is None else query.where(where))
             return tuple(convert(row) for row in rows)
+
+        return await self._read_of(sid, read)
 
 
 async def _check_key(c: AsyncConnection, seal: StoreSeal) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
@@ -21,7 +22,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from channels.errors import StoreError, StoreUnavailable
 
-__all__ = ["Database"]
+__all__ = ["Database", "to_the_end"]
+
+_R = TypeVar("_R")
 
 _BUSY_MS = 10_000
 _WRITE = "channel_write"
@@ -68,6 +71,24 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+async def to_the_end(work: Coroutine[Any, Any, _R]) -> _R:
+    """Await `work`; when the caller is cancelled, let it finish first and cancel then.
+
+    A driver whose call is cancelled half way drops its connection without ending the transaction, and the next writer
+    waits for a lock that nobody holds any more. A transaction is short, so it is simply let through.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()
+        raise
 
 
 def _create_private(url: URL) -> None:

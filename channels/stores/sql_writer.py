@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.errors import StoreNotFound
@@ -15,7 +15,16 @@ from channels.stores.checks import check_id, check_integers
 from channels.stores.records import LeafRecord, PendingReading
 from channels.stores.sealed import StoreSeal
 
-__all__ = ["add_pending", "change_leaves", "consume", "leaf_of", "open_writer", "pending_of", "save_writer"]
+__all__ = [
+    "add_pending",
+    "change_leaves",
+    "consume",
+    "count_pending",
+    "leaf_of",
+    "open_writer",
+    "pending_of",
+    "save_writer",
+]
 
 _PENDING = "pending"
 _WRITER = "writer"
@@ -56,6 +65,13 @@ def pending_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> PendingReading:
     """A row of channel_pending, opened."""
     payload = seal.open(_PENDING, scope, _row_name(row.id, row), row.payload)
     return PendingReading(row.received_at, row.meter_time, row.slot, payload, row.id)
+
+
+async def count_pending(c: AsyncConnection, stream: int) -> int:
+    """How many readings wait."""
+    query = select(func.count()).select_from(t.pending).where(t.pending.c.stream == stream)
+    count: int = (await c.execute(query)).scalar_one()
+    return count
 
 
 async def consume(c: AsyncConnection, stream: int, ids: Sequence[int]) -> None:
