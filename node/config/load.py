@@ -27,7 +27,7 @@ CONFIG_NAME: Final = "wattpact.toml"
 DEFAULT_DATA_DIR: Final = Path("~/.wattpact")
 _PREFIX: Final = "WATTPACT_"
 # Read by the command line before there are settings.
-_OTHER_VARIABLES: Final = frozenset({"WATTPACT_CONFIG"})
+_OTHER_VARIABLES: Final = frozenset({"WATTPACT_CONFIG", "WATTPACT_URL", "WATTPACT_TOKEN"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,114 @@
+"""status, alarm list, transaction list: how the node does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from node.cli.output import Column, Output, short
+from node.cli.session import JsonFlag, guarded, session_of
+from node.cli.times import show_age, show_time
+
+__all__ = ["add_status_commands"]
+
+_WATCH_S: Final = 2.0
+_STATUS: Final[tuple[Column, ...]] = (
+    ("node", lambda row: f"{row['name']}, version {row['version']}"),
+    ("roles", "roles"),
+    ("ready", lambda row: "yes" if row["ready"] else "NO: see `wattpact doctor`"),
+    ("owner", "owner"),
+    ("device", "device"),
+    ("sender", "sender"),
+    ("balance", lambda row: _ether(row.get("sender_balance_wei"))),
+    ("chain", lambda row: f"{row['chain']['chain_id']}, registry {row['chain']['registry']}"),
+    ("head", lambda row: _head(row["chain"])),
+    ("broker", lambda row: _broker(row["broker"])),
+    ("pairing", "pairing"),
+    ("streams", "streams"),
+    ("live consents", "live_consents"),
+    ("open requests", "pending_requests"),
+    ("outbox", "outbox_pending"),
+    ("open alarms", "open_alarms"),
+    ("running since", lambda row: f"{show_time(row['started_at'])} ({show_age(row['now'] - row['started_at'])})"),
+)
+_ALARMS: Final[tuple[Column, ...]] = (
+    ("raised", lambda row: show_time(row["raised_at"])),
+    ("", lambda row: "open" if row.get("cleared_at") is None else "over"),
+    ("kind", "kind"),
+    ("stream", lambda row: short(row.get("sid"))),
+    ("what", "message"),
+    ("what to do", "remedy"),
+)
+_TRANSACTIONS: Final[tuple[Column, ...]] = (
+    ("made", lambda row: show_time(row["created_at"])),
+    ("what", "kind"),
+    ("state", "state"),
+    ("hash", lambda row: short(row.get("hash"))),
+    ("nonce", "nonce"),
+    ("block", "block"),
+    ("gas", "gas_used"),
+    ("error", "error"),
+)
+
+
+def _ether(wei: object) -> str:
+    """Exact: integers only."""
+    if not isinstance(wei, int):
+        return ""
+    whole, rest = divmod(wei, 10**18)
+    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
+
+
+def _head(chain: dict[str, Any]) -> str:
+    if chain.get("head_block") is None:
+        return "none seen"
+    return f"block {chain['head_block']}, {show_age(chain.get('head_age_s'))} old, final {chain.get('final_block')}"
+
+
+def _broker(broker: dict[str, Any]) -> str:
+    kind = "embedded" if broker["embedded"] else broker["url"]
+    return f"{'connected' if broker['connected'] else 'NOT connected'} ({kind})"
+
+
+def add_status_commands(app: typer.Typer) -> None:
+    @app.command(
+        help="One screen: roles, chain, broker, streams, consents, queue.\n\n"
+        "  wattpact status --json\n\n  wattpact status --watch"
+    )
+    @guarded
+    def status(
+        context: typer.Context,
+        watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every two seconds, until Ctrl-C.")] = False,
+        as_json: JsonFlag = False,
+    ) -> None:
+        client = session_of(context).client()
+        output = Output(as_json)
+        while True:
+            row = client.get("/status")
+            if watch and not as_json and sys.stdout.isatty():
+                sys.stdout.write("\x1b[2J\x1b[H")
+            output.one(row, _STATUS)
+            if not watch:
+                break
+            sys.stdout.flush()
+            time.sleep(_WATCH_S)
+
+    alarm = typer.Typer(help="Alarms.", no_args_is_help=True)
+    app.add_typer(alarm, name="alarm")
+
+    @alarm.command(name="list", help="Alarms, open and past.\n\n  wattpact alarm list --json")
+    @guarded
+    def list_alarms(context: typer.Context, as_json: JsonFlag = False) -> None:
+        Output(as_json).many(session_of(context).client().get("/alarms")["items"], _ALARMS, "There are no alarms.")
+
+    transaction = typer.Typer(help="Transactions of this node.", no_args_is_help=True)
+    app.add_typer(transaction, name="transaction")
+
+    @transaction.command(name="list", help="Transactions of this node.\n\n  wattpact transaction list --json")
+    @guarded
+    def list_transactions(context: typer.Context, as_json: JsonFlag = False) -> None:
+        rows = session_of(context).client().get("/transactions")["items"]
+        Output(as_json).many(rows, _TRANSACTIONS, "This node has sent nothing.")
