@@ -8,7 +8,6 @@ from typing import Generic, TypeVar
 __all__ = [
     "ADDRESS_ZERO",
     "ALL_STREAMS",
-    "OPEN_END",
     "AggregateId",
     "Block",
     "Deadline",
@@ -23,8 +22,6 @@ __all__ = [
 ADDRESS_ZERO = bytes(20)
 ALL_STREAMS = bytes(32)
 """`sid` of a Revoke that ends the whole grant."""
-OPEN_END = 2**40 - 1
-"""`end` of a grant that has none."""
 
 
 class Event:

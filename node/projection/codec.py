@@ -8,6 +8,7 @@ journals are read for ever.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -67,12 +68,16 @@ def _unhex(value: str, place: str) -> bytes:
     return bytes.fromhex(value)
 
 
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _build(kind: type[T], data: dict[str, Any], place: str) -> T:
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(typing.cast(Any, kind))]
-    if set(data) != set(names):
-        raise CodecError(f"{place}: fields {sorted(set(data) ^ set(names))}")
-    return kind(**{name: _decode(hints[name], data[name], f"{place}.{name}") for name in names})
+    hints = _hints(kind)
+    if data.keys() != hints.keys():
+        raise CodecError(f"{place}: fields {sorted(data.keys() ^ hints.keys())}")
+    return kind(**{name: _decode(hints[name], data[name], f"{place}.{name}") for name in hints})
 
 
 class Codec:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from node.projection.base import ALL_STREAMS, OPEN_END, Block, Deadline, Effect, Event, State, StateIndex, Step
+from node.projection.base import ALL_STREAMS, Block, Deadline, Effect, Event, State, StateIndex, Step
 from node.projection.effects import (
     NotifyConsentEnded,
     NotifyGrantFinal,
@@ -34,6 +34,7 @@ from node.projection.events import (
 )
 from node.projection.facts import Fact, add, cut, settle, top_block, unsettled_block
 from node.projection.machine import Machine
+from node.types import OPEN_END
 
 __all__ = [
     "CONSENT_MACHINE",

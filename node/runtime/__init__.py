@@ -1,0 +1,1 @@
+"""Carries out effects, watches due times, keeps services running. See the README beside this file."""

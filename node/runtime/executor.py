@@ -1,0 +1,180 @@
+"""Carries out the effects that wait in the outbox.
+
+At least once: between a handler's success and the acknowledgement on disk the process can die, and then the effect is
+carried out again. So every handler is idempotent: a parcel has an id that the other side takes once, a message goes to
+the chain once per digest, a service that is told something looks at the present state and finds it already done.
+
+A handler raises PermanentFailure (or any other CallerError) when no repetition helps: the effect becomes a dead letter
+with its reason. A fatal error ends the node and leaves the effect where it is. Anything else is tried again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from node.clock import Clock
+from node.errors import CallerError, NodeError
+from node.projection.base import Effect
+from node.projection.effects import EFFECTS
+from node.runtime.backoff import Backoff
+from node.runtime.errors import HandlerMissing
+from node.runtime.supervisor import Lifecycle, attempt, fatal_part
+from node.storage.journal import Applied, Journal
+from node.storage.outbox import Outbox, OutboxItem
+
+__all__ = ["Executor", "ExecutorOptions", "Handler", "Handlers"]
+
+_log = structlog.get_logger(__name__)
+_KEEP_DONE: Final = 7 * 86_400
+_MAX_REASON: Final = 500
+E_ = TypeVar("E_", bound=Effect)
+Handler = Callable[[Any], Awaitable[None]]
+
+
+async def _nothing(_: Effect) -> None:
+    """For effects that concern no role of this node."""
+
+
+class Handlers:
+    """Which function carries out which effect. Every type of effect has one, if only `ignore`."""
+
+    def __init__(self) -> None:
+        self._table: dict[type[Effect], list[Handler]] = {}
+
+    def on(self, kind: type[E_], handler: Callable[[E_], Awaitable[None]]) -> None:
+        """Several handlers of one type run one after the other; all are run again if one of them fails."""
+        self._table.setdefault(kind, []).append(handler)
+
+    def ignore(self, *kinds: type[Effect]) -> None:
+        """No role of this node has to do anything about these."""
+        for kind in kinds:
+            self._table.setdefault(kind, [_nothing])
+
+    def complete(self) -> Mapping[type[Effect], tuple[Handler, ...]]:
+        """Raises HandlerMissing, naming what nobody carries out."""
+        missing = sorted(kind.__name__ for kind in EFFECTS if kind not in self._table)
+        if missing:
+            raise HandlerMissing(f"Nobody carries out {', '.join(missing)}.")
+        return {kind: tuple(handlers) for kind, handlers in self._table.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """`parallel` effects at once; `lease` seconds for one attempt; `poll` the longest sleep. `observe` gets the name of
+    the effect and `done`, `retry` or `dead` (metrics)."""
+
+    parallel: int = 16
+    lease: int = 60
+    poll: float = 5.0
+    backoff: Backoff = field(default_factory=Backoff)
+    observe: Callable[[str, str], None] | None = None
+
+
+class Executor:
+    """`run` is a service; `step` carries out what is due now and is enough for tests and for one-shot commands."""
+
+    def __init__(
+        self, outbox: Outbox, journal: Journal, handlers: Handlers, clock: Clock, options: ExecutorOptions | None = None
+    ) -> None:
+        self._outbox = outbox
+        self._handlers = handlers.complete()
+        self._clock = clock
+        self._options = options or ExecutorOptions()
+        self._wake = asyncio.Event()
+        self._busy = 0
+        journal.subscribe(self._committed)
+
+    def _committed(self, applied: Applied) -> None:
+        if applied.effects:
+            self._wake.set()
+
+    async def step(self) -> int:
+        """Carry out one round of what can be claimed now; return how many were tried."""
+        items = await self._outbox.claim(self._clock.now(), self._options.parallel, self._options.lease)
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(self._carry(item))
+        return len(items)
+
+    async def run(self, life: Lifecycle) -> None:
+        """Until `stop`; then no new effect is begun, and those under way are finished."""
+        await self._outbox.release()
+        pruned = 0
+        life.ready()
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(self._wake_at(life.stop))
+            while not life.stop.is_set():
+                self._wake.clear()
+                now = self._clock.now()
+                free = self._options.parallel - self._busy
+                for item in await self._outbox.claim(now, free, self._options.lease) if free else []:
+                    self._busy += 1
+                    group.create_task(self._tracked(item))
+                if abs(now - pruned) > 3_600:
+                    pruned = now
+                    await self._outbox.prune(now - _KEEP_DONE)
+                await self._sleep()
+            stopping.cancel()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+
+    async def _tracked(self, item: OutboxItem) -> None:
+        try:
+            await self._carry(item)
+        finally:
+            self._busy -= 1
+            self._wake.set()
+
+    async def _sleep(self) -> None:
+        due = await self._outbox.next_due()
+        wait = self._options.poll
+        if due is not None and self._busy < self._options.parallel:
+            # A floor, because another process may hold the row that looks free from here.
+            wait = min(wait, max(0.02, due - self._clock.now()))
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _carry(self, item: OutboxItem) -> None:
+        name = type(item.effect).__name__
+        error = await attempt(self._handle(item.effect))
+        now = self._clock.now()
+        if error is None:
+            await self._outbox.acknowledge(item, now)
+            return self._observe(name, "done")
+        fatal = fatal_part(error)
+        if fatal is not None:
+            raise fatal
+        reason = _reason(error)
+        if isinstance(error, CallerError):
+            _log.error("effect_dead", effect=name, reason=reason)
+            await self._outbox.bury(item, now, reason)
+            return self._observe(name, "dead")
+        pause = self._options.backoff.delay(item.attempts + 1)
+        known = isinstance(error, NodeError | OSError | TimeoutError)
+        _log.warning("effect_put_off", effect=name, reason=reason, pause=round(pause, 1), exc_info=not known and error)
+        await self._outbox.put_off(item, now + max(1, round(pause)), reason)
+        return self._observe(name, "retry")
+
+    async def _handle(self, effect: Effect) -> None:
+        # Ends before the lease does, so that no second worker begins while this one still works.
+        async with asyncio.timeout(max(1, self._options.lease - 5)):
+            for handler in self._handlers[type(effect)]:
+                await handler(effect)
+
+    def _observe(self, name: str, outcome: str) -> None:
+        if self._options.observe is not None:
+            self._options.observe(name, outcome)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_MAX_REASON]
