@@ -69,6 +69,7 @@ __all__ = [
     "SenderUnfunded",
     "UnknownParent",
     "WrongChain",
+    "shown",
 ]
 
 
@@ -192,8 +193,8 @@ class CallReverted(SenderError, Refused):
     code = "reverted"
     default_remedy = "The reason names what the contract did not accept."
 
-    def __init__(self, name: str, arguments: tuple[tuple[str, str], ...] = ()) -> None:
-        super().__init__(f"the contract refused: {_shown(name, arguments)}")
+    def __init__(self, name: str, arguments: tuple[tuple[str, str], ...] = (), notice: str = "") -> None:
+        super().__init__(f"the contract refused: {shown(name, arguments, notice)}")
         self.name = name
         self.arguments = arguments
 
@@ -208,8 +209,8 @@ class MessageRefused(RelayError, Refused):
     code = "message_refused"
     default_remedy = "The reason names what the registry did not accept; sign a corrected message."
 
-    def __init__(self, digest: bytes, name: str, arguments: tuple[tuple[str, str], ...] = ()) -> None:
-        super().__init__(f"the registry refuses this message: {_shown(name, arguments)}")
+    def __init__(self, digest: bytes, name: str, arguments: tuple[tuple[str, str], ...] = (), notice: str = "") -> None:
+        super().__init__(f"the registry refuses this message: {shown(name, arguments, notice)}")
         self.digest = digest
         self.name = name
         self.arguments = arguments
@@ -234,5 +235,7 @@ class RegistryMismatch(LedgerError, ConfigError):
     default_remedy = "Correct [chain] registry, or deploy the registry of this version with scripts/deploy."
 
 
-def _shown(name: str, arguments: tuple[tuple[str, str], ...]) -> str:
-    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments)})"
+def shown(name: str, arguments: tuple[tuple[str, str], ...], notice: str) -> str:
+    """Return a decoded contract error in one line: the sentence, then name and arguments."""
+    error = f"{name}({', '.join(f'{key}={value}' for key, value in arguments)})"
+    return f"{notice} {error}" if notice else error

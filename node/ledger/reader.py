@@ -50,16 +50,20 @@ class ChainReader(abc.ABC):
             raise RpcGarbled("the endpoint returned another block than the one asked for")
         return found
 
-    async def logs(self, address: bytes, first: int, last: int) -> tuple[RawLog, ...]:
+    async def logs(self, address: bytes, first: int, last: int, topics: Sequence[bytes] = ()) -> tuple[RawLog, ...]:
         """Return the logs of a contract in the heights ``first`` to ``last``, both included, in the order answered.
+
+        ``topics`` (bytes32) must match the first topics of a log.
 
         An endpoint behind ``last`` answers without an error and without the logs it does not have yet.
         """
-        query = {
+        query: dict[str, Any] = {
             "address": wire.address_hex(address),
             "fromBlock": wire.quantity_hex(first),
             "toBlock": wire.quantity_hex(last),
         }
+        if topics:
+            query["topics"] = [wire.data_hex(topic) for topic in topics]
         return self._logs(await self.request("eth_getLogs", [query]))
 
     async def logs_of_block(self, address: bytes, block_hash: bytes) -> tuple[RawLog, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
-from node.ledger.errors import CallReverted, RpcRefused
+from node.ledger.errors import CallReverted, RpcRefused, shown
 
 __all__ = ["ErrorDecoder", "Reason", "reason_of", "reverted"]
 
@@ -29,13 +29,14 @@ _PANICS = {
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A decoded refusal: the custom error's name and its arguments as text, in order."""
+    """A decoded refusal: the custom error's name, its arguments as text in order, one sentence for people."""
 
     name: str
     arguments: tuple[tuple[str, str], ...] = ()
+    notice: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.arguments)})"
+        return shown(self.name, self.arguments, self.notice)
 
 
 # Revert data (4-byte selector and arguments) to a reason; None for a selector that the contract does not declare.
@@ -63,4 +64,4 @@ def reason_of(refusal: RpcRefused, decoder: ErrorDecoder) -> Reason | None:
 
 def reverted(reason: Reason) -> CallReverted:
     """Return the exception of a reason."""
-    return CallReverted(reason.name, reason.arguments)
+    return CallReverted(reason.name, reason.arguments, reason.notice)

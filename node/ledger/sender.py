@@ -19,14 +19,14 @@ from eth_utils.crypto import keccak
 from keys.signers import Signer
 from node.clock import Clock
 from node.ledger.endpoint import Endpoint
-from node.ledger.errors import CallReverted, LedgerError, RpcError, RpcRefused, SenderUnfunded
+from node.ledger.errors import LedgerError, RpcError, RpcRefused, SenderUnfunded
 from node.ledger.fees import FeePolicy, Fees
 from node.ledger.finality import Finality
 from node.ledger.headers import Header
 from node.ledger.nonce_lock import NonceLock
 from node.ledger.pool import PoolAnswer, pool_answer
 from node.ledger.ports import TransactionStore
-from node.ledger.reverts import ErrorDecoder, Reason, reason_of
+from node.ledger.reverts import ErrorDecoder, Reason, reason_of, reverted
 from node.ledger.rpc import Rpc
 from node.ledger.transaction import Attempt, Call, Inclusion, Transaction, TxState
 from node.ledger.wire import Receipt
@@ -141,7 +141,7 @@ class Sender:
                 tx = await self.find(key)
                 if tx is not None and (tx.state is TxState.REFUSED or (tx.inclusion and not tx.inclusion.ok)):
                     reason = tx.reason or Reason("reverted")
-                    raise CallReverted(reason.name, reason.arguments)
+                    raise reverted(reason)
                 if tx is not None and _RANK[tx.state] >= _RANK[until]:
                     return tx
                 await self._changed.wait()
@@ -339,7 +339,7 @@ class Sender:
             if not depends:
                 await self._keep(tx.to(TxState.REFUSED, reason=reason))
             return None
-        return found * (100 + self._options.gas_margin_percent) // 100
+        return max(found * (100 + self._options.gas_margin_percent) // 100, call.least_gas)
 
     async def _sign(self, tx: Transaction, fees: Fees) -> Transaction:
         raw = await self._signer.sign_transaction(

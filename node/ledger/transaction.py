@@ -41,12 +41,16 @@ ALLOWED: Mapping[TxState, frozenset[TxState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is to happen: a call of ``to`` (bytes20) with ``data``; ``gas`` is used when it cannot be estimated."""
+    """What is to happen: a call of ``to`` (bytes20) with ``data``.
+
+    ``gas`` is the limit when the endpoint does not estimate, ``least_gas`` the limit that an estimate never lowers.
+    """
 
     to: bytes
     data: bytes
     value: int = 0
     gas: int = 500_000
+    least_gas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Transaction:
 
     def to_json(self) -> str:
         """Return the stored form; begins with its version."""
-        inclusion = self.inclusion
+        inclusion, why = self.inclusion, self.reason
         return json.dumps(
             {
                 "v": VERSION,
@@ -117,6 +121,7 @@ class Transaction:
                 "data": self.call.data.hex(),
                 "value": str(self.call.value),
                 "gas_fallback": self.call.gas,
+                "least_gas": self.call.least_gas,
                 "created_at": self.created_at,
                 "state": self.state.value,
                 "nonce": self.nonce,
@@ -134,7 +139,7 @@ class Transaction:
                     str(inclusion.gas_price),
                     inclusion.ok,
                 ],
-                "reason": None if self.reason is None else [self.reason.name, self.reason.arguments],
+                "reason": None if why is None else [why.name, why.arguments, why.notice],
             },
             separators=(",", ":"),
         )
@@ -151,7 +156,13 @@ class Transaction:
                 key=bytes.fromhex(doc["key"]),
                 chain_id=doc["chain_id"],
                 sender=bytes.fromhex(doc["sender"]),
-                call=Call(bytes.fromhex(doc["to"]), bytes.fromhex(doc["data"]), int(doc["value"]), doc["gas_fallback"]),
+                call=Call(
+                    bytes.fromhex(doc["to"]),
+                    bytes.fromhex(doc["data"]),
+                    int(doc["value"]),
+                    doc["gas_fallback"],
+                    doc["least_gas"],
+                ),
                 created_at=doc["created_at"],
                 state=TxState(doc["state"]),
                 nonce=doc["nonce"],
@@ -165,7 +176,7 @@ class Transaction:
                 else Inclusion(
                     found[0], bytes.fromhex(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]), found[5]
                 ),
-                reason=None if why is None else Reason(why[0], tuple((str(k), str(v)) for k, v in why[1])),
+                reason=None if why is None else Reason(why[0], tuple((str(k), str(v)) for k, v in why[1]), why[2]),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("a damaged stored transaction") from error

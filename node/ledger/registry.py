@@ -1,0 +1,136 @@
+"""The ConsentRegistry as the ledger uses it: logs become events, messages become calls, reverts become reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from contracts.bindings import consent_registry as abi
+from contracts.errors import ContractsError
+from keys import messages as m
+from node.ledger.errors import MessageMalformed
+from node.ledger.reverts import Reason
+from node.ledger.transaction import Call
+from node.ledger.wire import RawLog
+from node.projection.base import Block
+from node.projection.events import (
+    ChainEvent,
+    LoggedCommitted,
+    LoggedDevicePaired,
+    LoggedDeviceUnpaired,
+    LoggedGranted,
+    LoggedKeyRegistered,
+    LoggedMessageRejected,
+    LoggedRevoked,
+    LoggedStreamRegistered,
+    LoggedStreamTransferred,
+    LoggedWriterSet,
+)
+
+__all__ = ["GAS", "REVOKE_GAS", "RegistryDecoder", "registry_call", "registry_reason"]
+
+# Contract event -> event of the projection with the same fields in the same order, after the block.
+_EVENTS: Mapping[type, Callable[..., ChainEvent]] = MappingProxyType(
+    {
+        abi.StreamRegistered: LoggedStreamRegistered,
+        abi.WriterSet: LoggedWriterSet,
+        abi.Committed: LoggedCommitted,
+        abi.StreamTransferred: LoggedStreamTransferred,
+        abi.Granted: LoggedGranted,
+        abi.Revoked: LoggedRevoked,
+        abi.KeyRegistered: LoggedKeyRegistered,
+        abi.DevicePaired: LoggedDevicePaired,
+        abi.DeviceUnpaired: LoggedDeviceUnpaired,
+        abi.Rejected: LoggedMessageRejected,
+    }
+)
+
+# Gas limits for endpoints that do not estimate: generous, unused gas is not paid for.
+GAS: Mapping[type[m.Message], int] = MappingProxyType(
+    {
+        m.RegisterStream: 300_000,
+        m.SetWriter: 250_000,
+        m.PairDevice: 250_000,
+        m.UnpairDevice: 250_000,
+        m.Grant: 250_000,
+        m.Revoke: 200_000,
+        m.RegisterKey: 200_000,
+        m.StreamCommit: 150_000,
+        m.TransferStream: 250_000,
+    }
+)
+_GAS_PER_STREAM = 35_000
+REVOKE_GAS = 90_000
+
+
+class RegistryDecoder:
+    """A LogDecoder for the ConsentRegistry; the event names the block that the log was found in."""
+
+    @property
+    def topics(self) -> frozenset[bytes]:
+        return frozenset(abi.EVENTS)
+
+    def decode(self, log: RawLog) -> ChainEvent | None:
+        """Return the event of the projection, None for a log that this version does not know."""
+        try:
+            found = abi.decode_log(log.topics, log.data)
+        except ContractsError:
+            return None
+        make = _EVENTS.get(type(found))
+        if make is None:
+            return None
+        block = Block(log.block_number, log.block_hash)
+        return make(block=block, **{name: getattr(found, name) for name in type(found).__dataclass_fields__})
+
+
+def registry_reason(data: bytes) -> Reason | None:
+    """Decode revert data with the errors that the registry declares."""
+    if data[:4] not in abi.ERRORS:
+        return None
+    error = abi.decode_error(data)
+    arguments = tuple((key, _text(value)) for key, value in error.arguments.items())
+    return Reason(error.name, arguments, error.notice)
+
+
+def _text(value: object) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+
+
+def registry_call(
+    registry: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()
+) -> Call:
+    """Return the call that puts a signed message on chain.
+
+    ``signatures`` in the order of the contract function; an empty one means that the sender is that signer.
+    ``opening`` is what the function takes besides message and signatures: (device, salt) for PairDevice, (sid,) for
+    RegisterKey, nothing for the others. Raises MessageMalformed.
+    """
+    shape = _CALLS.get(type(message))
+    if shape is None:
+        raise MessageMalformed(f"{type(message).__name__} is not a message of the registry")
+    encode, signers, openings = shape
+    name = type(message).__name__
+    if len(signatures) != signers:
+        raise MessageMalformed(f"{name} takes {signers} signature(s), got {len(signatures)}")
+    if tuple(len(part) for part in opening) != openings:
+        raise MessageMalformed(f"{name} takes {len(openings)} opening value(s) of {openings} bytes besides")
+    data = encode(message, *opening, *signatures)
+    gas = GAS[type(message)] + _GAS_PER_STREAM * len(getattr(message, "sids", ()))
+    # A revocation may meet a grant that a reorganisation took away, which costs more than the estimate says.
+    return Call(registry, data, gas=gas, least_gas=REVOKE_GAS if isinstance(message, m.Revoke) else 0)
+
+
+# Message -> (encoder of the call, number of signatures, sizes of the opening values in bytes).
+_CALLS: Mapping[type[m.Message], tuple[Callable[..., bytes], int, tuple[int, ...]]] = MappingProxyType(
+    {
+        m.RegisterStream: (abi.encode_register_stream, 2, ()),
+        m.SetWriter: (abi.encode_set_writer, 2, ()),
+        m.PairDevice: (abi.encode_pair_device, 2, (20, 32)),
+        m.UnpairDevice: (abi.encode_unpair_device, 1, ()),
+        m.Grant: (abi.encode_grant, 1, ()),
+        m.Revoke: (abi.encode_revoke, 1, ()),
+        m.RegisterKey: (abi.encode_register_key, 1, (32,)),
+        m.StreamCommit: (abi.encode_commit, 1, ()),
+        m.TransferStream: (abi.encode_transfer_stream, 2, ()),
+    }
+)

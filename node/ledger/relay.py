@@ -1,0 +1,99 @@
+"""The relay: takes messages that wallets signed, asks the registry what it would say, and sends them. Idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keys import messages as m
+from keys.errors import KeysError
+from node.ledger.errors import MessageMalformed, MessageRefused, RpcRefused
+from node.ledger.ports import BudgetKeeper
+from node.ledger.registry import registry_call, registry_reason
+from node.ledger.reverts import reason_of
+from node.ledger.rpc import Rpc
+from node.ledger.sender import Sender
+from node.ledger.transaction import Call, Transaction, TxState
+from node.ledger.views import RegistryViews
+
+__all__ = ["Relay", "Relayed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What became of a message: its digest, and its transaction or None when the registry had its effect before."""
+
+    digest: bytes
+    transaction: Transaction | None
+
+    @property
+    def already(self) -> bool:
+        """Tell whether nothing had to be sent."""
+        return self.transaction is None
+
+
+class Relay:
+    """Relays messages of one registry through one sender. Without ``budget`` everybody is served without limit."""
+
+    def __init__(self, rpc: Rpc, sender: Sender, registry: RegistryViews, budget: BudgetKeeper | None = None) -> None:
+        self.domain = m.registry_domain(rpc.chain_id, registry.address)
+        self._rpc = rpc
+        self._sender = sender
+        self._views = registry
+        self._budget = budget
+
+    async def relay_document(
+        self, document: object, signatures: Sequence[bytes], opening: Sequence[bytes] = ()
+    ) -> Relayed:
+        """Relay a message from its EIP-712 JSON. Raises MessageMalformed also for another chain or contract."""
+        try:
+            message, domain = m.from_typed_data(document)
+        except KeysError as error:
+            raise MessageMalformed(str(error)) from error
+        if domain != self.domain:
+            raise MessageMalformed("the message is for another chain or contract than this relay serves")
+        return await self.relay(message, signatures, opening)
+
+    async def relay(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> Relayed:
+        """Put a signed message on chain; a second call with the same message finds the first.
+
+        ``signatures`` and ``opening`` as for `registry_call`. Raises MessageMalformed, MessageRefused (with the
+        registry's decoded reason), RelayBudgetSpent, Refused, RpcError. Returns when the transaction is queued durably;
+        await `Sender.wait(digest)` for more.
+        """
+        call = registry_call(self._views.address, message, signatures, opening)
+        digest = m.digest(message, self.domain)
+        known = await self._sender.find(digest)
+        if known is not None and known.state is not TxState.REFUSED:
+            return Relayed(digest, known)
+        if self._budget is not None:
+            signer = self._signer(message, signatures)
+            await self._budget.spend(signer, type(message).__name__, digest)
+        if await self._views.has_effect(message, digest):
+            return Relayed(digest, None)
+        await self._simulate(digest, call)
+        return Relayed(digest, await self._sender.submit(digest, call, again=True))
+
+    async def _simulate(self, digest: bytes, call: Call) -> None:
+        """Run the call first, on top of what this sender has out: a stream and its first grant may follow at once."""
+        at = "pending" if self._sender.waiting else "latest"
+        try:
+            await self._rpc.call(call.to, call.data, sender=self._sender.address, at=at)
+        except RpcRefused as refusal:
+            reason = reason_of(refusal, registry_reason)
+            if reason is None:
+                raise
+            raise MessageRefused(digest, reason.name, reason.arguments, reason.notice) from refusal
+
+    def _signer(self, message: m.Message, signatures: Sequence[bytes]) -> bytes:
+        """Return who pays with budget: the account that the message names, else the one that signed."""
+        for name in ("owner", "account", "reader"):
+            named = getattr(message, name, None)
+            if isinstance(named, bytes):
+                return named
+        if not signatures[0]:
+            return self._sender.address
+        try:
+            return m.recover(message, self.domain, signatures[0])
+        except KeysError as error:
+            raise MessageMalformed(str(error)) from error

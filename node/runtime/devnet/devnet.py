@@ -1,0 +1,161 @@
+"""A devnet in one object: anvil, the registry deployed, accounts funded, the deployment file written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from contracts.artifact import REGISTRY
+from contracts.deployments import Deployment, DeploymentFile, write_deployments
+from node.clock import Clock, SystemClock
+from node.ledger import wire
+from node.ledger.headers import Header
+from node.ledger.rpc import Rpc, RpcOptions
+from node.runtime.devnet.anvil import MNEMONIC, AnvilOptions, AnvilProcess
+from node.runtime.devnet.deploy import deploy_registry
+from node.runtime.devnet.errors import DevnetError
+from node.types import address_to_text
+
+__all__ = ["ETHER", "Devnet", "DevnetOptions", "Fact"]
+
+ETHER = 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetOptions:
+    """``fund`` addresses (bytes20) get ``balance`` wei each. ``deployments`` is the file to write, None for none."""
+
+    anvil: AnvilOptions = field(default_factory=AnvilOptions)
+    binary: Path | None = None
+    deployments: Path | None = None
+    fund: Sequence[bytes] = ()
+    balance: int = 100 * ETHER
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of output: what, and its value."""
+
+    name: str
+    value: str
+
+
+class Devnet:
+    """Use as an async context manager; inside, the chain runs with the registry on it. Stopping ends anvil for sure."""
+
+    def __init__(self, options: DevnetOptions | None = None, clock: Clock | None = None) -> None:
+        self.options = options or DevnetOptions()
+        self._clock = clock or SystemClock()
+        self._anvil = AnvilProcess(self.options.anvil, binary=self.options.binary)
+        self._stack = AsyncExitStack()
+        self._rpc: Rpc | None = None
+        self._deployment: Deployment | None = None
+
+    @property
+    def url(self) -> str:
+        """The HTTP endpoint."""
+        return self._anvil.url
+
+    @property
+    def pid(self) -> int:
+        """Process id of anvil. Raises AnvilFailed when it does not run."""
+        return self._anvil.pid
+
+    @property
+    def chain_id(self) -> int:
+        return self.options.anvil.chain_id
+
+    @property
+    def rpc(self) -> Rpc:
+        """A client of the chain. Raises DevnetError outside the context."""
+        if self._rpc is None:
+            raise DevnetError("the devnet is not running")
+        return self._rpc
+
+    @property
+    def registry(self) -> Deployment:
+        """Where the registry is. Raises DevnetError outside the context."""
+        if self._deployment is None:
+            raise DevnetError("the devnet is not running")
+        return self._deployment
+
+    async def __aenter__(self) -> Devnet:
+        try:
+            await self._stack.enter_async_context(self._anvil)
+            options = RpcOptions(attempts=2)
+            self._rpc = await self._stack.enter_async_context(
+                Rpc([self._anvil.url], self.chain_id, self._clock, options)
+            )
+            await self._rpc.connect()
+            accounts = await self._accounts()
+            self._deployment = await deploy_registry(self._rpc, payer=accounts[0])
+            for address in self.options.fund:
+                await self.fund(address)
+            if self.options.deployments is not None:
+                write_deployments(self.options.deployments, DeploymentFile(self.chain_id, {REGISTRY: self._deployment}))
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        self._rpc, self._deployment = None, None
+        await self._stack.aclose()
+
+    async def _accounts(self) -> list[bytes]:
+        return [wire.fixed(text, 20) for text in await self.rpc.request("eth_accounts", [])]
+
+    async def fund(self, address: bytes, wei: int | None = None) -> None:
+        """Set the balance of an address."""
+        amount = self.options.balance if wei is None else wei
+        await self.rpc.request("anvil_setBalance", [wire.address_hex(address), wire.quantity_hex(amount)])
+
+    async def reorg(self, depth: int) -> Header:
+        """Replace the newest ``depth`` blocks by empty ones; their transactions are gone. Return the new head."""
+        await self.rpc.request("anvil_reorg", [depth, []])
+        return await self.rpc.head()
+
+    async def mine(self, blocks: int = 1) -> Header:
+        """Mine at once, also between the regular blocks. Return the new head."""
+        await self.rpc.request("anvil_mine", [wire.quantity_hex(blocks)])
+        return await self.rpc.head()
+
+    async def wait(self) -> None:
+        """Return only by raising AnvilFailed, when anvil ended by itself."""
+        await self._anvil.wait()
+
+    async def facts(self) -> tuple[Fact, ...]:
+        """Say what runs, one fact per line."""
+        anvil = self.options.anvil
+        blocks = "one per transaction" if anvil.block_time is None else f"every {anvil.block_time:g} s"
+        if anvil.block_time == 0:
+            blocks = "on demand"
+        found = [
+            Fact("rpc", self.url),
+            Fact("websocket", self.url.replace("http://", "ws://", 1)),
+            Fact("chain id", str(self.chain_id)),
+            Fact("blocks", blocks),
+            Fact("registry", address_to_text(self.registry.address)),
+            Fact("registry block", str(self.registry.block)),
+            Fact("anvil process", str(self.pid)),
+        ]
+        if self.options.deployments is not None:
+            found.append(Fact("deployment file", str(self.options.deployments)))
+        if anvil.mnemonic == MNEMONIC:
+            found.append(Fact("funded by mnemonic", f"{MNEMONIC} (public: devnets only)"))
+        funded = [*(await self._accounts()), *self.options.fund]
+        balances = await asyncio.gather(*(self.rpc.balance(address) for address in funded))
+        found += [
+            Fact("account", f"{address_to_text(address)} {balance // ETHER} ETH")
+            for address, balance in zip(funded, balances, strict=True)
+        ]
+        return tuple(found)

@@ -1,0 +1,111 @@
+"""Part 3: `wattpact devnet` is anvil + deployment + funded accounts, one line of output per fact, clean stop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from contracts.deployments import read_deployments
+from node.errors import ExitCode
+from node.ledger.views import RegistryViews
+from node.runtime.devnet.anvil import AnvilOptions, AnvilProcess, find_anvil
+from node.runtime.devnet.devnet import ETHER, Devnet, DevnetOptions
+from node.runtime.devnet.errors import AnvilFailed, AnvilMissing, DevnetError
+
+pytestmark = pytest.mark.chain
+POOR = b"\x77" * 20
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_it_deploys_funds_writes_and_stops_cleanly(tmp_path: Path) -> None:
+    path = tmp_path / "deployments" / "31337.json"
+    async with Devnet(DevnetOptions(deployments=path, fund=[POOR], balance=3 * ETHER)) as devnet:
+        pid = devnet.pid
+        assert await devnet.rpc.balance(POOR) == 3 * ETHER
+        written = read_deployments(path, devnet.chain_id).registry
+        assert written == devnet.registry
+        await RegistryViews(devnet.rpc, written.address, devnet.chain_id).check()
+        receipt = await devnet.rpc.receipt(written.transaction)
+        assert receipt is not None
+        assert receipt.block_number == written.block
+    assert not _alive(pid)
+    with pytest.raises(DevnetError):
+        _ = devnet.rpc
+
+
+async def test_each_fact_is_one_line() -> None:
+    async with Devnet(DevnetOptions(fund=[POOR])) as devnet:
+        facts = await devnet.facts()
+        names = [fact.name for fact in facts]
+        assert {"rpc", "chain id", "registry", "account"} <= set(names)
+        assert all("\n" not in fact.name + fact.value for fact in facts)
+        assert any(fact.value.startswith("0x7777") and fact.value.endswith("100 ETH") for fact in facts)
+
+
+async def test_the_registry_has_the_same_address_on_every_devnet() -> None:
+    async with Devnet() as one, Devnet(DevnetOptions(AnvilOptions(block_time=0))) as other:
+        assert one.registry.address == other.registry.address
+        assert one.url != other.url
+
+
+async def test_a_kept_state_is_found_again(tmp_path: Path) -> None:
+    options = DevnetOptions(AnvilOptions(state=tmp_path / "state.json"))
+    async with Devnet(options) as first:
+        address = first.registry.address
+        await first.fund(POOR, 5)
+    async with Devnet(options) as second:
+        assert second.registry.address == address
+        assert await second.rpc.balance(POOR) == 5
+
+
+async def test_a_port_in_use_says_so() -> None:
+    async with AnvilProcess(AnvilOptions()) as first:
+        port = int(first.url.rsplit(":", 1)[1])
+        with pytest.raises(AnvilFailed, match=r"(?i)address|in use") as busy:
+            await AnvilProcess(AnvilOptions(port=port)).start()
+        assert busy.value.exit_code is ExitCode.NOT_REACHABLE
+
+
+async def test_an_anvil_that_ends_by_itself_is_noticed() -> None:
+    async with AnvilProcess(AnvilOptions()) as process:
+        os.kill(process.pid, 9)
+        with pytest.raises(AnvilFailed, match="ended by itself"):
+            await process.wait()
+
+
+async def test_a_program_that_is_not_anvil_does_not_hang(tmp_path: Path) -> None:
+    fake = tmp_path / "anvil"
+    fake.write_text("#!/bin/sh\necho no chain here; exit 3\n")
+    fake.chmod(0o755)
+    with pytest.raises(AnvilFailed, match="code 3"):
+        await AnvilProcess(AnvilOptions(), binary=fake).start()
+    fake.write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(AnvilFailed, match="did not listen"):
+        await AnvilProcess(AnvilOptions(), binary=fake).start(ready_within=0.3)
+
+
+def test_anvil_is_found_below_a_folder_of_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    binary = tmp_path / "node_modules" / "@foundry-rs" / "anvil-some-machine" / "bin" / "anvil"
+    binary.parent.mkdir(parents=True)
+    binary.write_text("")
+    assert find_anvil([tmp_path]) == binary
+    assert os.access(binary, os.X_OK), "npm without install scripts leaves the bit off"
+    (tmp_path / "anvil").write_text("")
+    (tmp_path / "anvil").chmod(0o755)
+    assert find_anvil([tmp_path]) == tmp_path / "anvil", "an anvil on PATH is used first"
+
+
+def test_a_missing_anvil_names_the_remedy() -> None:
+    error = AnvilMissing("anvil was found neither on PATH nor in node_modules/@foundry-rs")
+    assert "make setup" in error.remedy
+    assert error.exit_code is ExitCode.CONFIG
