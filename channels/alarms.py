@@ -1,8 +1,9 @@
 """What a reader reports when the log does not add up. Values, not exceptions: each carries the bytes that prove it.
 
-`evidence` holds whole messages (envelopes, commits, checkpoints) as they were received, so that another party can check the
-claim with the stream's public keys alone where signatures exist. An alarm accuses nobody: drop, reorder and replay are
-within reach of any relay; a fork needs the writer, a second copy of it, or (where envelopes carry no signature) a member.
+`evidence` holds whole messages (envelopes, commits, checkpoints) as they were received, so that another party can
+check the claim with the stream's public keys alone where signatures exist. An alarm accuses nobody: drop, reorder and
+replay are within reach of any relay; a fork needs the writer, a second copy of it, or (where envelopes carry no
+signature) a member.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ class Reordered:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """Two messages claim one place: two commits with one predecessor, two envelopes with one seq, or a checkpoint that
-    signs another chain than the one received. `kind` is `commit`, `envelope` or `checkpoint`; `place` the epoch or seq."""
+    """Two messages claim one place: two commits with one predecessor, two envelopes with one seq, or a checkpoint
+    that signs another chain than the one received. `kind` is `commit`, `envelope` or `checkpoint`; `place` the epoch
+    or seq.
+    """
 
     kind: str
     place: int
@@ -106,13 +109,5 @@ class Damaged:
 
 
 Alarm: TypeAlias = (
-    Dropped
-    | Replayed
-    | Reordered
-    | Forked
-    | StaleEpoch
-    | MissingCheckpoint
-    | WrongChainHash
-    | TooManyLeaves
-    | Damaged
+    Dropped | Replayed | Reordered | Forked | StaleEpoch | MissingCheckpoint | WrongChainHash | TooManyLeaves | Damaged
 )

@@ -1,6 +1,7 @@
 """Strict big-endian reading and writing of fixed and counted fields.
 
-A decoder reads every byte exactly once and calls `end()`: what is left over is an error, so each message has one encoding.
+A decoder reads every byte exactly once and calls `end()`: what is left over is an error, so each message has one
+encoding.
 """
 
 from __future__ import annotations

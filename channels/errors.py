@@ -1,53 +1,53 @@
 """Errors of the channels package.
 
-    ChannelError
-    ├── FormatError                 bytes that are not the one canonical encoding (the sender's fault)
-    │   └── UnknownVersion          a version this program does not speak
-    ├── RejectedError               well-formed but not authentic or not consistent; `.alarm` holds the evidence
-    │   ├── SignatureRejected       a signature that is not the writer's or the stream key's
-    │   ├── CommitRejected          a commit that contradicts its predecessor, the chain or its own keys
-    │   ├── CapsuleRejected         a Welcome, History or Resync that does not open or is too old
-    │   ├── EnvelopeRejected        an envelope that fails its tag, its chain or its signature
-    │   └── CheckpointRejected      a checkpoint that contradicts the key it names
-    ├── NotReadable                 this reader has no key, by design
-    │   ├── NoKey                   epoch or slot outside everything it was given
-    │   └── ReaderRemoved           its leaf was removed; later epochs are closed to it
-    ├── NotYet                      recoverable: the same call may succeed later
-    │   ├── CommitNotOnChain        the chain does not show this epoch yet
-    │   └── CommitGap               earlier commits are missing
-    ├── GateRefused                 the writer may not seal now; nothing was sealed
-    │   ├── LeafRevoked             a revocation is known and not yet committed and included
-    │   ├── LeafExpired             a live leaf whose grant has ended (`.leaf`)
-    │   ├── LeafNotStarted          a live leaf whose grant has not begun (`.leaf`)
-    │   ├── SlotClosed              the slot is before the epoch's first one, or past a pending commit's
-    │   ├── EpochNotActive          no epoch is included on chain yet
-    │   ├── ClockSkew               meter, gateway and block time disagree: the reading is set aside
-    │   └── ChainSilent             the chain was not seen for too long: seal to yourself, publish nothing
-    ├── UsageError                  the caller's fault
-    │   ├── EmptyInterval           a grant that covers no whole slot
-    │   ├── LeafError               a leaf that is not live, live already, or out of range
-    │   ├── CommitTooLarge          more changes than the counters of one commit hold: split them
-    │   └── StalePrepared           a prepared commit that does not follow the present state
-    ├── StateError                  fatal: stored state cannot be used
-    │   ├── SnapshotInvalid         a snapshot that does not decode
-    │   ├── RebuildMismatch         the log does not re-make from the masters
-    │   └── EpochErased             the epoch's secret was destroyed
-    ├── StoreError                 a channel store could not do what was asked
-    │   ├── StoreKeyWrong          fatal: the store was sealed with another key, or a sealed value was altered
-    │   ├── StoreSchemaError       fatal: the store was written by a newer program, or is not a channel store
-    │   ├── StoreConflict          caller's fault: another value stands where this one should go (a fork is evidence)
-    │   ├── StoreNotFound          caller's fault: the named row does not exist
-    │   └── StoreUnavailable       recoverable: the database cannot be reached, is full or stayed locked
-    ├── TransportError             a transport could not carry what was asked
-    │   ├── TransportClosed        caller's fault: used before start or after stop
-    │   ├── TransportRefused       fatal until the configuration changes: the broker said no
-    │   └── PayloadTooLarge        caller's fault: more bytes than one message may have
-    └── GuardError                 one writer per stream: sealing would be unsafe (channels.md 4, rule 10)
-        ├── FolderLocked           another process holds the data folder
-        ├── HighWaterMissing       the high-water file is not there
-        ├── HighWaterDamaged       the high-water file cannot be read
-        ├── HighWaterBehind        caller's fault: a mark that does not go forward
-        └── ForeignWriter          another instance writes the stream; carries the evidence
+ChannelError
+├── FormatError                 bytes that are not the one canonical encoding (the sender's fault)
+│   └── UnknownVersion          a version this program does not speak
+├── RejectedError               well-formed but not authentic or not consistent; `.alarm` holds the evidence
+│   ├── SignatureRejected       a signature that is not the writer's or the stream key's
+│   ├── CommitRejected          a commit that contradicts its predecessor, the chain or its own keys
+│   ├── CapsuleRejected         a Welcome, History or Resync that does not open or is too old
+│   ├── EnvelopeRejected        an envelope that fails its tag, its chain or its signature
+│   └── CheckpointRejected      a checkpoint that contradicts the key it names
+├── NotReadable                 this reader has no key, by design
+│   ├── NoKey                   epoch or slot outside everything it was given
+│   └── ReaderRemoved           its leaf was removed; later epochs are closed to it
+├── NotYet                      recoverable: the same call may succeed later
+│   ├── CommitNotOnChain        the chain does not show this epoch yet
+│   └── CommitGap               earlier commits are missing
+├── GateRefused                 the writer may not seal now; nothing was sealed
+│   ├── LeafRevoked             a revocation is known and not yet committed and included
+│   ├── LeafExpired             a live leaf whose grant has ended (`.leaf`)
+│   ├── LeafNotStarted          a live leaf whose grant has not begun (`.leaf`)
+│   ├── SlotClosed              the slot is before the epoch's first one, or past a pending commit's
+│   ├── EpochNotActive          no epoch is included on chain yet
+│   ├── ClockSkew               meter, gateway and block time disagree: the reading is set aside
+│   └── ChainSilent             the chain was not seen for too long: seal to yourself, publish nothing
+├── UsageError                  the caller's fault
+│   ├── EmptyInterval           a grant that covers no whole slot
+│   ├── LeafError               a leaf that is not live, live already, or out of range
+│   ├── CommitTooLarge          more changes than the counters of one commit hold: split them
+│   └── StalePrepared           a prepared commit that does not follow the present state
+├── StateError                  fatal: stored state cannot be used
+│   ├── SnapshotInvalid         a snapshot that does not decode
+│   ├── RebuildMismatch         the log does not re-make from the masters
+│   └── EpochErased             the epoch's secret was destroyed
+├── StoreError                 a channel store could not do what was asked
+│   ├── StoreKeyWrong          fatal: the store was sealed with another key, or a sealed value was altered
+│   ├── StoreSchemaError       fatal: the store was written by a newer program, or is not a channel store
+│   ├── StoreConflict          caller's fault: another value stands where this one should go (a fork is evidence)
+│   ├── StoreNotFound          caller's fault: the named row does not exist
+│   └── StoreUnavailable       recoverable: the database cannot be reached, is full or stayed locked
+├── TransportError             a transport could not carry what was asked
+│   ├── TransportClosed        caller's fault: used before start or after stop
+│   ├── TransportRefused       fatal until the configuration changes: the broker said no
+│   └── PayloadTooLarge        caller's fault: more bytes than one message may have
+└── GuardError                 one writer per stream: sealing would be unsafe (channels.md 4, rule 10)
+    ├── FolderLocked           another process holds the data folder
+    ├── HighWaterMissing       the high-water file is not there
+    ├── HighWaterDamaged       the high-water file cannot be read
+    ├── HighWaterBehind        caller's fault: a mark that does not go forward
+    └── ForeignWriter          another instance writes the stream; carries the evidence
 """
 
 from __future__ import annotations

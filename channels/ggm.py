@@ -1,9 +1,9 @@
 """The time tree: a GGM tree of depth 32 whose leaves are epoch secrets or slot keys.
 
-A node is named (level, index): level 0 is a leaf, level 32 the root, and it covers leaves `[index << level, (index + 1) <<
-level)`. Child b of a node is `KDF(node, "ggm", u8 b)`, so whoever holds a node derives exactly the leaves below it and nothing
-else: an interval is given away as its minimal set of nodes, and pooled intervals yield their union only (Goldreich,
-Goldwasser, Micali 1986; as a key tree over time: Briscoe, MARKS, NGC 1999).
+A node is named (level, index): level 0 is a leaf, level 32 the root, and it covers leaves `[index << level, (index +
+1) << level)`. Child b of a node is `KDF(node, "ggm", u8 b)`, so whoever holds a node derives exactly the leaves below
+it and nothing else: an interval is given away as its minimal set of nodes, and pooled intervals yield their union
+only (Goldreich, Goldwasser, Micali 1986; as a key tree over time: Briscoe, MARKS, NGC 1999).
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class CoverNode:
 def minimal_nodes(start: int, end: int) -> Iterator[tuple[int, int]]:
     """The (level, index) of the fewest nodes that cover leaves `[start, end)`, from left to right.
 
-    At most `2 * log2(end - start)` nodes, rounded up. An empty interval yields none; bounds outside the tree raise FormatError.
+    At most `2 * log2(end - start)` nodes, rounded up. An empty interval yields none; bounds outside the tree raise
+    FormatError.
     """
     if not 0 <= start <= LEAVES or not 0 <= end <= LEAVES:
         raise FormatError("interval outside the tree")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-__all__ = ["H", "KEY_BYTES", "kdf", "kdf_info", "kdf_with"]
+__all__ = ["KEY_BYTES", "H", "kdf", "kdf_info", "kdf_with"]
 
 KEY_BYTES = 32
 

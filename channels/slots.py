@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keys.messages import Domain
-
 from channels.errors import EmptyInterval, UsageError
+from keys.messages import Domain
 
 __all__ = ["LAST_SLOT", "OPEN_END", "OPEN_SLOT", "StreamParams"]
 

@@ -1,0 +1,93 @@
+"""Checkpoints: the stream key vouches for a run of envelopes (channels.md 3).
+
+::
+
+    ver u16 | sid 32 | epoch u64 | slot u32 | first_seq u64 | count u32 | last_hash 32 | key_confirm 32 | Ed25519 sig
+    64
+
+Members share the keys and could forge each other's data; only the writer can sign. `key_confirm = KDF(K_{e,t},
+"confirm", "")` commits the writer to one slot key, so that a reader of history cannot be given another one for the
+same slot. A checkpoint with count 0 says that the slot holds nothing: dropping all of a slot does not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from channels.capsule import StreamSigner
+from channels.codec import require
+from channels.errors import SignatureRejected, UnknownVersion
+from channels.kdf import kdf
+from keys.errors import KeysError
+from keys.stream_key import verify_stream_signature
+
+__all__ = ["CHECKPOINT_BYTES", "Checkpoint", "slot_confirmation"]
+
+CHECKPOINT_VERSION = 1
+_BODY = struct.Struct(">H32sQIQI32s32s")
+CHECKPOINT_BYTES = _BODY.size + 64
+
+
+def slot_confirmation(slot_key: bytes) -> bytes:
+    """`KDF(K_{e,t}, "confirm", "")`."""
+    return kdf(slot_key, b"confirm")
+
+
+def _signed_message(body: bytes) -> bytes:
+    return b"ckt1 checkpoint\x00" + body
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`count` envelopes from `first_seq` on, all of one epoch and slot; `last_hash` is H of the last one before its
+    end.
+    """
+
+    sid: bytes
+    epoch: int
+    slot: int
+    first_seq: int
+    count: int
+    last_hash: bytes
+    key_confirm: bytes
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence number whose envelope has `last_hash`."""
+        return self.first_seq + self.count - 1
+
+    def sign(self, signer: StreamSigner) -> bytes:
+        """The message with its signature, CHECKPOINT_BYTES long."""
+        body = _BODY.pack(
+            CHECKPOINT_VERSION,
+            self.sid,
+            self.epoch,
+            self.slot,
+            self.first_seq,
+            self.count,
+            self.last_hash,
+            self.key_confirm,
+        )
+        return body + signer.sign(_signed_message(body))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Checkpoint:
+        """Read without checking the signature; FormatError for anything but the canonical encoding."""
+        require(len(data) == CHECKPOINT_BYTES, "a checkpoint has another length")
+        version, *fields = _BODY.unpack_from(data)
+        if version != CHECKPOINT_VERSION:
+            raise UnknownVersion(f"checkpoint version {version}")
+        found = cls(*fields)
+        require(found.first_seq >= 1, "the first envelope has seq 1")
+        return found
+
+    @classmethod
+    def verify(cls, data: bytes, stream_public: bytes) -> Checkpoint:
+        """Decode and check the signature by the stream's raw Ed25519 key; FormatError or SignatureRejected."""
+        found = cls.decode(data)
+        try:
+            verify_stream_signature(stream_public, _signed_message(data[: _BODY.size]), data[_BODY.size :])
+        except KeysError as error:
+            raise SignatureRejected("the checkpoint is not signed by the stream key") from error
+        return found

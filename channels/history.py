@@ -1,0 +1,136 @@
+"""Which keys a grant's past needs: whole closed epochs from the epoch tree, parts of epochs from their slot trees.
+
+Under epoch e only slots `[first_slot_e, first_slot_{e+1}]` can hold data (a slot may be split between two epochs, and
+the writer seals nothing later under e once its successor is prepared). An epoch is given whole only if the grant has
+all of these slots; otherwise the grant gets the slot nodes of its own part. A coalition therefore learns the union of
+its grants.
+"""
+
+from __future__ import annotations
+
+import bisect
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from channels.codec import ByteReader, ByteWriter, require
+from channels.errors import EpochErased, UsageError
+from channels.ggm import Cover, CoverNode
+from channels.masters import Masters, read_nodes, slot_root, write_nodes
+
+__all__ = ["NO_COVERS", "Covers", "EpochLog", "covers_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """`epochs`: nodes of the epoch tree; `slots`: (epoch, nodes of its slot tree), ascending by epoch."""
+
+    epochs: tuple[CoverNode, ...]
+    slots: tuple[tuple[int, tuple[CoverNode, ...]], ...]
+
+    def write(self, out: ByteWriter) -> None:
+        """n_nodes u16, nodes; n_groups u16, (epoch u64, n u8, nodes)*."""
+        out.u16(len(self.epochs))
+        write_nodes(out, self.epochs)
+        out.u16(len(self.slots))
+        for epoch, nodes in self.slots:
+            out.u64(epoch).u8(len(nodes))
+            write_nodes(out, nodes)
+
+    @classmethod
+    def read(cls, data: ByteReader) -> Covers:
+        epochs = read_nodes(data, data.u16())
+        groups: list[tuple[int, tuple[CoverNode, ...]]] = []
+        for _ in range(data.u16()):
+            epoch = data.u64()
+            require(not groups or groups[-1][0] < epoch, "cover groups are not sorted by epoch")
+            nodes = read_nodes(data, data.u8())
+            require(bool(nodes), "an empty cover group")
+            groups.append((epoch, nodes))
+        return cls(epochs, tuple(groups))
+
+    @property
+    def count(self) -> int:
+        """How many nodes are given away."""
+        return len(self.epochs) + sum(len(nodes) for _, nodes in self.slots)
+
+
+NO_COVERS = Covers((), ())
+
+
+class EpochLog:
+    """The first slot of every epoch that this writer made, from `origin` on."""
+
+    __slots__ = ("_first", "origin")
+
+    def __init__(self, origin: int, first_slots: Iterable[int] = ()) -> None:
+        self.origin = origin
+        self._first = array("I", first_slots)
+
+    @property
+    def newest(self) -> int:
+        """The newest epoch; `origin` - 1 before the first."""
+        return self.origin + len(self._first) - 1
+
+    def append(self, first_slot: int) -> None:
+        self._first.append(first_slot)
+
+    def first_slot(self, epoch: int) -> int:
+        if not self.origin <= epoch <= self.newest:
+            raise EpochErased(f"epoch {epoch} is not one of this writer's")
+        return self._first[epoch - self.origin]
+
+    def first_slots(self) -> tuple[int, ...]:
+        """All first slots, from `origin` on."""
+        return tuple(self._first)
+
+    def epochs_with(self, first: int, end: int) -> range:
+        """The epochs whose slots can meet `[first, end)`, the newest taken as open. First slots never decrease."""
+        if not self._first:
+            return range(0)
+        # Epoch e reaches up to first_slot_{e+1}: the first candidate is the one before the first that starts at or after.
+        start = max(bisect.bisect_left(self._first, first) - 1, 0)
+        stop = bisect.bisect_left(self._first, end)
+        return range(self.origin + start, self.origin + max(stop, start))
+
+
+def covers_of(
+    masters: Masters, sid: bytes, log: EpochLog, slots: tuple[int, int], epochs: range, member_from: int | None = None
+) -> Covers:
+    """The covers of slots `[a, b)` in `epochs` of the log; epochs that were erased are left out, nobody can give them.
+
+    From epoch `member_from` on the grant had a leaf: it was sent those epoch secrets and gets them whole. The newest
+    epoch is never given whole: it is still in use, and who is a member has its secret already.
+    """
+    if slots[0] >= slots[1]:
+        raise UsageError("no slots to cover")
+    source = masters.cover()
+    whole: list[int] = []
+    parts: list[tuple[int, tuple[CoverNode, ...]]] = []
+    for epoch in epochs:
+        if epoch not in source:
+            continue
+        first = log.first_slot(epoch)
+        closed = epoch < log.newest
+        last = log.first_slot(epoch + 1) if closed else slots[1] - 1
+        start, end = max(slots[0], first), min(slots[1], last + 1)
+        member = member_from is not None and epoch >= member_from
+        if closed and (member or (start, end) == (first, last + 1)):
+            whole.append(epoch)
+        elif start < end:
+            root = slot_root(source.leaf(epoch), sid, epoch)
+            parts.append((epoch, Cover.whole(root).interval(start, end)))
+    return Covers(_epoch_nodes(source, whole), tuple(parts))
+
+
+def _epoch_nodes(source: Cover, whole: list[int]) -> tuple[CoverNode, ...]:
+    """The nodes of runs of consecutive epochs."""
+    nodes: list[CoverNode] = []
+    at = 0
+    while at < len(whole):
+        end = at
+        while end + 1 < len(whole) and whole[end + 1] == whole[end] + 1:
+            end += 1
+        nodes.extend(source.interval(whole[at], whole[end] + 1))
+        at = end + 1
+    return tuple(nodes)

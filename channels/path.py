@@ -1,0 +1,111 @@
+"""A reader's side of the key tree: the keys from its leaf to the root, and how it follows a commit.
+
+A commit that removes other leaves holds exactly one wrap per removed region that this reader can open: the one to the child on
+its path just below the lowest renewed ancestor. From there it climbs. Nothing here is trusted: wrong secrets fail the AES-KW
+check or the confirmation, and the caller keeps the old path until both held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from channels.commit import Commit, Wrap
+from channels.errors import CommitRejected, LeafError, ReaderRemoved
+from channels.wrapping import CommitKeys, evolve, node_key, parent_secret
+
+__all__ = ["Path"]
+
+
+class Path:
+    """The depth + 1 keys of one leaf; `keys[level]` belongs to node (level, leaf >> level)."""
+
+    __slots__ = ("keys", "leaf")
+
+    def __init__(self, leaf: int, keys: Sequence[bytes]) -> None:
+        if not keys or leaf >> (len(keys) - 1):
+            raise LeafError("the leaf is outside a tree of this depth")
+        self.leaf = leaf
+        self.keys = list(keys)
+
+    @property
+    def depth(self) -> int:
+        return len(self.keys) - 1
+
+    def follow(self, commit: Commit) -> tuple[Path, bytes]:
+        """The path after `commit` and its epoch secret S_e. This path stays as it was.
+
+        ReaderRemoved when the commit removes this leaf; CommitRejected when a wrap is missing or does not open. The caller
+        checks the confirmation.
+        """
+        header = commit.header
+        if any(start <= self.leaf < start + count for start, count in commit.body.removed):
+            raise ReaderRemoved(header.epoch)
+        if header.depth < self.depth:
+            raise CommitRejected("a tree never shrinks")
+        keys = CommitKeys(header.sid, header.epoch)
+        after = type(self)(self.leaf, self.keys)
+        after._grow(header.depth, keys, commit.body.wraps)
+        if commit.body.removed:
+            after._climb(commit, keys)
+        return after, after._open_epoch(keys, commit.epoch_wrap)
+
+    def _grow(self, depth: int, keys: CommitKeys, wraps: Sequence[Wrap]) -> None:
+        for level in range(self.depth, depth):
+            secret = self._unwrap(keys, level, _find(wraps, level, 0))
+            self.keys.append(node_key(secret))
+
+    def _climb(self, commit: Commit, keys: CommitKeys) -> None:
+        """Renew every ancestor that a removed leaf shares with this one."""
+        lowest = self._lowest_shared(commit.body.removed)
+        wraps = commit.body.wraps
+        secret = self._unwrap(keys, lowest - 1, _find(wraps, lowest - 1, self.leaf >> (lowest - 1)))
+        self._renew(lowest, secret)
+        for level in range(lowest, self.depth):
+            index = self.leaf >> level
+            # A renewed left child is its parent's source. A right one is it only when the left child was not renewed, and
+            # then nothing is wrapped to it. (A wrap to a left child here can only be one of growth, opened already.)
+            wrapped = _find(wraps, level, index) if index & 1 else None
+            secret = parent_secret(secret) if wrapped is None else self._unwrap(keys, level, wrapped)
+            self._renew(level + 1, secret)
+
+    def _lowest_shared(self, removed: Sequence[tuple[int, int]]) -> int:
+        """The level of the lowest node above this leaf that also has a removed leaf below."""
+        lowest = self.depth
+        for start, count in removed:
+            # The nearest removed leaf of a range is at one of its ends: this leaf is in none.
+            nearest = start if start > self.leaf else start + count - 1
+            lowest = min(lowest, (nearest ^ self.leaf).bit_length())
+        return lowest
+
+    def _unwrap(self, keys: CommitKeys, level: int, wrapped: bytes | None) -> bytes:
+        if wrapped is None:
+            raise CommitRejected(f"no wrap for node ({level}, {self.leaf >> level})")
+        secret = keys.unwrap(self.keys[level], level, self.leaf >> level, wrapped)
+        self._used(level)
+        return secret
+
+    def _renew(self, level: int, secret: bytes) -> None:
+        self.keys[level] = node_key(secret)
+
+    def _used(self, level: int) -> None:
+        self.keys[level] = evolve(self.keys[level])
+
+    def _open_epoch(self, keys: CommitKeys, wrapped: bytes) -> bytes:
+        secret = keys.unwrap(self.keys[-1], self.depth, 0, wrapped)
+        self._used(self.depth)
+        return secret
+
+
+def _find(wraps: Sequence[Wrap], level: int, index: int) -> bytes | None:
+    """Binary search in wraps sorted by (level, index)."""
+    low, high = 0, len(wraps)
+    while low < high:
+        middle = (low + high) // 2
+        at = wraps[middle]
+        if (at[0], at[1]) < (level, index):
+            low = middle + 1
+        else:
+            high = middle
+    if low < len(wraps) and wraps[low][0] == level and wraps[low][1] == index:
+        return wraps[low][2]
+    return None
