@@ -1,0 +1,1 @@
+"""How channels travel: see README.md beside this file."""

@@ -1,0 +1,281 @@
+"""A Transport over MQTT 3.1.1: any broker that speaks it, ours (node/runtime/broker), Mosquitto or EMQX.
+
+Every connection is a new client object, so nothing of an old one leaks into the next; what must outlive connections
+lives here: publishers that wait, first in first out, and subscriptions. Publishers that wait for the same topic keep
+their order over a reconnect, so a retained commit is never followed by an older one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+
+from channels.errors import TransportClosed, TransportError, TransportRefused
+from channels.transports.base import MAX_PAYLOAD, Delivery, LinkState, StateCallback, check_payload, retains
+from channels.transports.inbox import Inbox, Switchboard
+from channels.transports.link import Backoff, Link
+from channels.transports.mqtt_client import Client, MqttSettings
+from channels.transports.topics import Topic
+
+__all__ = ["MqttTransport"]
+
+_QOS = 1
+_REFUSED_BY_SUBACK = 0x80
+# MQTT 3.1.1 table 3.1: bad user name or password, not authorized.
+_REFUSED_BY_CONNACK = frozenset({4, 5, 134, 135})
+_GRACE = 60.0
+_SWEEP = 5.0
+# Keeps a SUBSCRIBE packet far below the packet limit however many streams a provider reads.
+_SUBSCRIBE_AT_ONCE = 500
+
+
+class _Outgoing:
+    __slots__ = ("acknowledged", "payload", "retain", "topic")
+
+    def __init__(self, topic: str, payload: bytes, retain: bool) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.retain = retain
+        self.acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class MqttTransport:
+    """One connection to one broker that comes back by itself."""
+
+    def __init__(self, settings: MqttSettings) -> None:
+        self._settings = settings
+        self._link = Link()
+        self._board = Switchboard()
+        self._unsent: deque[_Outgoing] = deque()
+        self._sent: dict[_Outgoing, None] = {}
+        self._more = asyncio.Event()
+        self._client: Client | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def state(self) -> LinkState:
+        """See Transport.state."""
+        return self._link.state
+
+    def on_state(self, callback: StateCallback) -> Callable[[], None]:
+        """See Transport.on_state."""
+        return self._link.on_state(callback)
+
+    async def start(self) -> None:
+        """See Transport.start."""
+        if self._running is None:
+            self._stopping = False
+            self._link.set(LinkState.CONNECTING)
+            self._running = asyncio.create_task(self._stay_connected(), name=f"mqtt {self._settings.client_id}")
+
+    async def stop(self) -> None:
+        """See Transport.stop."""
+        if self._running is None:
+            return
+        self._stopping = True
+        self._running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._running
+        self._running = None
+        closed = TransportClosed("the transport was stopped")
+        for waiting in self._unsent:
+            if not waiting.acknowledged.done():
+                waiting.acknowledged.set_exception(closed)
+        self._unsent.clear()
+        self._board.end(closed)
+        self._link.set(LinkState.STOPPED)
+
+    async def wait_connected(self) -> None:
+        """See Transport.wait_connected."""
+        await self._link.wait_connected()
+
+    async def publish(self, topic: Topic, payload: bytes) -> None:
+        """See Transport.publish."""
+        check_payload(payload)
+        await self._send(topic.name, payload, retains(topic))
+
+    async def clear(self, topic: Topic) -> None:
+        """See Transport.clear."""
+        await self._send(topic.name, b"", True)
+
+    async def _send(self, name: str, payload: bytes, retain: bool) -> None:
+        if self._running is None:
+            raise TransportClosed("the transport is not running")
+        waiting = _Outgoing(name, payload, retain)
+        self._unsent.append(waiting)
+        self._more.set()
+        # A publisher that is cancelled leaves a cancelled future; its message may be out already or is left out.
+        await waiting.acknowledged
+
+    async def subscribe(self, *topics: Topic) -> Inbox:
+        """See Transport.subscribe."""
+        if self._running is None:
+            raise TransportClosed("the transport is not running")
+        inbox = self._board.open(topics, self._unsubscribe)
+        try:
+            while True:
+                await self._link.wait_connected()
+                refused = await self._subscribe_now(inbox.names)
+                if refused:
+                    raise TransportRefused(f"the broker refuses a subscription to {min(refused)}")
+                if refused is not None:
+                    return inbox
+        except BaseException:
+            await inbox.aclose()
+            raise
+
+    async def _subscribe_now(self, names: Iterable[str]) -> set[str] | None:
+        """Ask the broker; returns the refused names, or None when the connection went away meanwhile."""
+        client, wanted = self._client, sorted(names)
+        refused: set[str] = set()
+        if client is None:
+            return None
+        try:
+            for start in range(0, len(wanted), _SUBSCRIBE_AT_ONCE):
+                some = wanted[start : start + _SUBSCRIBE_AT_ONCE]
+                answers = await client.subscribe([(name, _QOS) for name in some])
+                refused |= {
+                    name for name, answer in zip(some, answers, strict=False) if _code(answer) >= _REFUSED_BY_SUBACK
+                }
+        except aiomqtt.MqttError:
+            # Either the connection is gone, then _connect_once knows; or the broker does not answer, then we end it.
+            client.abandon()
+            await asyncio.sleep(0)
+            return None
+        return refused
+
+    async def _unsubscribe(self, inbox: Inbox) -> None:
+        gone = inbox.names - self._board.names()
+        self._board.drop(gone)
+        await self._unsubscribe_now(gone)
+
+    async def _unsubscribe_now(self, names: Iterable[str]) -> None:
+        wanted = sorted(names)
+        if self._client is not None and wanted:
+            # Without a connection the broker goes on; what still comes is acknowledged unread by _sweep.
+            with suppress(aiomqtt.MqttError):
+                await self._client.unsubscribe(wanted)
+
+    async def _stay_connected(self) -> None:
+        backoff = Backoff(self._settings.backoff_first, self._settings.backoff_most)
+        # The flag, because closing a dead connection may raise in the place of a cancellation.
+        while not self._stopping:
+            reason, refused = await self._connect_once(backoff)
+            self._link.set(LinkState.REFUSED if refused else LinkState.CONNECTING, reason)
+            await asyncio.sleep(backoff.next())
+
+    async def _connect_once(self, backoff: Backoff) -> tuple[str, bool]:
+        """Connect and work until the connection ends; returns (reason, refused)."""
+        client = Client(self._settings)
+        try:
+            async with client:
+                backoff.reset()
+                await self._work(client)
+        except MqttConnectError as error:
+            return str(error), _code(error.rc) in _REFUSED_BY_CONNACK
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            return str(error) or type(error).__name__, False
+        finally:
+            client.abandon()
+            self._client = None
+            self._board.lost()
+            self._unsent.extendleft(reversed(self._sent))
+            self._sent.clear()
+        return "the connection ended", False
+
+    async def _work(self, client: Client) -> None:
+        self._client = client
+        tasks = [asyncio.create_task(work) for work in (self._receive(client), self._pump(client), self._sweep())]
+        try:
+            await self._subscribe_again()
+            self._link.set(LinkState.CONNECTED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _subscribe_again(self) -> None:
+        """Renew every subscription. An inbox with a topic that is refused now ends; the others go on."""
+        refused = await self._subscribe_now(self._board.names())
+        if refused is None:
+            raise aiomqtt.MqttError("the connection ended while subscribing")
+        for inbox in tuple(self._board.inboxes):
+            if inbox.names & refused:
+                await inbox.aclose()
+                inbox.fail(TransportRefused(f"the broker refuses a subscription to {min(inbox.names & refused)}"))
+
+    async def _receive(self, client: Client) -> None:
+        async for message in client.messages:
+            try:
+                delivery = _delivery(message)
+            except TransportError:
+                # Not a topic of ours or too big: whatever a broker sends, it does not stop us.
+                client.acknowledge(message)
+                continue
+            self._board.arrived(message.topic.value, delivery, _acknowledging(client, message))
+
+    async def _pump(self, client: Client) -> None:
+        """Keep up to `inflight` messages on the way, in the order they were given."""
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                self._more.clear()
+                while self._unsent and len(under_way) < self._settings.inflight:
+                    waiting = self._unsent.popleft()
+                    if not waiting.acknowledged.done():
+                        self._sent[waiting] = None
+                        under_way.add(asyncio.create_task(self._publish_one(client, waiting)))
+                if not under_way:
+                    await self._more.wait()
+                    continue
+                more = asyncio.create_task(self._more.wait())
+                done, _ = await asyncio.wait((*under_way, more), return_when=asyncio.FIRST_COMPLETED)
+                more.cancel()
+                under_way -= {task for task in done if task is not more}
+                for task in done:
+                    task.result()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _publish_one(self, client: Client, waiting: _Outgoing) -> None:
+        await client.publish(waiting.topic, waiting.payload, qos=_QOS, retain=waiting.retain)
+        self._sent.pop(waiting, None)
+        if not waiting.acknowledged.done():
+            waiting.acknowledged.set_result(None)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP)
+            stale = self._board.give_up(_GRACE)
+            await self._unsubscribe_now(set(stale) - self._board.names())
+
+
+def _code(answer: object) -> int:
+    value = getattr(answer, "value", answer)
+    return value if isinstance(value, int) else 0
+
+
+def _delivery(message: aiomqtt.Message) -> Delivery:
+    topic = Topic.parse(message.topic.value)
+    payload = message.payload
+    if not isinstance(payload, bytes) or len(payload) > MAX_PAYLOAD:
+        raise TransportError("not a payload of ours")
+    return Delivery(topic.kind, topic.sid, topic.key, payload, message.retain)
+
+
+def _acknowledging(client: Client, message: aiomqtt.Message) -> Callable[[], None]:
+    def acknowledge() -> None:
+        client.acknowledge(message)
+
+    return acknowledge
