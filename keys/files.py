@@ -91,14 +91,17 @@ def read_file(path: Path, limit: int) -> bytes:
         raise
     except OSError as error:
         raise KeystoreError(f"{path}: cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeystoreDamaged(f"{path}: is not a file; remove it and restore the file from a backup")
         _check_owner(path, status, "600")
         if status.st_size > limit:
             raise KeystoreDamaged(f"{path}: larger than {limit} bytes, so not ours; restore it from a backup")
-        return file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(limit + 1)
+    finally:
+        os.close(descriptor)
 
 
 def shred_file(path: Path) -> None:

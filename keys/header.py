@@ -24,11 +24,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keys.errors import KeystoreDamaged, KeystoreError, UnknownVersion, WrongPassphrase
+from keys.nesting import nesting
 
 __all__ = ["VERSION", "KdfCost", "create_header", "entry_key", "parse_document", "unhex", "unlock_header"]
 
 VERSION = 1
 _CHECK = b"wattpact keystore check"
+_MAX_DEPTH = 4
 _FIELDS = {"version", "id", "kdf", "check", "sum"}
 _BOUNDS = {"time_cost": (1, 16), "memory_kib": (64, 1024 * 1024), "lanes": (1, 16)}
 
@@ -52,9 +54,11 @@ class KdfCost:
 
 def parse_document(path: Path, data: bytes, fields: set[str]) -> dict[str, Any]:
     """A JSON object of this version with exactly these fields; UnknownVersion or KeystoreDamaged name the file."""
+    if nesting(data) > _MAX_DEPTH:
+        raise KeystoreDamaged(f"{path}: is nested too deep to be ours; restore it from a backup")
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         # The parser's own text could quote the file; its class says enough.
         raise KeystoreDamaged(f"{path}: is not JSON ({type(error).__name__}); restore it from a backup") from None
     if not isinstance(document, dict) or type(document.get("version")) is not int:
@@ -128,7 +132,7 @@ def unlock_header(path: Path, data: bytes, passphrase: str) -> tuple[bytes, byte
     kdf, check = document["kdf"], document["check"]
     try:
         intact = document["sum"] == _checksum(document)
-    except (ValueError, RecursionError):
+    except ValueError:
         intact = False
     if not intact:
         raise KeystoreDamaged(f"{path}: the checksum is wrong; restore it from a backup")

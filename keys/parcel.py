@@ -33,6 +33,7 @@ from keys.errors import (
     SignatureError,
 )
 from keys.messages import ParcelSeal, digest, parcel_domain, recover
+from keys.nesting import nesting
 from keys.sealing import OVERHEAD, SealingKey, open_sealed, reader_key_hash, seal
 from keys.signers import Signer
 
@@ -42,7 +43,7 @@ VERSION = 1
 MAX_SIZE = 64 * 1024
 CLOCK_TOLERANCE = 120  # seconds by which two nodes' clocks may differ
 MAX_LIFETIME = 7 * 86400  # bounds how long a receiver has to remember ids
-MAX_DEPTH = 32  # levels of lists and objects; the parsers recurse, and their own limit depends on who calls them
+MAX_DEPTH = 32  # levels of lists and objects; parsers recurse, and their own limit depends on who calls them
 
 _HEAD = VERSION.to_bytes(2, "big")
 _FIELDS = {"version", "sender", "recipient", "nonce", "kind", "body", "sent_at", "expires_at", "signature"}
@@ -66,6 +67,7 @@ class Parcel:
 
 
 def _check_depth(value: object) -> None:
+    """For what this process packs; what comes from outside is measured before it is parsed."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [
@@ -195,9 +197,10 @@ def _refuse_float(_: str) -> NoReturn:
 
 def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object in its one canonical encoding, without floats."""
+    if nesting(data) > MAX_DEPTH:
+        raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
     try:
         document = json.loads(data, parse_float=_refuse_float, parse_constant=_refuse_float)
-        _check_depth(document)
         canonical = rfc8785.dumps(document)
     except (ValueError, RecursionError) as error:
         raise ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})") from None
