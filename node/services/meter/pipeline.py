@@ -32,10 +32,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A valid telegram whose time is not believed. Kept by the caller if `reason.recoverable`, reported in any case."""
+    """A valid telegram whose time is not believed, reported in any case. If `reason.recoverable` the caller holds it
+    and hands it to `MeterPipeline.reconsider`, oldest first and before newer bytes, once clock and chain agree."""
 
     reason: Reason
     electricity: MeterReading
+    telegram: Telegram
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,23 @@ class MeterPipeline:
             results.append(self._judge(telegram, view))
         return results
 
+    def reconsider(self, found: SetAside, view: ClockView, held: int) -> Accepted | SetAside:
+        """Judges a held telegram again, `held` seconds (by a clock that never jumps) after it came. Its receipt time is
+        computed from the present clock, since the one noted then was in doubt. Raises ValueError for other reasons."""
+        if not found.reason.recoverable or held < 0:
+            raise ValueError("only a telegram that was set aside for our own clock can be judged again")
+        if view.block is None or abs(view.gateway - view.block) > self._policy.max_skew:
+            return found
+        receipt = view.gateway - held
+        return self._judge(found.telegram, ClockView(receipt, receipt))
+
     def _judge(self, telegram: Telegram, view: ClockView) -> Accepted | SetAside:
         time = telegram.meter_time.seconds
         verdict, clock = judge(time, view, self.state.clock, self._policy)
         self.state = replace(self.state, clock=clock)
         if verdict.reason is not None:
             self.counters.add(Outcome(f"set_aside_{verdict.reason}"))
-            return SetAside(verdict.reason, electricity_of(telegram, view.gateway))
+            return SetAside(verdict.reason, electricity_of(telegram, view.gateway), telegram)
         self.counters.add(Outcome.ACCEPTED_BACKLOG if verdict.backlog else Outcome.ACCEPTED)
         quality = Quality.BACKLOG if verdict.backlog else Quality.GOOD
         tag = hashlib.sha256(telegram.equipment_id).digest()[:8]

@@ -72,6 +72,30 @@ def test_a_telegram_dated_2099_is_set_aside_and_harms_nothing() -> None:
     assert isinstance(meter.receive(at(NOW), ClockView(NOW, NOW))[0], Accepted)
 
 
+def test_nothing_is_lost_while_our_own_clock_is_in_doubt() -> None:
+    """channels.md 1: a gateway clock in 2099, corrected ten minutes later: held telegrams are taken in order, with the
+    receipt time that was right, and a wrong meter time among them is still found."""
+    meter = pipeline()
+    wrong = 4_070_908_800
+    held = []
+    for second, shown in ((0, NOW), (1, NOW + 1), (2, NOW + 4000), (3, NOW + 3)):
+        held += meter.receive(at(shown), ClockView(wrong + second, NOW + second))
+    assert [h.reason for h in held if isinstance(h, SetAside)] == [Reason.GATEWAY_CLOCK] * 4
+    later = []
+    for second, one in enumerate(held):
+        assert isinstance(one, SetAside)
+        assert meter.reconsider(one, ClockView(wrong, NOW + 600), 600 - second) is one
+        later.append(meter.reconsider(one, ClockView(NOW + 600, NOW + 598), 600 - second))
+    assert [isinstance(one, Accepted) for one in later] == [True, True, False, True]
+    assert isinstance(later[0], Accepted)
+    assert later[0].electricity.receipt_time == NOW
+    assert later[0].electricity.quality is Quality.GOOD
+    assert isinstance(later[2], SetAside)
+    assert later[2].reason is Reason.FUTURE
+    with pytest.raises(ValueError, match="own clock"):
+        meter.reconsider(later[2], ClockView(NOW, NOW), 0)
+
+
 def test_every_reason_has_a_counter() -> None:
     for reason in Reason:
         assert Outcome(f"set_aside_{reason}")
