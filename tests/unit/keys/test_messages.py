@@ -25,7 +25,9 @@ from keys.messages import (
     Domain,
     Grant,
     Message,
+    ParcelSeal,
     Revoke,
+    Statement,
     StreamCommit,
     digest,
     from_typed_data,
@@ -37,7 +39,7 @@ from keys.messages import (
     verify,
 )
 from keys.signers import LocalSigner
-from tests.unit.keys.builders import DOMAIN, ID, MESSAGES, OTHER_ID, OWNER, identity
+from tests.unit.keys.builders import DOMAIN, ID, MESSAGES, OTHER_ID, OWNER, identity, vector
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 NAMES = [type(message).__name__ for message in MESSAGES]
@@ -82,6 +84,44 @@ def test_fields_and_attributes_belong_together(message: Message) -> None:
     names = [field.name for field in dataclasses.fields(message)]
     assert [field.attribute for field in struct.fields] == names
     assert struct_values(message) == tuple(getattr(message, name) for name in names)
+
+
+SHARED = vector("eip712.json")
+
+
+@pytest.mark.parametrize("case", SHARED["vectors"], ids=lambda case: f"{case['primaryType']}-{case['case']}")
+async def test_vectors_shared_with_the_contract(case: dict[str, Any]) -> None:
+    """contracts.md, proof: Python and Solidity share the EIP-712 vectors; types, hashes and signatures alike."""
+    domain = registry_domain(SHARED["domain"]["chainId"], bytes.fromhex(SHARED["domain"]["verifyingContract"][2:]))
+    assert "0x" + domain.separator().hex() == SHARED["domainSeparator"]
+    cls = next(cls for cls, struct in STRUCTS.items() if struct.name == case["primaryType"])
+    struct = STRUCTS[cls]
+    assert struct.type_string == case["type"]
+    assert struct.type_document() == case["fields"]
+    assert "0x" + struct.type_hash.hex() == case["typeHash"]
+    document = {
+        "types": typed_data(MESSAGES[0], domain)["types"] | {struct.name: case["fields"]},
+        "primaryType": struct.name,
+        "domain": SHARED["domain"],
+        "message": case["message"],
+    }
+    if struct.name != "RegisterStream":
+        del document["types"]["RegisterStream"]
+    message, read = from_typed_data(document)
+    assert read == domain
+    assert "0x" + struct.hash(message).hex() == case["structHash"]
+    assert "0x" + digest(message, domain).hex() == case["digest"]
+    for entry in case["signatures"]:
+        signature = bytes.fromhex(entry["signature"][2:])
+        verify(message, domain, signature, bytes.fromhex(entry["address"][2:]))
+        key = next(key for key in SHARED["keys"].values() if key["address"] == entry["address"])
+        ours = LocalSigner(bytes.fromhex(key["privateKey"][2:]))
+        assert await ours.sign_message(message, domain) == signature, "RFC 6979 leaves no choice"
+
+
+def test_the_shared_vectors_cover_every_message_of_the_contract() -> None:
+    names = {struct.name for cls, struct in STRUCTS.items() if cls not in (ParcelSeal, Statement)}
+    assert {case["primaryType"] for case in SHARED["vectors"]} == names
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=NAMES)
