@@ -20,6 +20,7 @@ import {
     UnpairDevice
 } from "./interfaces/IConsentRegistry.sol";
 import { ITEM_GAS_LEFT } from "./libraries/Constants.sol";
+import { Entries } from "./libraries/Entries.sol";
 import { Errors } from "./libraries/Errors.sol";
 import { Events } from "./libraries/Events.sol";
 import { Items } from "./libraries/Items.sol";
@@ -33,10 +34,10 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     mapping(bytes32 sid => Stream) private _streams;
 
-    /// @dev By `keccak256(owner, grantId, sid)`. With the owner in the key, an owner's revocation needs no other slot to know
+    /// @dev Entries, by `keccak256(owner, grantId, sid)`. With the owner in the key, an owner's revocation needs no other slot to know
     /// that it is one, and a transfer leaves the former owner's grants where nobody looks. Revoking clears the slot; the
     /// grant cannot come back, because its nonce is used.
-    mapping(bytes32 key => Entry) private _entries;
+    mapping(bytes32 key => uint256 word) private _entries;
 
     /// @dev By `keccak256(account, grantId, sid)`, `sid = 0` for all: revocations that found no entry to clear.
     mapping(bytes32 key => bool) private _voids;
@@ -95,7 +96,9 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         if (writer == address(0)) revert Errors.NoWriter(m.sid);
         uint64 next = stream.epoch + 1;
         if (m.epoch != next) revert Errors.EpochNotNext(m.sid, next, m.epoch);
-        Signatures.requireSigned(writer, _hashTypedDataV4(Messages.hash(m)), sig);
+        if (!Signatures.isCaller(writer, sig)) {
+            Signatures.requireSigned(writer, _hashTypedDataV4(Messages.hash(m)), sig);
+        }
 
         stream.epoch = next;
 
@@ -191,10 +194,12 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     /// @inheritdoc IConsentRegistry
     function revoke(Revoke calldata m, bytes calldata sig) external {
-        Signatures.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
+        if (!Signatures.isCaller(m.account, sig)) {
+            Signatures.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
+        }
 
         bytes32 key = _key(m.account, m.grantId, m.sid);
-        if (_entries[key].reader != address(0)) {
+        if (_entries[key] != 0) {
             delete _entries[key];
         } else if (m.sid == 0 || !_clearAsReader(m)) {
             // Nothing to clear: the grant is not known, or all of it is meant, or it was revoked before.
@@ -254,7 +259,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     /// @inheritdoc IConsentRegistry
     function grantOf(bytes32 grantId, bytes32 sid) external view returns (Entry memory) {
-        return _entries[_key(_streams[sid].owner, grantId, sid)];
+        return Entries.unpack(_entries[_key(_streams[sid].owner, grantId, sid)]);
     }
 
     /// @inheritdoc IConsentRegistry
@@ -310,19 +315,16 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     function _enter(Grant calldata m, bytes32 grantId, bytes32 sid) private {
         Stream storage stream = _ownedStream(sid, m.owner);
         if (m.start < stream.transferredAt) revert Errors.StartBeforeTransfer(sid, m.start, stream.transferredAt);
-        Entry storage entry = _entries[_key(m.owner, grantId, sid)];
+        bytes32 key = _key(m.owner, grantId, sid);
         // The nonce admits each grant once, so an entry can only be there because the same message named it before.
-        if (entry.reader != address(0)) revert Errors.StreamTwice(sid);
-        entry.reader = m.reader;
-        entry.start = m.start;
-        entry.end = m.end;
-        entry.transfers = stream.transfers;
+        if (_entries[key] != 0) revert Errors.StreamTwice(sid);
+        _entries[key] = Entries.pack(Entry(m.reader, m.start, m.end, stream.transfers));
     }
 
     /// @dev Clears the entry if `m.account` is its reader; false if there is none. A stranger to a known grant is refused.
     function _clearAsReader(Revoke calldata m) private returns (bool) {
         bytes32 key = _key(_streams[m.sid].owner, m.grantId, m.sid);
-        address reader = _entries[key].reader;
+        address reader = Entries.readerOf(_entries[key]);
         if (reader == address(0)) return false;
         if (reader != m.account) revert Errors.NotParty(m.grantId, m.account);
         delete _entries[key];
@@ -333,7 +335,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     function _standing(bytes32 grantId, bytes32 sid) private view returns (Entry memory entry) {
         Stream storage stream = _streams[sid];
         address owner = stream.owner;
-        entry = _entries[_key(owner, grantId, sid)];
+        entry = Entries.unpack(_entries[_key(owner, grantId, sid)]);
         if (entry.transfers != stream.transfers || _isVoid(owner, grantId, sid) || _isVoid(entry.reader, grantId, sid)) delete entry;
     }
 

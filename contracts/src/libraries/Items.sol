@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import { Grant, IConsentRegistry, Item, UnpairDevice } from "../interfaces/IConsentRegistry.sol";
+import { IConsentRegistry, Item } from "../interfaces/IConsentRegistry.sol";
 import "./Constants.sol";
 import { Errors } from "./Errors.sol";
 import { Messages } from "./Messages.sol";
@@ -25,13 +25,29 @@ library Items {
         return "";
     }
 
-    /// @notice The EIP-712 struct hash of an item's message. Reverts when it cannot be decoded.
+    /// @notice The EIP-712 struct hash of an item's message. Reverts when the bytes are too short or of no kind.
     function structHash(uint8 kind, bytes calldata message) internal pure returns (bytes32) {
-        if (kind == KIND_GRANT) return Messages.hash(abi.decode(message, (Grant)));
-        if (kind == KIND_UNPAIR_DEVICE) return Messages.hash(abi.decode(message, (UnpairDevice)));
+        if (kind == KIND_GRANT) return _hashWithStreams(Messages.GRANT, message[DYNAMIC_OFFSET:], 10, 3);
+        if (kind == KIND_UNPAIR_DEVICE) {
+            return _hashWithStreams(Messages.UNPAIR_DEVICE, message[DYNAMIC_OFFSET:], 5, 2);
+        }
         // The other structs are value types only: their encoding is what is hashed. Witnesses that follow are cut off.
         (bytes32 typeHash, uint256 words) = _static(kind);
         return keccak256(bytes.concat(typeHash, message[:words * 32]));
+    }
+
+    /// @dev The hash of a struct of `words` fields of which number `place` is the `bytes32[]`: the array's offset gives way
+    /// to the hash of its elements.
+    function _hashWithStreams(bytes32 typeHash, bytes calldata body, uint256 words, uint256 place)
+        private
+        pure
+        returns (bytes32)
+    {
+        uint256 head = place * 32;
+        uint256 start = uint256(bytes32(body[head:head + 32])) + 32;
+        uint256 size = uint256(bytes32(body[start - 32:start])) * 32;
+        bytes32 streams = keccak256(body[start:start + size]);
+        return keccak256(bytes.concat(typeHash, body[:head], streams, body[head + 32:words * 32]));
     }
 
     function _static(uint8 kind) private pure returns (bytes32 typeHash, uint256 words) {

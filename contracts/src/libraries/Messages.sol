@@ -37,25 +37,25 @@ library Messages {
     bytes32 internal constant TRANSFER_STREAM =
         keccak256("TransferStream(address owner,address newOwner,bytes32 sid,uint256 nonce,uint40 deadline)");
 
-    function hash(RegisterStream memory m) internal pure returns (bytes32) {
+    function hash(RegisterStream calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(REGISTER_STREAM, m));
     }
 
-    function hash(SetWriter memory m) internal pure returns (bytes32) {
+    function hash(SetWriter calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(SET_WRITER, m));
     }
 
-    function hash(PairDevice memory m) internal pure returns (bytes32) {
+    function hash(PairDevice calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(PAIR_DEVICE, m));
     }
 
-    function hash(UnpairDevice memory m) internal pure returns (bytes32) {
+    function hash(UnpairDevice calldata m) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(UNPAIR_DEVICE, m.account, m.deviceHash, keccak256(abi.encodePacked(m.sids)), m.nonce, m.deadline)
         );
     }
 
-    function hash(Grant memory m) internal pure returns (bytes32) {
+    function hash(Grant calldata m) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
                 GRANT,
@@ -73,19 +73,19 @@ library Messages {
         );
     }
 
-    function hash(Revoke memory m) internal pure returns (bytes32) {
+    function hash(Revoke calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(REVOKE, m));
     }
 
-    function hash(RegisterKey memory m) internal pure returns (bytes32) {
+    function hash(RegisterKey calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(REGISTER_KEY, m));
     }
 
-    function hash(StreamCommit memory m) internal pure returns (bytes32) {
+    function hash(StreamCommit calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(STREAM_COMMIT, m));
     }
 
-    function hash(TransferStream memory m) internal pure returns (bytes32) {
+    function hash(TransferStream calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(TRANSFER_STREAM, m));
     }
 }
