@@ -64,6 +64,10 @@ def add_stream_commands(app: typer.Typer) -> None:
         found = pick(client.get("/streams")["items"], "sid", stream, "stream")
         Output(as_json).one(client.get(f"/streams/{found['sid']}"), _SHOW)
 
+    _add_reading(group)
+
+
+def _add_reading(group: typer.Typer) -> None:
     @group.command(
         help="Readings in order of time; with --json one object per line.\n\n"
         "  wattpact stream read electricity/15min --from -1d\n\n"

@@ -137,6 +137,7 @@ class _Loader:
             if not isinstance(content, dict):
                 self.merged[section] = content
                 continue
+            self.merged.setdefault(section, {})
             for key, value in content.items():
                 where = (section, key)
                 if _is_secret(section, key):

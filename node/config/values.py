@@ -57,7 +57,11 @@ def _listen(value: object) -> object:
 
 
 ListenText = Annotated[
-    Listen, BeforeValidator(_listen), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+    Listen,
+    NoDecode,
+    BeforeValidator(_listen),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
 ]
 
 
