@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any, Final
 
 from aiohttp import web
@@ -32,7 +31,7 @@ from node.api.operations import Answer, BinaryBody, Call, Operation, parse_param
 from node.api.problems import InvalidForm, problem_response
 from node.api.tokens import Tokens
 from node.clock import Clock, SystemClock
-from node.config import ApiSettings
+from node.config import VERSION, ApiSettings
 from node.errors import InvalidInput, NodeError, NotFound, Unauthenticated, UnsupportedMedia, UsageError
 from node.observability import Metrics, current_request_id, request_scope
 
@@ -88,6 +87,7 @@ def _around(parts: ApiParts) -> Any:
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Server"] = "wattpact"
         parts.metrics.request(request.method, response.status, parts.clock.monotonic() - began)
         return response
 
@@ -249,7 +249,7 @@ def _response(operation: Operation, answer: Answer) -> web.Response:
 
 
 def _documents() -> list[web.RouteDef]:
-    document = json.dumps(openapi_document(OPERATIONS, version("wattpact")), ensure_ascii=False).encode()
+    document = json.dumps(openapi_document(OPERATIONS, VERSION), ensure_ascii=False).encode()
     script = documentation_script()
 
     async def description(_request: web.Request) -> web.StreamResponse:

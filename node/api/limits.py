@@ -39,6 +39,10 @@ class RateLimiter:
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
+    def __len__(self) -> int:
+        """Peers remembered."""
+        return len(self._buckets)
+
     def spend(self, peer: str) -> None:
         """Counts one call. Raises TooManyRequests when the bucket is empty."""
         level = self._level(peer)
@@ -47,11 +51,6 @@ class RateLimiter:
             wait = max(1, int((1 - level) * 60 / self._per_minute + 0.999))
             raise TooManyRequests("Too many calls from your address.", retry_after=wait)
         self._put(peer, level - 1)
-
-    def check(self, peer: str) -> None:
-        """Raises like `spend`, but counts nothing."""
-        if self._level(peer) < 1:
-            raise TooManyRequests("Too many failed calls from your address.", retry_after=5)
 
     def _level(self, peer: str) -> float:
         level, at = self._buckets.get(peer, (float(self._per_minute), 0.0))

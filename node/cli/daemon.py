@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, get_args
 
@@ -22,7 +21,7 @@ from node.cli.factories import (
 )
 from node.cli.output import Column, Output
 from node.cli.session import JsonFlag, guarded, read_passphrase, session_of
-from node.config import InvalidConfig, Role
+from node.config import VERSION, InvalidConfig, Role
 from node.errors import Conflict, ExitCode, UsageError
 from node.observability import configure_logging
 
@@ -47,7 +46,7 @@ def add_daemon_commands(app: typer.Typer, factories: CliFactories) -> None:
     @guarded
     def show_version(as_json: JsonFlag = False) -> None:
         output = Output(as_json)
-        output.one({"name": "wattpact", "version": version("wattpact")}, (("wattpact", "version"),))
+        output.one({"name": "wattpact", "version": VERSION}, (("wattpact", "version"),))
 
 
 def _add_init(app: typer.Typer, factories: CliFactories) -> None:

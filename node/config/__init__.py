@@ -10,6 +10,7 @@ from node.config.load import (
     Problem,
     load_settings,
 )
+from node.config.release import VERSION
 from node.config.render import effective, json_schema, reference, sample
 from node.config.secret_files import broker_password, keystore_passphrase, read_secret
 from node.config.settings import (
@@ -34,6 +35,7 @@ __all__ = [
     "CONFIG_NAME",
     "DEFAULT_DATA_DIR",
     "DEVNET_CHAIN_ID",
+    "VERSION",
     "ApiSettings",
     "BrokerSettings",
     "BrokerUser",

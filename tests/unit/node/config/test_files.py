@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from node.config import (
+    VERSION,
     LocalAccess,
     Settings,
     json_schema,
@@ -27,6 +29,11 @@ README = Path(__file__).resolve().parents[4] / "node" / "config" / "README.md"
 def test_the_readme_holds_the_generated_reference() -> None:
     """operations.md 2: compared with the code, so neither goes stale."""
     assert reference() in README.read_text(encoding="utf-8")
+
+
+def test_the_version_is_the_distributions() -> None:
+    project = tomllib.loads((README.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["version"] == VERSION
 
 
 def test_the_sample_names_every_setting_but_no_secret() -> None:
