@@ -47,6 +47,7 @@ FIRST_HASH = bytes(32)  # prev_hash of the first envelope of a stream
 _HEADER = struct.Struct(">H32sQI16sQ32s")
 _PREFIX = struct.Struct(">H32sQI16s")
 PREFIX_BYTES = _PREFIX.size
+_LONGEST = ENVELOPE_OVERHEAD + MAX_PLAINTEXT
 
 
 class EnvelopeHeader(NamedTuple):
@@ -132,17 +133,22 @@ class SlotCipher:
         except InvalidTag as error:
             raise EnvelopeRejected(f"envelope {seq} fails its tag") from error
 
-    def open_chain(self, envelopes: Sequence[bytes], seq: int, prev_hash: bytes) -> tuple[list[bytes], bytes]:
-        """Open unsigned envelopes that continue the chain in this lane; stops before the first that does not.
+    def open_chain(
+        self, envelopes: Sequence[bytes], start: int, seq: int, prev_hash: bytes
+    ) -> tuple[list[bytes], bytes]:
+        """Open unsigned envelopes from `envelopes[start]` on while they continue the chain in this lane.
 
-        Returns the plaintexts and the hash of the last one opened (`prev_hash` when none was).
+        Returns the plaintexts and the hash of the last one opened (`prev_hash` when none was). Stops before the
+        first envelope of another lane, another place in the chain, or with a wrong tag, and leaves it to be looked
+        at closely.
         """
         prefix, base, decrypt = self.prefix, self.base, self.aead.decrypt
         plaintexts: list[bytes] = []
         append = plaintexts.append
-        for envelope in envelopes:
+        for at in range(start, len(envelopes)):
+            envelope = envelopes[at]
             header = prefix + seq.to_bytes(8, "big") + prev_hash
-            if not envelope.startswith(header):
+            if not envelope.startswith(header) or len(envelope) > _LONGEST:
                 break
             try:
                 append(decrypt((base ^ seq).to_bytes(12, "big"), envelope[HEADER_BYTES:], header))

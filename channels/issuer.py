@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keys.errors import KeysError
-from keys.sealing import reader_key_hash
-
 from channels.capsule import (
     NO_LEAF,
     NO_REQUEST,
@@ -22,13 +19,16 @@ from channels.history import NO_COVERS, Covers, covers_of
 from channels.masters import Masters
 from channels.slots import StreamParams
 from channels.writer_state import WriterState
+from keys.errors import KeysError
+from keys.sealing import reader_key_hash
 
 __all__ = ["Issuer", "Member"]
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A grant with a leaf: slots `[start_slot, end_slot)`; `joined_epoch` is the epoch that first added it for this grant.
+    """A grant with a leaf: slots `[start_slot, end_slot)`; `joined_epoch` is the epoch that first added it for this
+    grant.
 
     `reader_key_hash` is the newest one that the chain shows for the grant.
     """
@@ -44,9 +44,7 @@ class Member:
 class Issuer:
     """The capsule half of a writer; shares its state. Every capsule is for the newest signed epoch."""
 
-    def __init__(
-        self, params: StreamParams, masters: Masters, stream_key: StreamSigner, state: WriterState
-    ) -> None:
+    def __init__(self, params: StreamParams, masters: Masters, stream_key: StreamSigner, state: WriterState) -> None:
         self._params = params
         self._masters = masters
         self._stream_key = stream_key

@@ -1,9 +1,9 @@
 """The one key derivation of CKT-1 and its hash.
 
-`KDF(k, label, ctx) = HKDF-SHA256-Expand(k, "ckt1 " || label || 0x00 || ctx, 32)` (RFC 5869 section 2.3). One output block
-is one HMAC over `info || 0x01`, so the call goes straight to OpenSSL's one-shot HMAC: the tree needs tens of thousands of
-these per second and a context object per call would triple the cost. `tests/unit/channels/test_kdf.py` holds it against the
-`cryptography` implementation and the RFC's vectors.
+`KDF(k, label, ctx) = HKDF-SHA256-Expand(k, "ckt1 " || label || 0x00 || ctx, 32)` (RFC 5869 section 2.3). One output
+block is one HMAC over `info || 0x01`, so the call goes straight to OpenSSL's one-shot HMAC: the tree needs tens of
+thousands of these per second and a context object per call would triple the cost. `tests/unit/channels/test_kdf.py`
+holds it against the `cryptography` implementation and the RFC's vectors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The writer's two masters and the epoch secrets below them (channels.md 2 and rule 11).
 
-M opens data: its epoch root is one node of a GGM tree, so erasing the past means keeping the cover of `[e + 1, 2**32)` instead.
-T makes the key tree. Both stay in the keystore; nothing here prints them.
+M opens data: its epoch root is one node of a GGM tree, so erasing the past means keeping the cover of `[e + 1,
+2**32)` instead. T makes the key tree. Both stay in the keystore; nothing here prints them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A reader's side of the key tree: the keys from its leaf to the root, and how it follows a commit.
 
-A commit that removes other leaves holds exactly one wrap per removed region that this reader can open: the one to the child on
-its path just below the lowest renewed ancestor. From there it climbs. Nothing here is trusted: wrong secrets fail the AES-KW
-check or the confirmation, and the caller keeps the old path until both held.
+A commit that removes other leaves holds exactly one wrap per removed region that this reader can open: the one to
+the child on its path just below the lowest renewed ancestor. From there it climbs. Nothing here is trusted: wrong
+secrets fail the AES-KW check or the confirmation, and the caller keeps the old path until both held.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Path:
     def follow(self, commit: Commit) -> tuple[Path, bytes]:
         """The path after `commit` and its epoch secret S_e. This path stays as it was.
 
-        ReaderRemoved when the commit removes this leaf; CommitRejected when a wrap is missing or does not open. The caller
-        checks the confirmation.
+        ReaderRemoved when the commit removes this leaf; CommitRejected when a wrap is missing or does not open. The
+        caller checks the confirmation.
         """
         header = commit.header
         if any(start <= self.leaf < start + count for start, count in commit.body.removed):

@@ -1,8 +1,8 @@
 """In which order changes are committed and buffered readings sealed (channels.md 4, rules 2 and 4). Pure.
 
-Before the first reading of slot t every change due at or before t is committed: revocations at once, expiries at their end
-slot, additions at max(start slot, first unsealed slot). After an outage of days the same rule runs through the backlog, so
-every reader gets the slots of its grant and no other.
+Before the first reading of slot t every change due at or before t is committed: revocations at once, expiries at
+their end slot, additions at max(start slot, first unsealed slot). After an outage of days the same rule runs
+through the backlog, so every reader gets the slots of its grant and no other.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def plan(
 ) -> tuple[Step, ...]:
     """The steps from now on, in order.
 
-    `leaving` holds at least the members that are revoked or end up to the present; `backlog` the slots with unsealed readings,
-    ascending; `present` the slot that the clocks show now. What is not due yet yields no step.
+    `leaving` holds at least the members that are revoked or end up to the present; `backlog` the slots with
+    unsealed readings, ascending; `present` the slot that the clocks show now. What is not due yet yields no step.
     """
     steps: list[Step] = []
     members = {member.grant_id: member.end_slot for member in leaving if not member.revoked}

@@ -1,7 +1,8 @@
-"""One change of the key tree, in the order that channels.md 4, rule 1 fixes: growth, removals, additions, epoch secret.
+"""One change of the key tree, in the order that channels.md 4, rule 1 fixes: growth, removals, additions, epoch
+secret.
 
-Every step reads the tree through the delta and writes to the delta only. The small methods are the places where a mistake
-would let somebody read on; the tests replace each of them by the mistake and must notice.
+Every step reads the tree through the delta and writes to the delta only. The small methods are the places where a
+mistake would let somebody read on; the tests replace each of them by the mistake and must notice.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class TreeUpdate:
     def change(self, removed: Sequence[int], added: Sequence[tuple[int, int]], depth: int) -> None:
         """Apply sorted `removed` leaves and sorted (leaf, end slot) `added` in a tree that grows to `depth` levels.
 
-        LeafError for a removed leaf that is not live or an added one that is (a leaf may be removed and added at once).
+        LeafError for a removed leaf that is not live or an added one that is (a leaf may be removed and added at
+        once).
         """
         self._check(removed, added, depth)
         self._grow(depth, survivors=self._tree.n_live > len(removed))
@@ -71,8 +73,8 @@ class TreeUpdate:
     def _grow(self, depth: int, survivors: bool) -> None:
         """One level on top at a time: the new root's p is wrapped once under the old root.
 
-        Where nobody survives the commit there is nobody to wrap to. Wrapping all the same would hand the removed leaves the
-        very secret that the new root gets again when leaves are added in the same commit.
+        Where nobody survives the commit there is nobody to wrap to. Wrapping all the same would hand the removed
+        leaves the very secret that the new root gets again when leaves are added in the same commit.
         """
         for level in range(self.delta.depth, depth):
             top = (level + 1, 0)

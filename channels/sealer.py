@@ -54,8 +54,9 @@ class Sealer:
     def seal(self, readings: Sequence[tuple[int, bytes]], evidence: Evidence) -> Sealed:
         """Seal (meter time, plaintext) pairs in order, all or nothing. GateRefused says which rule and which leaf.
 
-        The slot of a reading is max(last sealed slot, slot of its meter time). `evidence` is of the moment these readings were
-        taken in; readings with other evidence go in another call. One call for many readings is the fast way.
+        The slot of a reading is max(last sealed slot, slot of its meter time). `evidence` is of the moment these
+        readings were taken in; readings with other evidence go in another call. One call for many readings is the
+        fast way.
         """
         if not readings:
             return Sealed([], ())
@@ -81,7 +82,8 @@ class Sealer:
         return Sealed(envelopes, tuple(checkpoints))
 
     def close_slot(self, slot: int) -> tuple[bytes, ...]:
-        """The clock has passed `slot`: its checkpoint, count 0 when it holds nothing. Empty when it cannot be vouched for.
+        """The clock has passed `slot`: its checkpoint, count 0 when it holds nothing. Empty when it cannot be
+        vouched for.
 
         A late reading may still go into the slot; it is covered by a further checkpoint.
         """

@@ -19,8 +19,8 @@ _MIN_SLOT_SECONDS = 60
 class StreamParams:
     """What the chain says about one stream, and whether every envelope carries a signature.
 
-    sid 32 bytes; genesis seconds UTC; slot_seconds >= 60; domain of the registry; writer the 20-byte address that signs
-    commits; stream_public the raw Ed25519 key that signs checkpoints and capsules.
+    sid 32 bytes; genesis seconds UTC; slot_seconds >= 60; domain of the registry; writer the 20-byte address that
+    signs commits; stream_public the raw Ed25519 key that signs checkpoints and capsules.
     """
 
     sid: bytes

@@ -1,11 +1,13 @@
 """The key tree: who is a member, and how few bytes it takes to leave somebody out.
 
-An owner-managed logical key hierarchy (Wong, Gouda, Lam 2000; path secrets after Canetti et al. 1999; evolving used keys after
-Bienstock, Dodis, Tang 2022). Level 0 holds the leaves, level `depth` the root; node (l, i) has children (l-1, 2i) and (l-1,
-2i+1). Storage is flat: per level one bytearray of keys and one array with the earliest end slot of any live leaf below, which
-also says whether there is one. Nodes right of the highest leaf ever used take no space.
+An owner-managed logical key hierarchy (Wong, Gouda, Lam 2000; path secrets after Canetti et al. 1999; evolving used
+keys after Bienstock, Dodis, Tang 2022). Level 0 holds the leaves, level `depth` the root; node (l, i) has children
+(l-1, 2i) and (l-1, 2i+1). Storage is flat: per level one bytearray of keys and one array with the earliest end slot
+of any live leaf below, which also says whether there is one. Nodes right of the highest leaf ever used take no
+space.
 
-A change is computed as a `TreeDelta` beside the tree, so that preparing a commit changes nothing until it was signed.
+A change is computed as a `TreeDelta` beside the tree, so that preparing a commit changes nothing until it was
+signed.
 """
 
 from __future__ import annotations

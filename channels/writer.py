@@ -2,13 +2,13 @@
 
 The caller signs, stores and publishes::
 
-    prepared = writer.prepare(changes)                       # nothing has changed yet
-    signature = await signer.sign_message(prepared.message, params.domain)
-    commit = writer.apply(prepared, signature)               # state has moved: store snapshot() and commit, then publish
-    checkpoints = writer.activate(prepared.epoch)            # when the chain includes it at head
+    prepared = writer.prepare(changes)                       # nothing has changed yet signature = await
+    signer.sign_message(prepared.message, params.domain) commit = writer.apply(prepared, signature)               #
+    state has moved: store snapshot() and commit, then publish checkpoints = writer.activate(prepared.epoch)
+    # when the chain includes it at head
 
-A crash before the snapshot was stored leaves the old state, from which the same changes make the same bytes. Every random choice
-comes in from outside: `instance` is 16 bytes that the caller draws anew at every start.
+A crash before the snapshot was stored leaves the old state, from which the same changes make the same bytes. Every
+random choice comes in from outside: `instance` is 16 bytes that the caller draws anew at every start.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from channels.errors import (
     UsageError,
 )
 from channels.gate import MAX_SKEW_LIMIT, Evidence, Gate
-from channels.kdf import H
 from channels.issuer import Issuer, Member
+from channels.kdf import H
 from channels.masters import Masters
 from channels.position import Position
 from channels.rekey import TreeUpdate
@@ -112,7 +112,9 @@ class Writer:
         snapshot: bytes,
         position: Position | None = None,
     ) -> Writer:
-        """From `snapshot()`. `position` is the high-water mark; the further of the two counts. SnapshotInvalid otherwise."""
+        """From `snapshot()`. `position` is the high-water mark; the further of the two counts. SnapshotInvalid
+        otherwise.
+        """
         state = WriterState.from_bytes(snapshot)
         if position is not None and position.seq >= state.position.seq:
             state.position = position
@@ -153,22 +155,22 @@ class Writer:
 
     # Commits
 
-    def prepare(self, changes: Changes) -> PreparedCommit:
+    def prepare(self, changes: Changes, depth: int = 0) -> PreparedCommit:
         """Make the next commit up to its signature. Changes nothing; the same changes give the same bytes.
 
-        UsageError, LeafError or CommitTooLarge when the changes cannot be committed: a slot that goes back, a grant that is not
-        due, a member that is due and not removed.
+        `depth` asks for a tree of at least that many levels. UsageError, LeafError or CommitTooLarge when the changes cannot be committed: a slot that goes back, a grant
+        that is not due, a member that is due and not removed.
         """
         state = self._state
         self._check_changes(changes)
         removed = sorted(changes.removed)
-        leaves, depth = self._place(changes)
+        leaves, needed = self._place(changes)
         added = sorted((leaf, join.end_slot) for leaf, join in zip(leaves, changes.added, strict=True))
         epoch = state.epoch + 1
         body = Body(leaf_ranges(removed), tuple(leaf for leaf, _ in added), ())
         fresh = FreshSecrets.of(self._masters.tree, epoch, state.head, changes.first_slot, body.encode_changes())
         update = self._update(CommitKeys(self.params.sid, epoch), fresh)
-        update.change(removed, added, depth)
+        update.change(removed, added, max(needed, depth))
         self._check_due(update.delta, changes.first_slot)
         secret = self._masters.epoch_secret(epoch)
         epoch_wrap = update.seal_epoch(secret)

@@ -1,7 +1,7 @@
 """Everything a writer remembers besides its masters, and its encoding.
 
-The state holds secrets (the tree's keys): whoever stores a snapshot seals it. It follows from T and the commit log, so losing it
-costs time, not data; only `Position` cannot be rebuilt and is kept apart as well.
+The state holds secrets (the tree's keys): whoever stores a snapshot seals it. It follows from T and the commit log,
+so losing it costs time, not data; only `Position` cannot be rebuilt and is kept apart as well.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _VERSION = 1
 class WriterState:
     """Mutable; owned by one `Writer`.
 
-    head: hash of the newest commit. active: newest epoch whose commit is included on chain. removal_epoch: newest epoch that
-    removed a leaf. revoked: leaves that a revocation names and no commit has removed yet. starts: start slots of live leaves
-    that may lie ahead of some clock. adopted: leaves of an earlier writer that the first commit must remove.
+    head: hash of the newest commit. active: newest epoch whose commit is included on chain. removal_epoch: newest
+    epoch that removed a leaf. revoked: leaves that a revocation names and no commit has removed yet. starts: start
+    slots of live leaves that may lie ahead of some clock. adopted: leaves of an earlier writer that the first
+    commit must remove.
     """
 
     tree: KeyTree

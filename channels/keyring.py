@@ -1,0 +1,108 @@
+"""The keys that open data: what a reader was given, and what it has thrown away again.
+
+Epoch secrets turn into slot trees at once, and a slot tree is punctured as slots are consumed: a device that is
+stolen later does not open what its owner no longer keeps (channels.md 4, rule 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from channels.codec import ByteReader, ByteWriter
+from channels.envelope import Lane, SlotCipher
+from channels.errors import NoKey
+from channels.ggm import LEAVES, Cover
+from channels.history import Covers
+from channels.masters import slot_root
+
+__all__ = ["Keyring"]
+
+_CIPHERS = 16  # lanes whose cipher objects are kept ready
+
+
+class Keyring:
+    """Epoch nodes and slot nodes of one stream, as one reader holds them."""
+
+    __slots__ = ("_ciphers", "_epochs", "_sid", "_slots")
+
+    def __init__(self, sid: bytes) -> None:
+        self._sid = sid
+        self._epochs = Cover(())
+        self._slots: dict[int, Cover] = {}
+        self._ciphers: dict[Lane, SlotCipher] = {}
+
+    def add_epoch(self, epoch: int, secret: bytes) -> None:
+        """Keep the slot tree of an epoch; the secret itself is not kept."""
+        self._slots[epoch] = Cover.whole(slot_root(secret, self._sid, epoch))
+
+    def add_covers(self, covers: Covers) -> None:
+        """Add what a capsule gives. What was thrown away before and is given again opens again."""
+        self._epochs = self._epochs.joined(covers.epochs)
+        for epoch, nodes in covers.slots:
+            self._slots[epoch] = self._slots.get(epoch, Cover(())).joined(nodes)
+
+    def slot_key(self, epoch: int, slot: int) -> bytes:
+        """K_{e,t}; NoKey outside everything held."""
+        held = self._slots.get(epoch)
+        if (held is None or slot not in held) and epoch in self._epochs:
+            self._unfold(epoch)
+            held = self._slots[epoch]
+        if held is None:
+            raise NoKey(f"nothing of epoch {epoch} was given to this reader")
+        return held.leaf(slot)
+
+    def cipher(self, lane: Lane) -> SlotCipher:
+        """The message key of a lane; NoKey outside everything held."""
+        found = self._ciphers.get(lane)
+        if found is None:
+            found = SlotCipher.of(self.slot_key(lane.epoch, lane.slot), lane)
+            if len(self._ciphers) >= _CIPHERS:
+                del self._ciphers[next(iter(self._ciphers))]
+            self._ciphers[lane] = found
+        return found
+
+    def forget(self, before_slot: int, first_slots: Mapping[int, int]) -> None:
+        """Throw away the keys of all slots below `before_slot`.
+
+        `first_slots`: first slot per epoch as far as commits showed it. An epoch whose successor began before that
+        slot goes wholly; an epoch that no commit is known for keeps its secret until one is.
+        """
+        self._ciphers.clear()
+        for epoch, first in first_slots.items():
+            if epoch in self._epochs and first < before_slot:
+                self._unfold(epoch)
+        for epoch in list(self._slots):
+            over = first_slots.get(epoch + 1)
+            if over is not None and over < before_slot:
+                del self._slots[epoch]
+            else:
+                self._slots[epoch] = self._slots[epoch].without(0, before_slot)
+                if not self._slots[epoch]:
+                    del self._slots[epoch]
+
+    def _unfold(self, epoch: int) -> None:
+        """Replace an epoch's secret by its slot tree, so that it can be punctured."""
+        root = slot_root(self._epochs.leaf(epoch), self._sid, epoch)
+        self._slots[epoch] = Cover.whole(root)
+        self._epochs = self._epochs.without(epoch, epoch + 1)
+
+    def covers(self) -> Covers:
+        """Everything held, as secret nodes."""
+        groups = tuple((epoch, cover.nodes) for epoch, cover in sorted(self._slots.items()) if cover)
+        return Covers(self._epochs.nodes, groups)
+
+    def write(self, out: ByteWriter) -> None:
+        self.covers().write(out)
+
+    @classmethod
+    def read(cls, sid: bytes, data: ByteReader) -> Keyring:
+        ring = cls(sid)
+        ring.add_covers(Covers.read(data))
+        return ring
+
+    def holds(self, epoch: int, slot: int) -> bool:
+        """Whether the key of a slot is held or can be derived."""
+        if not 0 <= slot < LEAVES or not 0 <= epoch < LEAVES:
+            return False
+        held = self._slots.get(epoch)
+        return (held is not None and slot in held) or epoch in self._epochs
