@@ -74,7 +74,7 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
 
 
 def _build(kind: type[T], data: dict[str, Any], place: str) -> T:
-    hints = _hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     if data.keys() != hints.keys():
         raise CodecError(f"{place}: fields {sorted(data.keys() ^ hints.keys())}")
     return kind(**{name: _decode(hints[name], data[name], f"{place}.{name}") for name in hints})

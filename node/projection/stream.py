@@ -58,7 +58,7 @@ STREAM_MACHINE = Machine(
     "stream",
     _N,
     {
-        (_N, LoggedStreamRegistered): _to(_A),
+        (_N, LoggedStreamRegistered): _to(_A, _H),  # halted: told after its writer was put out
         (_A, LoggedWriterSet): _to(_H),
         (_H, LoggedWriterSet): _to(_A),
         (_A, LoggedRolledBack): _to(_N, _H),

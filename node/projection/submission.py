@@ -78,6 +78,8 @@ SUBMISSION_MACHINE = Machine(
         (_I, LoggedFinalized): frozenset({_F}),
         (_I, LoggedRolledBack): _QUEUED,
         (_F, LoggedRolledBack): _QUEUED,
+        # Only a reorg below finality brings this about; the chain is right even then.
+        (SubmissionStatus.FAILED, LoggedMessageIncluded): _INCLUDED,
     },
 )
 
@@ -166,7 +168,7 @@ def _finalized(submission: Submission, event: LoggedFinalized) -> Step[Submissio
     if late and submission.status in (_Q, _S, _R):
         reason = submission.reason or "the deadline passed before it was included"
         status = SUBMISSION_MACHINE.move(submission.status, event, SubmissionStatus.FAILED)
-        failed = replace(submission, status=status, reason=reason, retry_at=None)
+        failed = replace(submission, status=status, reason=reason, block=None, retry_at=None)
         return Step(failed, (NotifySubmissionFailed(submission.digest, submission.kind, reason),))
     return Step(submission)
 

@@ -1,0 +1,112 @@
+"""style.md 9: stored values begin with type and version and are read strictly, for ever."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.projection.aggregates import KINDS
+from node.projection.base import Effect, Event, State
+from node.projection.codec import CODEC, Codec
+from node.projection.effects import EFFECTS
+from node.projection.errors import CodecError
+from node.projection.events import EVENTS
+from tests.unit.node.projection.kit import granted
+
+STORED = st.one_of(*(st.from_type(kind) for kind in (*EVENTS, *EFFECTS, *(k.state for k in KINDS.values()))))
+
+
+def _base(value: Any) -> type[Any]:
+    return next(base for base in (Event, Effect, State) if isinstance(value, base))
+
+
+@given(STORED)
+def test_every_value_comes_back_as_it_was(value: Any) -> None:
+    text = CODEC.encode(value)
+    assert CODEC.decode(text, _base(value)) == value
+    assert CODEC.encode(CODEC.decode(text, _base(value))) == text
+
+
+def _broken(change: Any) -> str:
+    document = json.loads(CODEC.encode(granted(5)))
+    change(document)
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(v=2),
+        lambda d: d.update(v=0),
+        lambda d: d.update(v=True),
+        lambda d: d.update(type="Nothing"),
+        lambda d: d.update(type=[]),
+        lambda d: d.update(extra=1),
+        lambda d: d.pop("v"),
+        lambda d: d["data"].update(extra=1),
+        lambda d: d["data"].pop("owner"),
+        lambda d: d["data"].update(start="1000"),
+        lambda d: d["data"].update(start=True),
+        lambda d: d["data"].update(start=1.0),
+        lambda d: d["data"].update(owner="0x00"),
+        lambda d: d["data"].update(owner="0"),
+        lambda d: d["data"].update(owner="AB"),
+        lambda d: d["data"].update(owner=None),
+        lambda d: d["data"].update(sids="ab"),
+        lambda d: d["data"].update(sids=[1]),
+        lambda d: d["data"].update(block=[5, "ab"]),
+        lambda d: d["data"]["block"].update(number=None),
+    ],
+)
+def test_anything_else_is_refused(change: Any) -> None:
+    with pytest.raises(CodecError):
+        CODEC.decode(_broken(change), Event)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"type":"LoggedGranted","v":1}', "1"])
+def test_what_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(CodecError):
+        CODEC.decode(text, Event)
+
+
+@given(st.text())
+def test_no_text_does_anything_but_raise_codec_error(text: str) -> None:
+    with pytest.raises(CodecError):
+        CODEC.decode(text, Event)
+
+
+def test_an_event_is_never_read_as_an_effect() -> None:
+    with pytest.raises(CodecError, match="no Effect"):
+        CODEC.decode(CODEC.encode(granted(5)), Effect)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedThing(Event):
+    """The third version of a class: `name` was `title` in the first, `size` is new since the third."""
+
+    name: str
+    size: int
+
+
+def test_old_versions_are_lifted_step_by_step() -> None:
+    codec = Codec(
+        {ReceivedThing: 3},
+        {
+            ("ReceivedThing", 1): lambda data: {"name": data["title"]},
+            ("ReceivedThing", 2): lambda data: {**data, "size": 0},
+        },
+    )
+    assert codec.decode('{"type":"ReceivedThing","v":1,"data":{"title":"a"}}', Event) == ReceivedThing("a", 0)
+    assert codec.decode('{"type":"ReceivedThing","v":2,"data":{"name":"b"}}', Event) == ReceivedThing("b", 0)
+    with pytest.raises(CodecError):
+        codec.decode('{"type":"ReceivedThing","v":4,"data":{}}', Event)
+
+
+def test_a_foreign_class_is_not_stored() -> None:
+    with pytest.raises(CodecError):
+        CODEC.encode(ReceivedThing("a", 1))
