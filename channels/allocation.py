@@ -38,6 +38,8 @@ def allocate(
     """
     needed = tree.n_live - len(freed) + len(ends) + len(taken)
     depth = max(tree.depth, depth_for(max(needed, max(taken, default=-1) + 1)))
+    if not ends:
+        return [], depth
     picker = _Picker(tree, depth, set(freed), set(taken), max(slots_per_day, 1))
     chosen = [0] * len(ends)
     for order in sorted(range(len(ends)), key=lambda i: (ends[i], i)):

@@ -42,6 +42,30 @@ class Placed:
     final: tuple[tuple[int, int], ...] = ()
 
 
+class Recent:
+    """The last envelopes by seq: between _RECENT and twice as many. Two generations, so that nothing is deleted
+    singly.
+    """
+
+    __slots__ = ("_old", "_young")
+
+    def __init__(self) -> None:
+        self._young: dict[int, bytes] = {}
+        self._old: dict[int, bytes] = {}
+
+    def get(self, seq: int, default: bytes = b"") -> bytes:
+        """The envelope, or `default` when it is not known (any more)."""
+        return self._young.get(seq) or self._old.get(seq, default)
+
+    def extend(self, seq: int, envelopes: list[bytes]) -> None:
+        """Remember consecutive envelopes from `seq` on."""
+        skipped = max(len(envelopes) - _RECENT, 0)
+        fresh = envelopes[skipped:] if skipped else envelopes
+        if len(self._young) + len(fresh) > _RECENT:
+            self._old, self._young = self._young, {}
+        self._young.update(zip(range(seq + skipped, seq + len(envelopes)), fresh, strict=True))
+
+
 class EnvelopeChain:
     """One run through the stream; a reader that reads history beside the present uses two."""
 
@@ -52,7 +76,7 @@ class EnvelopeChain:
         self.next_seq = 0
         self.tip = b""
         self.final_seq = 0
-        self.recent: dict[int, bytes] = {}
+        self.recent = Recent()
         self.gaps: list[Gap] = []
         self.pending: dict[int, tuple[Checkpoint, bytes]] = {}
 
@@ -61,9 +85,7 @@ class EnvelopeChain:
         seq = self.next_seq
         self.next_seq = seq + len(envelopes)
         self.tip = tip
-        fresh = envelopes[-_RECENT:]
-        self.recent.update(zip(range(self.next_seq - len(fresh), self.next_seq), fresh, strict=True))
-        self._trim()
+        self.recent.extend(seq, envelopes)
 
     def place(self, header: EnvelopeHeader, envelope: bytes) -> Placed:
         """Find the place of one envelope. What contradicts the chain is not taken."""
@@ -75,31 +97,26 @@ class EnvelopeChain:
             if header.prev_hash == self.tip:
                 self._append(header.seq, envelope)
                 return Placed((envelope,))
-            before = self.recent.get(header.seq - 1, b"")
+            before = self.recent.get(header.seq - 1)
             return Placed(alarms=(Forked("envelope", header.seq - 1, _whole(before, envelope)),))
         if header.seq > self.next_seq:
             missing = (self.next_seq, header.seq - 1)
             self.gaps.append(Gap(*missing, header.prev_hash))
             del self.gaps[:-_GAPS]
-            before = self.recent.get(self.next_seq - 1, b"")
+            before = self.recent.get(self.next_seq - 1)
             self._append(header.seq, envelope)
             return Placed((envelope,), (Dropped(*missing, _whole(before, envelope)),))
         known = self.recent.get(header.seq)
-        if known is not None and known != envelope:
+        if known and known != envelope:
             return Placed(alarms=(Forked("envelope", header.seq, (known, envelope)),))
         for gap in self.gaps:
-            if known is None and gap.first <= header.seq <= gap.last:
+            if not known and gap.first <= header.seq <= gap.last:
                 return self._fill(gap, header, envelope)
         return Placed(alarms=(Replayed(header.seq, (envelope,)),))
 
     def _append(self, seq: int, envelope: bytes) -> None:
-        self.recent[seq] = envelope
+        self.recent.extend(seq, [envelope])
         self.next_seq, self.tip = seq + 1, H(envelope)
-        self._trim()
-
-    def _trim(self) -> None:
-        while len(self.recent) > _RECENT:
-            del self.recent[next(iter(self.recent))]
 
     def _fill(self, gap: Gap, header: EnvelopeHeader, envelope: bytes) -> Placed:
         """A late envelope: its successor's prev_hash says whether it is the right one."""
@@ -109,7 +126,7 @@ class EnvelopeChain:
                 return Placed(alarms=(Replayed(header.seq, (envelope,)),))
             return Placed(alarms=(Forked("envelope", header.seq, (held, envelope)),))
         if header.seq == gap.last and H(envelope) != gap.expected:
-            after = self.recent.get(header.seq + 1, b"")
+            after = self.recent.get(header.seq + 1)
             return Placed(alarms=(Forked("envelope", header.seq, _whole(envelope, after)),))
         if len(gap.held) < _HELD:
             gap.held[header.seq] = envelope
@@ -123,10 +140,10 @@ class EnvelopeChain:
         while gap.last in gap.held and gap.first <= gap.last:
             found = gap.held.pop(gap.last)
             if H(found) != gap.expected:
-                alarms.append(Forked("envelope", gap.last, _whole(found, self.recent.get(gap.last + 1, b""))))
+                alarms.append(Forked("envelope", gap.last, _whole(found, self.recent.get(gap.last + 1))))
                 break
             taken.append(found)
-            self.recent[gap.last] = found
+            self.recent.extend(gap.last, [found])
             gap.expected = found[_PREV_HASH]
             gap.last -= 1
         final: list[tuple[int, int]] = []
@@ -136,15 +153,14 @@ class EnvelopeChain:
             self.gaps.remove(gap)
             before = self._hash_at(gap.first - 1)
             if before is not None and before != gap.expected:
-                evidence = _whole(self.recent.get(gap.first - 1, b""), *taken[-1:])
+                evidence = _whole(self.recent.get(gap.first - 1), *taken[-1:])
                 alarms.append(Forked("envelope", gap.first - 1, evidence))
             elif final:
                 final.append((self._run_start(gap.first - 1), gap.first - 1))
-        self._trim()
         return Placed(tuple(reversed(taken)), tuple(alarms), tuple(item for item in final if item[0] <= item[1]))
 
     def checkpoint(self, checkpoint: Checkpoint, data: bytes) -> Placed:
-        """Cover what the stream key signed. Before its envelopes came it waits; against them it is evidence of a fork."""
+        """Cover what the stream key signed. Before its envelopes came it waits; against them it proves a fork."""
         last = checkpoint.last_seq
         if not self.start or last >= self.next_seq:
             if checkpoint.count:
@@ -161,7 +177,7 @@ class EnvelopeChain:
         if found is None:
             return Placed()
         if found != checkpoint.last_hash:
-            alarm = Forked("checkpoint", last, _whole(self.recent.get(last, b""), data))
+            alarm = Forked("checkpoint", last, _whole(self.recent.get(last), data))
             self._anchor(last, checkpoint.last_hash)
             return Placed(alarms=(alarm,))
         first = self._run_start(last)
@@ -209,7 +225,7 @@ class EnvelopeChain:
         if seq == self.next_seq - 1:
             return self.tip
         after = self.recent.get(seq + 1)
-        return after[_PREV_HASH] if after is not None else None
+        return after[_PREV_HASH] if after else None
 
     def _run_start(self, seq: int) -> int:
         """The first seq that an unbroken chain links to `seq`."""
@@ -220,8 +236,7 @@ class EnvelopeChain:
         self.start = self.next_seq = seq + 1
         self.tip = tip
         self.gaps.clear()
-        for later in [known for known in self.recent if known > seq]:
-            del self.recent[later]
+        self.recent = Recent()
 
     def write(self, out: ByteWriter) -> None:
         """The place in the chain, without recent envelopes."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from channels.capsule import StreamSigner
 from channels.codec import require
 from channels.errors import EnvelopeRejected, UnknownVersion, UsageError
-from channels.kdf import H, kdf
+from channels.kdf import kdf
 
 __all__ = [
     "ENVELOPE_OVERHEAD",
@@ -118,7 +119,7 @@ class SlotCipher:
             envelope = header + encrypt((base ^ seq).to_bytes(12, "big"), plaintext, header)
             if signer is not None:
                 envelope += signer.sign(b"ckt1 envelope\x00" + envelope)
-            prev_hash = H(envelope)
+            prev_hash = sha256(envelope).digest()
             append(envelope)
             seq += 1
         return envelopes, prev_hash
@@ -154,6 +155,6 @@ class SlotCipher:
                 append(decrypt((base ^ seq).to_bytes(12, "big"), envelope[HEADER_BYTES:], header))
             except (InvalidTag, ValueError):
                 break
-            prev_hash = H(envelope)
+            prev_hash = sha256(envelope).digest()
             seq += 1
         return plaintexts, prev_hash

@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from channels.errors import FormatError, NoKey
 from channels.kdf import KEY_BYTES, kdf_info, kdf_with
@@ -75,7 +76,7 @@ class Cover:
     def __init__(self, nodes: Iterable[CoverNode]) -> None:
         """`nodes` in any order; overlapping ones raise FormatError."""
         ordered = sorted(nodes, key=lambda node: node.first)
-        for left, right in zip(ordered, ordered[1:], strict=False):
+        for left, right in pairwise(ordered):
             if right.first < left.end:
                 raise FormatError("cover nodes overlap")
         self._nodes = tuple(ordered)
@@ -142,13 +143,15 @@ class Cover:
 
     def joined(self, nodes: Iterable[CoverNode]) -> Cover:
         """This cover and `nodes`; of what both hold the present nodes stay."""
-        merged = list(self._nodes)
+        merged = self
         for node in nodes:
             extra = Cover((node,))
+            fresh: list[CoverNode] = []
             at = node.first
-            for held in [held for held in self._nodes if held.first < node.end and held.end > node.first]:
-                merged.extend(extra.interval(at, held.first))
-                at = max(at, held.end)
-            merged.extend(extra.interval(at, node.end))
-            self = Cover(merged)  # noqa: PLW0642 - the next node may overlap this one
-        return Cover(merged)
+            for held in merged._nodes:
+                if held.first < node.end and held.end > node.first:
+                    fresh.extend(extra.interval(at, held.first))
+                    at = max(at, held.end)
+            fresh.extend(extra.interval(at, node.end))
+            merged = Cover((*merged._nodes, *fresh))
+        return merged

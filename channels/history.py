@@ -88,7 +88,7 @@ class EpochLog:
         """The epochs whose slots can meet `[first, end)`, the newest taken as open. First slots never decrease."""
         if not self._first:
             return range(0)
-        # Epoch e reaches up to first_slot_{e+1}: the first candidate is the one before the first that starts at or after.
+        # Epoch e reaches up to first_slot_{e+1}: the first candidate is the one before the first at or after.
         start = max(bisect.bisect_left(self._first, first) - 1, 0)
         stop = bisect.bisect_left(self._first, end)
         return range(self.origin + start, self.origin + max(stop, start))

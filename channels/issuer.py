@@ -1,4 +1,4 @@
-"""Making capsules: what a grant entitles its reader to, sealed to the key that the grant names (channels.md 2 and 3)."""
+"""Making capsules: what a grant entitles its reader to, sealed to the grant's key (channels.md 2 and 3)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ M opens data: its epoch root is one node of a GGM tree, so erasing the past mean
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from channels.codec import ByteReader, ByteWriter, require
 from channels.errors import EpochErased, NoKey, UsageError
@@ -33,7 +34,7 @@ def read_nodes(data: ByteReader, count: int) -> tuple[CoverNode, ...]:
     """`count` nodes, ascending and disjoint; FormatError otherwise."""
     require(data.left >= count * 37, "cover nodes are truncated")
     nodes = tuple(CoverNode(data.u8(), data.u32(), data.raw(KEY_BYTES)) for _ in range(count))
-    require(all(a.end <= b.first for a, b in zip(nodes, nodes[1:], strict=False)), "cover nodes are not sorted")
+    require(all(a.end <= b.first for a, b in pairwise(nodes)), "cover nodes are not sorted")
     return nodes
 
 
@@ -63,7 +64,7 @@ class Masters:
             raise EpochErased(f"the secret of epoch {epoch} was destroyed") from error
 
     def erased(self, through: int, tree: bytes) -> Masters:
-        """Masters that cannot derive epochs up to and including `through`, with a new T beside a snapshot of the tree."""
+        """Masters that cannot derive epochs up to `through`, itself included, with a new T beside a snapshot."""
         if len(tree) != KEY_BYTES or tree == self.tree:
             raise UsageError("erasure needs a new T of 32 bytes")
         return Masters(tree, self.cover().interval(through + 1, LEAVES))

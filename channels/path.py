@@ -62,7 +62,7 @@ class Path:
         self._renew(lowest, secret)
         for level in range(lowest, self.depth):
             index = self.leaf >> level
-            # A renewed left child is its parent's source. A right one is it only when the left child was not renewed, and
+            # A renewed left child is its parent's source. A right one is it only when the left was not renewed, and
             # then nothing is wrapped to it. (A wrap to a left child here can only be one of growth, opened already.)
             wrapped = _find(wraps, level, index) if index & 1 else None
             secret = parent_secret(secret) if wrapped is None else self._unwrap(keys, level, wrapped)

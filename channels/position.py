@@ -14,7 +14,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last sealed envelope: its epoch, slot, seq and hash; `covered_seq` is the last one that a checkpoint covers."""
+    """The last sealed envelope: epoch, slot, seq and hash; `covered_seq` is the last one that a checkpoint covers."""
 
     epoch: int
     slot: int

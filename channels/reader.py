@@ -7,9 +7,11 @@ stream key's signatures, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
+from itertools import count, repeat
 from typing import NamedTuple
 
 from channels.alarms import Alarm, Damaged, StaleEpoch
@@ -49,6 +51,10 @@ class Reading(NamedTuple):
     seq: int
     plaintext: bytes
     provisional: bool
+
+
+# A reading for every tuple of its fields, without a Python frame for each: opening is measured in microseconds.
+_NEW_READING: Callable[[tuple[int, int, int, bytes, bool]], Reading] = partial(tuple.__new__, Reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +248,8 @@ class Reader:
         if plaintexts:
             chain.extend(list(envelopes[at : at + len(plaintexts)]), tip)
             epoch, slot = header.epoch, header.slot
-            readings.extend([Reading(epoch, slot, number, plain, True) for number, plain in enumerate(plaintexts, seq)])
+            fields = zip(repeat(epoch), repeat(slot), count(seq), plaintexts, repeat(True), strict=False)
+            readings.extend(map(_NEW_READING, fields))
             self.watch.data(epoch, slot, seq + len(plaintexts) - 1)
         return len(plaintexts)
 

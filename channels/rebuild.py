@@ -31,9 +31,9 @@ def rebuild_writer(
 ) -> Writer:
     """Re-make every commit of `log` and compare it byte for byte; RebuildMismatch where one differs.
 
-    `members`: the leaves that are live after the log (their start and end slots are in no commit). `active`: the newest
-    epoch that the chain shows. `position`: the high-water mark. `base`: the state before the log, for a writer that took
-    over from another one or erased its past; without it the log starts with epoch 1.
+    `members`: the leaves that are live after the log (their start and end slots are in no commit). `active`: the
+    newest epoch that the chain shows. `position`: the high-water mark. `base`: the state before the log, for a
+    writer that took over from another one or erased its past; without it the log starts with epoch 1.
     """
     writer = Writer(params, masters, stream_key, instance, base)
     for data in log:

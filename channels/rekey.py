@@ -129,7 +129,7 @@ class TreeUpdate:
         self.delta.keys[node] = evolve(key)
 
     def _add(self, added: Sequence[tuple[int, int]]) -> None:
-        """Leaves added here get a key path but are never wrapped to: the Welcome carries it, after everything evolved."""
+        """Leaves added here get a key path but are never wrapped to: their Welcome carries it, all evolved."""
         touched = [(0, leaf, end) for leaf, end in added]
         for level in range(self.delta.depth + 1):
             above: dict[int, int] = {}

@@ -120,7 +120,7 @@ class KeyTree:
         self._keys[level][KEY_BYTES * index : KEY_BYTES * index + KEY_BYTES] = key
 
     def _reserve(self, leaves: int) -> None:
-        """Make room for `leaves` leaves and the nodes above; 1/64 spare, because bytearray alone would add an eighth."""
+        """Make room for `leaves` leaves and the nodes above; 1/64 spare, where bytearray alone adds an eighth."""
         have = len(self._ends[0])
         wanted = have if leaves <= have else min(1 << self.depth, leaves + max(leaves >> 6, 4))
         for level in range(self.depth + 1):

@@ -28,6 +28,7 @@ from channels.commit import (
     verify_commit_signature,
 )
 from channels.errors import (
+    EpochErased,
     LeafError,
     LeafExpired,
     StalePrepared,
@@ -98,6 +99,7 @@ class Writer:
             raise UsageError("the stream key is not the one of the stream's parameters")
         self.params = params
         self._masters = masters
+        self._epochs = masters.cover()  # keeps its last path: the next epoch is two steps away
         self._state = state if state is not None else WriterState.fresh()
         self._sealer = Sealer(params, masters, stream_key, instance, self._state, gate if gate is not None else Gate())
         self._issuer = Issuer(params, masters, stream_key, self._state)
@@ -158,8 +160,9 @@ class Writer:
     def prepare(self, changes: Changes, depth: int = 0) -> PreparedCommit:
         """Make the next commit up to its signature. Changes nothing; the same changes give the same bytes.
 
-        `depth` asks for a tree of at least that many levels. UsageError, LeafError or CommitTooLarge when the changes cannot be committed: a slot that goes back, a grant
-        that is not due, a member that is due and not removed.
+        `depth` asks for a tree of at least that many levels. UsageError, LeafError or CommitTooLarge when the
+        changes cannot be committed: a slot that goes back, a grant that is not due, a member that is due and not
+        removed.
         """
         state = self._state
         self._check_changes(changes)
@@ -172,7 +175,7 @@ class Writer:
         update = self._update(CommitKeys(self.params.sid, epoch), fresh)
         update.change(removed, added, max(needed, depth))
         self._check_due(update.delta, changes.first_slot)
-        secret = self._masters.epoch_secret(epoch)
+        secret = self._epoch_secret(epoch)
         epoch_wrap = update.seal_epoch(secret)
         body = Body(body.removed, body.added, sorted_wraps(update.wraps))
         header = Header(
@@ -246,6 +249,11 @@ class Writer:
             if not self._state.tree.is_live(leaf):
                 raise LeafError(f"leaf {leaf} is not live")
             self._state.revoked.add(leaf)
+
+    def _epoch_secret(self, epoch: int) -> bytes:
+        if epoch not in self._epochs:
+            raise EpochErased(f"the secret of epoch {epoch} was destroyed")
+        return self._epochs.leaf(epoch)
 
     def _update(self, keys: CommitKeys, fresh: FreshSecrets) -> TreeUpdate:
         return TreeUpdate(self._state.tree, keys, fresh)
