@@ -118,6 +118,6 @@ async def _read(response: aiohttp.ClientResponse) -> dict[str, Any]:
         document = {}
     if not isinstance(document, dict):
         document = {}
-    if response.status >= 400 and not (response.status == 503 and "checks" in document):
+    if response.status >= 300 and not (response.status == 503 and "checks" in document):
         raise RemoteProblem(response.status, document)
     return document

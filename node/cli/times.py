@@ -17,13 +17,13 @@ _OPEN_END: Final = 2**40 - 1
 def parse_time(text: str, now: int, name: str) -> int:
     """Seconds since 1970 UTC. A time without an offset is UTC. Raises UsageError that names the option."""
     words = text.strip()
-    relative = re.fullmatch(r"([+-])(\d{1,9})([smhdw])", words)
+    relative = re.fullmatch(r"([+-])([0-9]{1,9})([smhdw])", words)
     if words == "now":
         return now
     if relative:
         amount = int(relative[2]) * _UNITS[relative[3]]
         seconds = now + amount if relative[1] == "+" else now - amount
-    elif re.fullmatch(r"\d{6,13}", words):
+    elif re.fullmatch(r"[0-9]{6,13}", words):
         seconds = int(words)
     else:
         try:

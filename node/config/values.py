@@ -50,7 +50,9 @@ class Listen(NamedTuple):
 def _listen(value: object) -> object:
     if isinstance(value, Listen):
         return value
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([^\[\]:/\s]+)):(\d{1,5})", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([^\[\]:/\s]+)):([0-9]{1,5})", value) if isinstance(value, str) else None
+    )
     if match is None or int(match[3]) > 65535:
         raise ValueError('must be "host:port", for instance "127.0.0.1:8750" or "[::1]:8750"')
     return Listen(match[1] or match[2], int(match[3]))
@@ -101,7 +103,7 @@ MqttUrl = Annotated[
 
 def _time(value: object) -> object:
     """TOML dates arrive as datetime, environment variables as text."""
-    if isinstance(value, str) and not value.lstrip("-").isdigit():
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]+", value):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
