@@ -21,7 +21,7 @@ _MAX_DEPTH: Final = 6
 
 _SECRET_KEYS: Final = re.compile(
     r"pass(phrase|word|wd)|secret|mnemonic|seed|private|bearer|authorization|cookie|api_?key|credential"
-    r"|telegram|plaintext|reading|(^|_)(token|key|keys|code|pin|salt|body|raw)$",
+    r"|telegram|plaintext|pairing_code|(^|_)(readings?|token|key|keys|pin|salt|body|raw)$",
     re.IGNORECASE,
 )
 # Public by nature: they stand on the chain or in every envelope.
