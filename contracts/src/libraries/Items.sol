@@ -10,7 +10,7 @@ import { Messages } from "./Messages.sol";
 /// @dev Puts an item together as the call that the same message would be on its own, so that batches run no code of
 /// their own. Offsets need no alignment, so nothing is padded.
 library Items {
-    /// @notice The calldata of the function for an item's kind; empty where the kind or the message is nonsense.
+    /// @notice The calldata of the function for an item's kind; empty where there is no such kind.
     function toCall(Item calldata item) internal pure returns (bytes memory) {
         uint8 kind = item.kind;
         if (kind == KIND_GRANT) return _dynamic(IConsentRegistry.grant.selector, item);
@@ -86,7 +86,8 @@ library Items {
 
     /// @dev f(dynamic struct, bytes): the struct's own offset word is replaced by one for the longer head.
     function _dynamic(bytes4 selector, Item calldata item) private pure returns (bytes memory) {
-        if (item.message.length < DYNAMIC_OFFSET) return "";
+        // Too short for an offset: a call without arguments, which fails like any other that cannot be decoded.
+        if (item.message.length < DYNAMIC_OFFSET) return bytes.concat(selector);
         bytes calldata body = item.message[DYNAMIC_OFFSET:];
         return bytes.concat(
             selector, bytes32(uint256(64)), bytes32(64 + body.length), body, bytes32(item.sigA.length), item.sigA
