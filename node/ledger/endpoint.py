@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import ClientError, ClientTimeout
+from aiohttp import ClientConnectorError, ClientError, ClientResponseError, ClientTimeout
 from web3 import AsyncHTTPProvider, AsyncWeb3
 from web3.exceptions import Web3Exception
 from web3.types import RPCEndpoint
@@ -128,7 +128,12 @@ def _refusal(error: Any) -> RpcRefused:
 def _reason(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    if isinstance(error, ClientResponseError):
+        return f"HTTP status {error.status}"
+    if isinstance(error, ClientConnectorError):
+        return f"cannot connect ({error.os_error.strerror or 'refused'})"
+    # Other texts of the HTTP library may hold the whole address, and with it an access key.
+    return type(error).__name__
 
 
 def _without_secrets(url: str) -> str:

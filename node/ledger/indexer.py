@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -107,7 +107,7 @@ class Indexer(Generic[E]):
         self._chain = HeaderChain(tuple(run[-self.options.window :]), self.options.window)
         self._final_height = finalized
 
-    async def batches(self) -> AsyncIterator[ChainBatch[E]]:
+    async def batches(self) -> AsyncGenerator[ChainBatch[E], None]:
         """Yield batches for ever. Asking for the next one says that the last one is stored.
 
         Endpoint failures are kept in ``fault`` and retried with growing pauses; they never end the loop.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from eth_account import Account
 
 from keys.signers import LocalSigner
 from node.clock import Clock, SystemClock
+from node.ledger.endpoint import Pace
 from node.ledger.headers import Header
 from node.ledger.rpc import Rpc, RpcOptions
 from node.runtime.devnet.anvil import MNEMONIC, AnvilOptions, AnvilProcess
@@ -92,6 +93,6 @@ async def anvil(
 ) -> AsyncIterator[Anvil]:
     """Start anvil; ``block_time`` 0 mines only when told."""
     async with AnvilProcess(options or AnvilOptions(block_time=block_time)) as process:
-        used: Sequence[str] = [process.url]
-        async with Rpc(used, process.options.chain_id, clock or SystemClock(), RpcOptions(attempts=1)) as rpc:
+        patient = RpcOptions(Pace(timeout=60.0), attempts=1)
+        async with Rpc([process.url], process.options.chain_id, clock or SystemClock(), patient) as rpc:
             yield Anvil(process, rpc)

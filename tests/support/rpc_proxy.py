@@ -74,7 +74,7 @@ class RpcProxy:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[RpcProxy]:
         app = web.Application()
-        app.router.add_post("/", self.handle)
+        app.router.add_post("/{tail:.*}", self.handle)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

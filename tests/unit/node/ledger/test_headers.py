@@ -15,7 +15,7 @@ def block_hash(number: int, fork: str) -> bytes:
 
 
 def branch(first: int, last: int, fork: str = "a", parent: bytes | None = None) -> list[Header]:
-    headers = []
+    headers: list[Header] = []
     for number in range(first, last + 1):
         below = headers[-1].hash if headers else (parent or block_hash(number - 1, fork))
         headers.append(Header(number, block_hash(number, fork), below, 1_000 + number))

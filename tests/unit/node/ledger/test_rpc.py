@@ -9,7 +9,7 @@ import pytest
 from node.clock import ManualClock, SystemClock
 from node.errors import ExitCode
 from node.ledger.endpoint import Pace
-from node.ledger.errors import RpcDisagrees, RpcGarbled, RpcLags, RpcRefused, RpcUnreachable, WrongChain
+from node.ledger.errors import RpcDisagrees, RpcError, RpcGarbled, RpcLags, RpcRefused, RpcUnreachable, WrongChain
 from node.ledger.rpc import Rpc, RpcOptions
 from tests.support.anvil import anvil
 from tests.support.rpc_proxy import rpc_proxy
@@ -31,6 +31,17 @@ async def test_a_node_that_is_down_is_named_and_the_exit_code_says_not_reachable
         with pytest.raises(RpcUnreachable, match=r"127\.0\.0\.1:9") as down:
             await rpc.connect()
         assert down.value.exit_code is ExitCode.NOT_REACHABLE
+
+
+@pytest.mark.parametrize("trouble", ["status", "drop", "delay", "garbage"])
+async def test_an_access_key_in_the_address_is_not_shown_by_any_failure(trouble: str) -> None:
+    async with anvil() as chain, rpc_proxy(chain.url) as bad:
+        setattr(bad, trouble, {"status": 503, "drop": True, "delay": 3.0, "garbage": b"{"}[trouble])
+        async with Rpc([bad.url + "/v3/secret?key=secret"], chain.chain_id, SystemClock(), QUICK) as rpc:
+            with pytest.raises(RpcError) as failed:
+                await rpc.connect()
+            assert "secret" not in str(failed.value)
+            assert "secret" not in rpc.report()[0].fault
 
 
 async def test_an_access_key_in_the_address_is_never_shown() -> None:
@@ -55,14 +66,17 @@ async def test_the_next_endpoint_takes_over(trouble: str) -> None:
 
 
 async def test_it_comes_back_after_an_outage() -> None:
-    async with anvil() as chain, rpc_proxy(chain.url) as proxy:
-        async with Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc:
-            proxy.status = 503
-            with pytest.raises(RpcUnreachable):
-                await rpc.head()
-            proxy.status = 0
-            assert (await rpc.head()).number == 0
-            assert rpc.report()[0].usable
+    async with (
+        anvil() as chain,
+        rpc_proxy(chain.url) as proxy,
+        Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc,
+    ):
+        proxy.status = 503
+        with pytest.raises(RpcUnreachable):
+            await rpc.head()
+        proxy.status = 0
+        assert (await rpc.head()).number == 0
+        assert rpc.report()[0].usable
 
 
 async def test_a_node_that_is_down_is_not_flooded() -> None:
@@ -79,16 +93,19 @@ async def test_a_node_that_is_down_is_not_flooded() -> None:
 
 async def test_another_node_behind_the_same_address_is_checked_again() -> None:
     """After an outage the chain id is not taken for granted: the load balancer may have another chain behind it."""
-    async with anvil() as chain, rpc_proxy(chain.url) as proxy:
-        async with Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc:
+    async with (
+        anvil() as chain,
+        rpc_proxy(chain.url) as proxy,
+        Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc,
+    ):
+        await rpc.head()
+        proxy.status = 503
+        with pytest.raises(RpcUnreachable):
             await rpc.head()
-            proxy.status = 503
-            with pytest.raises(RpcUnreachable):
-                await rpc.head()
-            proxy.status = 0
-            proxy.swallow = {"eth_chainId": "0x1"}
-            with pytest.raises(WrongChain):
-                await rpc.head()
+        proxy.status = 0
+        proxy.swallow = {"eth_chainId": "0x1"}
+        with pytest.raises(WrongChain):
+            await rpc.head()
 
 
 async def test_an_endpoint_behind_the_others_is_reported_and_asked_last() -> None:
@@ -168,19 +185,26 @@ async def test_a_head_that_does_not_exist_is_found_out() -> None:
 
 
 async def test_garbled_answers_are_errors_not_values() -> None:
-    async with anvil() as chain, rpc_proxy(chain.url) as proxy:
-        async with Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc:
-            await rpc.head()
-            for wrong in ({"number": "0x1"}, "0x", 7, [], {"number": "1", "hash": "0x00"}):
-                proxy.swallow = {"eth_getBlockByNumber": wrong}
-                with pytest.raises(RpcGarbled):
-                    await rpc.head()
+    async with (
+        anvil() as chain,
+        rpc_proxy(chain.url) as proxy,
+        Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc,
+    ):
+        await rpc.head()
+        wrongs: tuple[Any, ...] = ({"number": "0x1"}, "0x", 7, [], {"number": "1", "hash": "0x00"})
+        for wrong in wrongs:
+            proxy.swallow = {"eth_getBlockByNumber": wrong}
+            with pytest.raises(RpcGarbled):
+                await rpc.head()
 
 
 async def test_a_refusal_of_the_node_is_not_repeated() -> None:
-    async with anvil() as chain, rpc_proxy(chain.url) as proxy:
-        async with Rpc([proxy.url, chain.url], chain.chain_id, SystemClock(), QUICK) as rpc:
-            with pytest.raises(RpcRefused):
-                await rpc.request("eth_noSuchMethod", [])
-            assert proxy.seen["eth_noSuchMethod"] == 1
-            assert rpc.report()[0].usable
+    async with (
+        anvil() as chain,
+        rpc_proxy(chain.url) as proxy,
+        Rpc([proxy.url, chain.url], chain.chain_id, SystemClock(), QUICK) as rpc,
+    ):
+        with pytest.raises(RpcRefused):
+            await rpc.request("eth_noSuchMethod", [])
+        assert proxy.seen["eth_noSuchMethod"] == 1
+        assert rpc.report()[0].usable
