@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -99,13 +100,11 @@ class Sender:
         return sum(1 for tx in self._open.values() if tx.state in {TxState.QUEUED, TxState.SENT})
 
     async def __aenter__(self) -> Sender:
-        self._lock.acquire()
-        try:
+        with ExitStack() as undo:
+            undo.enter_context(self._lock)
             for tx in await self._store.unfinished(self._rpc.chain_id, self.address):
                 self._open[tx.key] = tx
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.pop_all()
         return self
 
     async def __aexit__(

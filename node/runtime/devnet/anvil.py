@@ -9,6 +9,7 @@ import re
 import shutil
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -123,15 +124,14 @@ class AnvilProcess:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches us first, we stop anvil in order
         )
-        try:
-            async with asyncio.timeout(ready_within):
-                self._port = await self._read_port(self._process)
-        except TimeoutError:
-            await self.stop()
-            raise AnvilFailed(f"anvil did not listen within {ready_within:g} s:\n{self._last_lines()}") from None
-        except BaseException:
-            await self.stop()
-            raise
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.stop)
+            try:
+                async with asyncio.timeout(ready_within):
+                    self._port = await self._read_port(self._process)
+            except TimeoutError:
+                raise AnvilFailed(f"anvil did not listen within {ready_within:g} s:\n{self._last_lines()}") from None
+            undo.pop_all()
         # Unread output would fill the pipe and stop the chain.
         self._drain = asyncio.create_task(self._read_on(self._process), name="anvil-output")
 

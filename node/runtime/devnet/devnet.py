@@ -84,23 +84,23 @@ class Devnet:
         return self._deployment
 
     async def __aenter__(self) -> Devnet:
-        try:
-            await self._stack.enter_async_context(self._anvil)
-            options = RpcOptions(attempts=2)
-            self._rpc = await self._stack.enter_async_context(
-                Rpc([self._anvil.url], self.chain_id, self._clock, options)
-            )
-            await self._rpc.connect()
-            accounts = await self._accounts()
-            self._deployment = await deploy_registry(self._rpc, payer=accounts[0])
-            for address in self.options.fund:
-                await self.fund(address)
-            if self.options.deployments is not None:
-                write_deployments(self.options.deployments, DeploymentFile(self.chain_id, {REGISTRY: self._deployment}))
-        except BaseException:
-            await self._stop()
-            raise
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._stop)
+            await self._start()
+            undo.pop_all()
         return self
+
+    async def _start(self) -> None:
+        await self._stack.enter_async_context(self._anvil)
+        rpc = Rpc([self._anvil.url], self.chain_id, self._clock, RpcOptions(attempts=2))
+        self._rpc = await self._stack.enter_async_context(rpc)
+        await rpc.connect()
+        accounts = await self._accounts()
+        self._deployment = await deploy_registry(rpc, payer=accounts[0])
+        for address in self.options.fund:
+            await self.fund(address)
+        if self.options.deployments is not None:
+            write_deployments(self.options.deployments, DeploymentFile(self.chain_id, {REGISTRY: self._deployment}))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
