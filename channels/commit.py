@@ -175,7 +175,8 @@ class Commit:
         require(not added or added[-1] < 1 << header.depth, "an added leaf is outside the tree")
         wraps = _decode_wraps(data[at : at + _WRAP.size * header.n_wraps], header.depth)
         at += _WRAP.size * header.n_wraps
-        bound = max_wraps(header.depth, sum(count for _, count in removed)) + header.depth
+        gone = sum(count for _, count in removed)
+        bound = max_wraps(header.depth, gone) if gone else header.depth  # without removals only growth wraps
         require(header.n_wraps <= bound, "more wraps than the removals can cause")
         epoch_wrap, confirm = data[at : at + WRAP_BYTES], data[at + WRAP_BYTES : at + WRAP_BYTES + 32]
         require(

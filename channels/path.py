@@ -44,9 +44,12 @@ class Path:
             raise CommitRejected("a tree never shrinks")
         keys = CommitKeys(header.sid, header.epoch)
         after = type(self)(self.leaf, self.keys)
-        after._grow(header.depth, keys, commit.body.wraps)
         if commit.body.removed:
+            # The new levels are renewed on the way up: a removal needs no wrap under the old root.
+            after.keys.extend([bytes(32)] * (header.depth - self.depth))
             after._climb(commit, keys)
+        else:
+            after._grow(header.depth, keys, commit.body.wraps)
         return after, after._open_epoch(keys, commit.epoch_wrap)
 
     def _grow(self, depth: int, keys: CommitKeys, wraps: Sequence[Wrap]) -> None:
@@ -63,14 +66,14 @@ class Path:
         for level in range(lowest, self.depth):
             index = self.leaf >> level
             # A renewed left child is its parent's source. A right one is it only when the left was not renewed, and
-            # then nothing is wrapped to it. (A wrap to a left child here can only be one of growth, opened already.)
+            # then nothing is wrapped to it.
             wrapped = _find(wraps, level, index) if index & 1 else None
             secret = parent_secret(secret) if wrapped is None else self._unwrap(keys, level, wrapped)
             self._renew(level + 1, secret)
 
     def _lowest_shared(self, removed: Sequence[tuple[int, int]]) -> int:
         """The level of the lowest node above this leaf that also has a removed leaf below."""
-        lowest = self.depth
+        lowest = len(self.keys)
         for start, count in removed:
             # The nearest removed leaf of a range is at one of its ends: this leaf is in none.
             nearest = start if start > self.leaf else start + count - 1

@@ -34,7 +34,7 @@ class TreeUpdate:
         once).
         """
         self._check(removed, added, depth)
-        self._grow(depth, survivors=self._tree.n_live > len(removed))
+        self._grow(depth, wrap=not removed and self._tree.n_live > 0)
         self._remove(removed)
         self._add(added)
         self.delta.n_live = self._tree.n_live - len(removed) + len(added)
@@ -70,17 +70,18 @@ class TreeUpdate:
             raise LeafError(f"node {node} has no key of this writer: its leaves must be removed first")
         return key
 
-    def _grow(self, depth: int, survivors: bool) -> None:
-        """One level on top at a time: the new root's p is wrapped once under the old root.
+    def _grow(self, depth: int, wrap: bool) -> None:
+        """One level on top at a time: the new root's p is wrapped once under the old root, if that has to be.
 
-        Where nobody survives the commit there is nobody to wrap to. Wrapping all the same would hand the removed
-        leaves the very secret that the new root gets again when leaves are added in the same commit.
+        In a commit that removes somebody it must not be: the removed reader has the old root's key and would open p, and
+        where everybody is removed the additions would derive the new root from the very same secret. The survivors climb
+        to the new root from the removal anyway.
         """
         for level in range(self.delta.depth, depth):
             top = (level + 1, 0)
             self.delta.depth = level + 1
             self.delta.ends[top] = self._end((level, 0))
-            if survivors:
+            if wrap:
                 secret = self._fresh.secret(*top)
                 self._wrap((level, 0), secret)
                 self.delta.keys[top] = node_key(secret)
