@@ -12,7 +12,7 @@ from typing import Any
 
 from contracts.errors import ArtifactError, CodeMismatch
 
-__all__ = ["Artifact", "creation_code", "load_artifact", "verify_runtime_code"]
+__all__ = ["REGISTRY", "Artifact", "creation_code", "load_artifact", "read_artifact", "verify_runtime_code"]
 
 REGISTRY = "ConsentRegistry"
 
@@ -33,17 +33,18 @@ class Artifact:
     abi: tuple[dict[str, Any], ...]
 
 
-def _folder() -> Traversable:
-    return files("contracts") / "artifacts"
-
-
 @cache
 def load_artifact(name: str = REGISTRY) -> Artifact:
-    """Return a committed artifact, checked against its checksum. Raises ArtifactError."""
+    """Return an artifact that ships with the package, checked against its checksum. Raises ArtifactError."""
+    return read_artifact(files("contracts") / "artifacts", name)
+
+
+def read_artifact(folder: Traversable, name: str) -> Artifact:
+    """Return an artifact from a folder that also holds `checksums.json`. Raises ArtifactError."""
     try:
-        raw = (_folder() / f"{name}.json").read_bytes()
-        wanted = json.loads((_folder() / "checksums.json").read_bytes())[f"{name}.json"]
-    except (OSError, ValueError, KeyError) as error:
+        raw = (folder / f"{name}.json").read_bytes()
+        wanted = json.loads((folder / "checksums.json").read_bytes())[f"{name}.json"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"no artifact of {name} with a checksum: run scripts/build_contracts") from error
     if hashlib.sha256(raw).hexdigest() != wanted:
         raise ArtifactError(f"the artifact of {name} is not what its checksum says: run scripts/build_contracts")
