@@ -1,0 +1,63 @@
+"""The small stores: transactions of the sender, tokens, facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from node.errors import NotFound
+from node.storage.database import Database
+from node.storage.facts import Facts
+from node.storage.tokens import TokenRow, TokenRows
+from node.storage.transactions import TransactionRow, TransactionRows
+from tests.unit.node.projection.kit import address, h32
+
+SENDER = address("s")
+
+
+def row(letter: str, nonce: int | None, at: int, finished: bool = False) -> TransactionRow:
+    return TransactionRow(31337, SENDER, h32(letter), nonce, "sent", finished, at, f'{{"v":1,"n":"{letter}"}}')
+
+
+async def test_transactions_are_kept_by_their_message(database: Database) -> None:
+    rows = TransactionRows(database)
+    for each in (row("a", 1, 10), row("b", 2, 11), row("c", None, 9), row("d", 0, 8, True)):
+        await rows.save(each)
+    assert await rows.find(31337, SENDER, h32("a")) == row("a", 1, 10)
+    assert await rows.find(1, SENDER, h32("a")) is None
+    assert [each.key[:1] for each in await rows.unfinished(31337, SENDER)] == [b"c", b"a", b"b"]
+    await rows.save(replace(row("a", 1, 10), status="final", finished=True, document="{}"))
+    assert [each.key[:1] for each in await rows.unfinished(31337, SENDER)] == [b"c", b"b"]
+    assert [each.key[:1] for each in await rows.from_nonce(31337, SENDER, 1)] == [b"a", b"b"]
+    assert await rows.unfinished(31337, address("z")) == []
+
+
+async def test_tokens_are_found_by_hash_until_revoked(database: Database) -> None:
+    rows = TokenRows(database)
+    token = TokenRow("t1", "grafana", frozenset({"read", "consent"}), h32("d"), 5, 99)
+    await rows.add(token)
+    assert await rows.find(h32("d")) == token
+    assert await rows.find(h32("e")) is None
+    with pytest.raises(IntegrityError):
+        await rows.add(replace(token, id="t2"))
+    await rows.revoke("t1", 50)
+    assert await rows.find(h32("d")) is None
+    assert await rows.records() == [replace(token, revoked_at=50)]
+    for unknown in ("t1", "t9"):
+        with pytest.raises(NotFound):
+            await rows.revoke(unknown, 51)
+
+
+async def test_facts_are_remembered_replaced_and_forgotten(database: Database) -> None:
+    facts = Facts(database)
+    await facts.set("streams", "a", {"name": "Main meter", "n": [1, 2]})
+    await facts.set("streams", "b", "x")
+    await facts.set("other", "a", False)
+    assert await facts.get("streams", "a") == {"name": "Main meter", "n": [1, 2]}
+    assert await facts.get("other", "a") is False
+    await facts.set("streams", "a", 1)
+    await facts.set("streams", "b", None)
+    assert await facts.all("streams") == {"a": 1}
+    assert await facts.get("streams", "b") is None
