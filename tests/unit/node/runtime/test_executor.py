@@ -1,0 +1,191 @@
+"""architecture.md: effects are carried out with retries until acknowledged; results come back only as events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from node.clock import ManualClock
+from node.errors import NeedsPerson, Unreachable
+from node.projection import effects as f
+from node.projection.base import Effect
+from node.projection.effects import EFFECTS
+from node.runtime.backoff import Backoff
+from node.runtime.errors import HandlerMissing, PermanentFailure
+from node.runtime.executor import Executor, ExecutorOptions, Handlers
+from node.runtime.supervisor import Lifecycle, fatal_part
+from node.storage.database import Database
+from node.storage.journal import Journal
+from node.storage.outbox import Outbox
+from tests.unit.node.projection.kit import commit, granted, h32
+
+BACKOFF = Backoff(first=2.0, longest=64.0, chance=lambda: 0.999)
+
+
+def handlers(kind: type[Effect], handler: Callable[[Effect], Awaitable[None]]) -> Handlers:
+    table = Handlers()
+    table.on(kind, handler)
+    table.ignore(*EFFECTS)
+    return table
+
+
+def executor(
+    journal: Journal, database: Database, clock: ManualClock, table: Handlers, seen: list[str] | None = None
+) -> Executor:
+    observe = None if seen is None else (lambda name, outcome: seen.append(f"{name} {outcome}"))
+    options = ExecutorOptions(poll=0.05, backoff=BACKOFF, observe=observe)
+    return Executor(Outbox(database, "test"), journal, table, clock, options)
+
+
+async def test_what_works_is_done_once(journal: Journal, database: Database, clock: ManualClock) -> None:
+    done: list[Effect] = []
+
+    async def handler(effect: Effect) -> None:
+        done.append(effect)
+
+    seen: list[str] = []
+    runner = executor(journal, database, clock, handlers(f.NotifyGrantSeen, handler), seen)
+    await journal.apply([granted(5)])
+    assert [await runner.step(), await runner.step()] == [1, 0]
+    assert (done, seen) == ([f.NotifyGrantSeen(h32("g"))], ["NotifyGrantSeen done"])
+
+
+@pytest.mark.parametrize("failure", [Unreachable("down"), OSError("gone"), TimeoutError(), ZeroDivisionError()])
+async def test_failures_are_tried_again_later_and_later(
+    journal: Journal, database: Database, clock: ManualClock, failure: Exception
+) -> None:
+    tries: list[int] = []
+
+    async def handler(_: Effect) -> None:
+        tries.append(clock.now())
+        if len(tries) < 4:
+            raise failure
+
+    runner = executor(journal, database, clock, handlers(f.NotifyGrantSeen, handler))
+    await journal.apply([granted(5)])
+    for _ in range(40):
+        await runner.step()
+        clock.advance(1)
+    assert tries == [1_000, 1_002, 1_006, 1_014]
+    assert (await Outbox(database, "test").counts()).pending == 0
+
+
+async def test_what_can_never_work_becomes_a_dead_letter(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    async def handler(_: Effect) -> None:
+        raise PermanentFailure("The other side refused for good.")
+
+    seen: list[str] = []
+    runner = executor(journal, database, clock, handlers(f.NotifyGrantSeen, handler), seen)
+    await journal.apply([granted(5)])
+    assert [await runner.step(), await runner.step()] == [1, 0]
+    dead = (await Outbox(database, "test").dead())[0]
+    assert dead.reason == "PermanentFailure: The other side refused for good."
+    assert seen == ["NotifyGrantSeen dead"]
+
+
+async def test_a_fatal_error_ends_the_executor_and_keeps_the_effect(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    async def handler(_: Effect) -> None:
+        raise NeedsPerson("Two gateways write one stream.")
+
+    runner = executor(journal, database, clock, handlers(f.NotifyGrantSeen, handler))
+    await journal.apply([granted(5)])
+    with pytest.raises(ExceptionGroup) as caught:
+        await runner.run(Lifecycle())
+    assert isinstance(fatal_part(caught.value), NeedsPerson)
+    assert (await Outbox(database, "test").counts()).pending == 1
+
+
+async def test_a_crash_before_the_acknowledgement_repeats_the_effect(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    """At least once: the handler's work happened, the process died, a new one does it again and acknowledges."""
+    begun, again = asyncio.Event(), asyncio.Event()
+    done: list[Effect] = []
+
+    async def dies(effect: Effect) -> None:
+        done.append(effect)
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def works(effect: Effect) -> None:
+        done.append(effect)
+        again.set()
+
+    await journal.apply([granted(5)])
+    first = asyncio.create_task(executor(journal, database, clock, handlers(f.NotifyGrantSeen, dies)).run(Lifecycle()))
+    await begun.wait()
+    first.cancel()
+    await asyncio.wait([first])
+    life = Lifecycle()
+    second = asyncio.create_task(executor(journal, database, clock, handlers(f.NotifyGrantSeen, works)).run(life))
+    async with asyncio.timeout(20):
+        await again.wait()
+    life.stop.set()
+    await second
+    assert (await Outbox(database, "look").counts()).pending == 0
+    assert done == [f.NotifyGrantSeen(h32("g"))] * 2
+
+
+async def test_running_it_wakes_at_once_and_keeps_the_order_of_a_lane(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    epochs: list[int] = []
+    all_done = asyncio.Event()
+
+    async def handler(effect: Effect) -> None:
+        assert isinstance(effect, f.NotifyCommitted)
+        await asyncio.sleep(0.002 if effect.epoch % 2 else 0)
+        epochs.append(effect.epoch)
+        if len(epochs) == 12:
+            all_done.set()
+
+    life = Lifecycle()
+    runner = executor(journal, database, clock, handlers(f.NotifyCommitted, handler))
+    running = asyncio.create_task(runner.run(life))
+    await life.until_ready()
+    for epoch in range(1, 13):
+        await journal.apply([commit(epoch, epoch)])
+    async with asyncio.timeout(20):
+        await all_done.wait()
+    life.stop.set()
+    await running
+    assert epochs == list(range(1, 13))
+
+
+async def test_stopping_finishes_what_is_under_way(journal: Journal, database: Database, clock: ManualClock) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(_: Effect) -> None:
+        begun.set()
+        await go_on.wait()
+
+    life = Lifecycle()
+    running = asyncio.create_task(executor(journal, database, clock, handlers(f.NotifyGrantSeen, handler)).run(life))
+    await journal.apply([granted(5)])
+    await begun.wait()
+    life.stop.set()
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    go_on.set()
+    await running
+    assert (await Outbox(database, "look").counts()).pending == 0
+
+
+async def test_an_effect_that_nobody_carries_out_stops_the_start(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    with pytest.raises(HandlerMissing, match="NotifyRevoked"):
+        executor(journal, database, clock, Handlers())
+
+
+def test_pauses_double_up_to_a_limit_and_vary() -> None:
+    low, high = Backoff(1.0, 300.0, lambda: 0.0), Backoff(1.0, 300.0, lambda: 1.0)
+    assert [high.delay(n) for n in (1, 2, 3, 9, 10, 1_000)] == [1.0, 2.0, 4.0, 256.0, 300.0, 300.0]
+    assert low.delay(3) == 2.0
+    assert len({Backoff().delay(5) for _ in range(20)}) > 1
