@@ -1,0 +1,5 @@
+"""`python -m node.app` is `wattpact`."""
+
+from node.app.main import main
+
+main()

@@ -1,0 +1,56 @@
+"""From the chain into the journal: each batch of the indexer is one transaction, and wakes whoever compares."""
+
+from __future__ import annotations
+
+from node.app.core import Core
+from node.app.services import until_stopped
+from node.ledger.batch import ChainBatch
+from node.projection.base import Event
+from node.projection.events import ChainEvent, LoggedFinalized, LoggedRolledBack
+from node.runtime.supervisor import Lifecycle, Service
+from node.storage.extras import ChainUpdate
+
+__all__ = ["ChainFeed"]
+
+_FINAL = "finalized"
+
+
+class ChainFeed:
+    """Feeds one node. `block` is the newest block whose events were applied: (number, seconds UTC)."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.block: tuple[int, int] = (0, 0)
+
+    def service(self) -> Service:
+        return Service("chain", self._run)
+
+    async def _run(self, life: Lifecycle) -> None:
+        await until_stopped(life, self._follow())
+
+    async def _follow(self) -> None:
+        storage, chain = self._core.storage, self._core.chain
+        final = await storage.chain.cursor(_FINAL)
+        chain.final = final[0] if final else -1
+        headers = await storage.chain.load_headers()
+        chain.indexer.resume(headers, chain.final)
+        async for batch in chain.indexer.batches():
+            await self._apply(batch)
+
+    async def _apply(self, batch: ChainBatch[ChainEvent]) -> None:
+        events: list[Event] = []
+        if batch.rollback_to is not None:
+            events.append(LoggedRolledBack(batch.rollback_to))
+        events.extend(batch.events)
+        cursor = None
+        if batch.finalized is not None:
+            events.append(LoggedFinalized(batch.finalized.number, batch.finalized.timestamp))
+            cursor = (_FINAL, batch.finalized.number, batch.finalized.hash)
+        update = ChainUpdate(batch.headers, batch.rollback_to, batch.keep_from, cursor)
+        await self._core.storage.journal.apply(events, update)
+        if batch.finalized is not None:
+            self._core.chain.final = batch.finalized.number
+        if batch.cursor is not None:
+            self.block = (batch.cursor.number, batch.cursor.timestamp)
+            self._core.metrics.chain_head_block.set(batch.cursor.number)
+        self._core.wake()

@@ -1,0 +1,219 @@
+"""The parts that every role stands on, opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from channels.stores.sql import SqlStore
+from channels.transports.base import Transport
+from keys.identity import Identity
+from keys.keystore import Keystore
+from keys.messages import Domain, registry_domain
+from keys.sealing import SealingKey
+from keys.signers import LocalSigner
+from node.app.datadir import DataDir
+from node.app.memory import Memory
+from node.app.transport import open_transport
+from node.clock import Clock
+from node.config import Settings
+from node.ledger.fees import FeePolicy
+from node.ledger.finality import Finality
+from node.ledger.indexer import Indexer, IndexerOptions
+from node.ledger.logs import Watched
+from node.ledger.registry import RegistryDecoder, registry_reason
+from node.ledger.relay import Relay
+from node.ledger.rpc import Rpc
+from node.ledger.sender import Sender, SenderOptions
+from node.ledger.stored import StoredTransactions
+from node.ledger.views import RegistryViews
+from node.observability import Metrics
+from node.projection.base import Peer
+from node.projection.events import ChainEvent
+from node.storage.chain import ChainStore
+from node.storage.database import Database
+from node.storage.journal import Journal
+from node.storage.outbox import Outbox
+from node.storage.timers import Timers
+from node.storage.transactions import TransactionRows
+from node.storage.views import Views
+from node.wire.consents import PartyCard
+
+__all__ = ["Chain", "Core", "Keys", "Storage", "canonical", "open_core", "peer_of"]
+
+GWEI = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Everything secret, and the addresses that follow from it."""
+
+    keystore: Keystore
+    identity: Identity
+    sealing: SealingKey
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The node's database by purpose, the channel store, and what the node remembers beyond the chain."""
+
+    database: Database
+    journal: Journal
+    views: Views
+    outbox: Outbox
+    timers: Timers
+    chain: ChainStore
+    channels: SqlStore
+    memory: Memory
+
+
+@dataclass(slots=True)
+class Chain:
+    """The ledger client. `final` is the newest height whose events acted as final; -1 before the first."""
+
+    rpc: Rpc
+    views: RegistryViews
+    indexer: Indexer[ChainEvent]
+    sender: Sender
+    relay: Relay
+    domain: Domain
+    finality: Finality
+    final: int = -1
+
+
+@dataclass(slots=True)
+class Core:
+    """What roles share. `changed` is set whenever the journal moved or a block came: loops that compare wake on it."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    keys: Keys
+    storage: Storage
+    chain: Chain
+    transport: Transport
+    http: aiohttp.ClientSession
+    started_at: int
+    wakes: list[asyncio.Event] = field(default_factory=list)
+
+    @property
+    def registry(self) -> bytes:
+        return bytes(self.settings.chain.registry)
+
+    def wake(self) -> None:
+        """Something changed: every loop looks again."""
+        for event in self.wakes:
+            event.set()
+
+    def new_wake(self) -> asyncio.Event:
+        """An event of one's own that every change sets."""
+        event = asyncio.Event()
+        self.wakes.append(event)
+        return event
+
+    @property
+    def public_url(self) -> str:
+        node, api = self.settings.node, self.settings.api
+        return str(node.public_url or f"http://{api.listen}").rstrip("/")
+
+    @property
+    def card(self) -> PartyCard:
+        """How this node shows itself to others."""
+        node = self.settings.node
+        return PartyCard(
+            name=node.name,
+            domain=node.domain or "",
+            contact=node.contact or "",
+            policy_url=str(node.policy_url or ""),
+            address=self.signer.address,
+            sealing_key=self.keys.sealing.public_bytes,
+            inbox_url=self.public_url,
+        )
+
+    @property
+    def signer(self) -> LocalSigner:
+        """Signs this node's parcels: the wallet, or the device on a pure gateway."""
+        identity = self.keys.identity
+        return identity.device() if self.settings.node.roles == ("gateway",) else identity.wallet()
+
+
+def peer_of(card: PartyCard) -> Peer:
+    """Where and to whom parcels for the holder of a card go."""
+    return Peer(card.address, card.inbox_url, card.sealing_key)
+
+
+@asynccontextmanager
+async def open_core(settings: Settings, keystore: Keystore, identity: Identity, clock: Clock) -> AsyncIterator[Core]:
+    """Opens database, stores, chain client and transport; closes them in reverse whatever happens."""
+    async with AsyncExitStack() as stack:
+        folder = DataDir.of(settings)
+        folder.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        metrics = Metrics()
+        storage = await _open_storage(stack, settings, folder, identity, clock)
+        chain = await _open_chain(stack, settings, folder, identity, storage, clock)
+        http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
+        stack.push_async_callback(http.close)
+        transport = open_transport(settings, identity)
+        await transport.start()
+        stack.push_async_callback(transport.stop)
+        sealing = identity.sealing_key("inbox")
+        keys = Keys(keystore, identity, sealing)
+        yield Core(settings, clock, metrics, keys, storage, chain, transport, http, clock.now())
+
+
+async def _open_storage(
+    stack: AsyncExitStack, settings: Settings, folder: DataDir, identity: Identity, clock: Clock
+) -> Storage:
+    database = await Database.open(settings.database_url)
+    stack.push_async_callback(database.close)
+    journal = Journal(database, clock)
+    stack.push_async_callback(journal.close)
+    channels = await SqlStore.open(folder.channels_url, identity.secret("channel-store"))
+    stack.push_async_callback(channels.close)
+    memory = await Memory.open(channels, identity.secret("private-log"), journal, database)
+    return Storage(
+        database,
+        journal,
+        Views(database),
+        Outbox(database, "node"),
+        Timers(database),
+        ChainStore(database),
+        channels,
+        memory,
+    )
+
+
+async def _open_chain(
+    stack: AsyncExitStack, settings: Settings, folder: DataDir, identity: Identity, storage: Storage, clock: Clock
+) -> Chain:
+    chosen = settings.chain
+    rpc = Rpc([str(url) for url in chosen.rpc_urls], chosen.chain_id, clock)
+    stack.push_async_callback(rpc.close)
+    registry = bytes(chosen.registry)
+    finality = Finality(depth=chosen.finality)
+    views = RegistryViews(rpc, registry, chosen.chain_id, chosen.deploy_block)
+    indexer: Indexer[ChainEvent] = Indexer(
+        rpc,
+        Watched(registry, chosen.deploy_block),
+        RegistryDecoder(),
+        finality,
+        clock,
+        IndexerOptions(poll=chosen.poll_interval_s),
+    )
+    fees = FeePolicy(chosen.max_fee_gwei * GWEI, chosen.max_priority_fee_gwei * GWEI)
+    options = SenderOptions(folder.locks, finality, fees)
+    transactions = StoredTransactions(TransactionRows(storage.database))
+    sender = Sender(rpc, identity.sender(), transactions, clock, registry_reason, options)
+    await stack.enter_async_context(sender)
+    relay = Relay(rpc, sender, views)
+    return Chain(rpc, views, indexer, sender, relay, registry_domain(chosen.chain_id, registry), finality)
+
+
+def canonical(body: object) -> str:
+    """JSON text with one spelling, for bodies that the projection compares."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

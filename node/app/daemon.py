@@ -1,0 +1,185 @@
+"""The node as a process: opens what it stands on, starts the services of its roles, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from channels.guard import FolderLock
+from channels.highwater import HighWater
+from node.api import ApiParts, ApiServer, Tokens, create_api
+from node.app.asking import AnswerDesk
+from node.app.chainfeed import ChainFeed
+from node.app.core import Core, open_core
+from node.app.datadir import DataDir, open_identity
+from node.app.facade import NodeFacadeOfApp
+from node.app.facade.consents import Consents
+from node.app.facade.health import Health
+from node.app.facade.ledger import LedgerPart
+from node.app.facade.pairing import PairingPart
+from node.app.facade.streams import Streams
+from node.app.gateway import GatewayRole
+from node.app.home import HomeRole
+from node.app.intake import Intake
+from node.app.pairing import GatewayPairing, HomePairing
+from node.app.parcels import Inbox, Post
+from node.app.provider import ProviderRole
+from node.app.services import until_stopped
+from node.app.submissions import Submissions
+from node.app.tokens import StoredTokens
+from node.clock import SystemClock
+from node.config import LoadedConfig, LocalAccess, Settings, keystore_passphrase, remove_access, write_access
+from node.errors import ConfigError, ExitCode
+from node.observability import configure_logging
+from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
+from node.runtime.backoff import Backoff
+from node.runtime.executor import Executor, ExecutorOptions, Handlers
+from node.runtime.scheduler import Scheduler
+from node.runtime.supervisor import Lifecycle, Service, Supervisor
+
+__all__ = ["run_node"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What this node does; None for a role that it lacks. Every node can read streams."""
+
+    provider: ProviderRole
+    home: HomeRole | None
+    gateway: GatewayRole | None
+
+
+def run_node(config: LoadedConfig, without_history: bool) -> None:
+    """Runs until a signal or a fatal error; raises the fatal error for the command line to show."""
+    settings = config.settings
+    configure_logging(settings.log.level, settings.log.format)
+    supervisor = Supervisor(SystemClock())
+    code = asyncio.run(_serve(settings, without_history, supervisor))
+    if code is not ExitCode.OK and supervisor.fatal is not None:
+        raise supervisor.fatal
+
+
+async def _serve(settings: Settings, without_history: bool, supervisor: Supervisor) -> ExitCode:
+    passphrase = keystore_passphrase(settings)
+    if passphrase is None:
+        raise ConfigError(
+            "The keystore's passphrase is needed.", remedy="Set node.passphrase_file, or WATTPACT_NODE_PASSPHRASE."
+        )
+    folder = DataDir.of(settings)
+    clock = SystemClock()
+    with FolderLock(folder.root):
+        keystore, identity = open_identity(folder, passphrase)
+        async with open_core(settings, keystore, identity, clock) as core:
+            node = _Node(core, folder, without_history)
+            code = await supervisor.run(node.services())
+            await node.close()
+            return code
+
+
+class _Node:
+    """Wires one node from its parts."""
+
+    def __init__(self, core: Core, folder: DataDir, without_history: bool) -> None:
+        self._core = core
+        self._folder = folder
+        self._feed = ChainFeed(core)
+        self._post = Post(core)
+        self._inbox = Inbox(core)
+        self._handlers = Handlers()
+        self._tokens = Tokens(StoredTokens(core.storage.database, core.clock), core.clock)
+        self._roles = self._make_roles(without_history)
+        self._pairing = self._make_pairing()
+        self._server: ApiServer | None = None
+
+    def _make_roles(self, without_history: bool) -> Roles:
+        core, chosen = self._core, self._core.settings.node.roles
+        submissions = Submissions(core)
+        provider = ProviderRole(core)
+        provider.register(self._inbox)
+        home = gateway = None
+        if "home" in chosen:
+            home = HomeRole(core, self._post, submissions)
+            home.register(self._handlers, self._inbox)
+        else:
+            self._handlers.on(SubmitMessage, submissions.submit)
+        if "gateway" in chosen:
+            high_water = HighWater(self._folder.high_water, start_without=without_history)
+            gateway = GatewayRole(core, self._feed, self._post, high_water)
+            gateway.register(self._handlers, self._inbox)
+        self._handlers.on(SendParcel, self._post.carry_out)
+        return Roles(provider, home, gateway)
+
+    def _make_pairing(self) -> PairingPart:
+        home, gateway = self._roles.home, self._roles.gateway
+        as_gateway = GatewayPairing(self._core) if gateway is not None else None
+        if as_gateway is not None:
+            as_gateway.register(self._handlers)
+        as_home = HomePairing(self._core, home) if home is not None else None
+        return PairingPart(home, as_home, as_gateway)
+
+    def services(self) -> Sequence[Service]:
+        """In the order of their start: what others rely on comes first."""
+        core, roles = self._core, self._roles
+        self._handlers.ignore(*EFFECTS)
+        options = ExecutorOptions(poll=1.0, backoff=Backoff(0.5, 30.0))
+        executor = Executor(core.storage.outbox, core.storage.journal, self._handlers, core.clock, options)
+        scheduler = Scheduler(core.storage.timers, core.storage.journal, core.clock, self._horizon)
+        services = [
+            Service("api", self._serve_api, needed=True),
+            Service("outbox", executor.run),
+            Service("sender", self._send),
+            self._feed.service(),
+            Service("timers", scheduler.run),
+        ]
+        if roles.gateway is not None:
+            services += roles.gateway.services()
+            services.append(Intake(core, self._feed, roles.gateway).service())
+            services.append(AnswerDesk(core, roles.gateway).service())
+        services.append(roles.provider.service())
+        return services
+
+    def _horizon(self) -> int | None:
+        """A clock that runs ahead ends no consent: nothing is due later than the chain's time plus the allowed skew."""
+        _, block_time = self._feed.block
+        return block_time + self._core.settings.chain.max_skew_s if block_time else 0
+
+    async def _send(self, life: Lifecycle) -> None:
+        await until_stopped(life, self._core.chain.sender.run())
+
+    async def _serve_api(self, life: Lifecycle) -> None:
+        core = self._core
+        app = create_api(self._facade(), core.settings.api, self._tokens, ApiParts(core.clock, core.metrics))
+        server = ApiServer(app, core.settings.api, core.metrics)
+        await server.start()
+        token = self._tokens.issue_local()
+        write_access(self._folder.root, LocalAccess(server.url, token, core.settings.api.tls_cert))
+        _log.info("listening", url=server.url, roles=core.settings.node.roles)
+        life.ready()
+        try:
+            await life.stop.wait()
+        finally:
+            remove_access(self._folder.root)
+            await server.close()
+
+    def _facade(self) -> NodeFacadeOfApp:
+        core, roles = self._core, self._roles
+        asked = roles.provider if "provider" in core.settings.node.roles else None
+        return NodeFacadeOfApp(
+            Health(core, self._feed, self._pairing, roles.gateway, roles.provider),
+            Streams(core, roles.gateway, roles.home, roles.provider),
+            Consents(core, roles.home, asked),
+            self._pairing,
+            LedgerPart(core),
+            self._inbox,
+            core.card,
+        )
+
+    async def close(self) -> None:
+        """After every service has ended: the last checkpoints."""
+        if self._roles.gateway is not None:
+            await self._roles.gateway.shutdown()

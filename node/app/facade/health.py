@@ -1,0 +1,156 @@
+"""How this node does: status, readiness, alarms. Everything is looked up at the call; nothing is assumed."""
+
+from __future__ import annotations
+
+from channels.transports.base import LinkState
+from node.api.views import AlarmView, BrokerView, ChainView, CheckView, ReadinessView, StatusView
+from node.app.chainfeed import ChainFeed
+from node.app.core import Core
+from node.app.facade.pairing import PairingPart
+from node.app.gateway import GatewayRole
+from node.app.provider import ProviderRole
+from node.config import VERSION
+from node.ledger.errors import LedgerError
+from node.projection.asking import Asking
+from node.projection.consent import Consent
+from node.projection.request import Request
+from node.projection.stream import Stream
+
+__all__ = ["Health"]
+
+OLD_OUTBOX_S = 300
+"""An effect that waits longer than this makes the node not ready: something does not go out."""
+
+
+class Health:
+    """Implements the health part of the facade."""
+
+    def __init__(
+        self,
+        core: Core,
+        feed: ChainFeed,
+        pairing: PairingPart,
+        gateway: GatewayRole | None,
+        provider: ProviderRole | None,
+    ) -> None:
+        self._core = core
+        self._feed = feed
+        self._pairing = pairing
+        self._gateway = gateway
+        self._provider = provider
+
+    def _chain(self) -> ChainView:
+        head = self._core.chain.indexer.head
+        settings = self._core.settings.chain
+        return ChainView(
+            chain_id=settings.chain_id,
+            registry=self._core.registry,
+            head_block=head.number if head else None,
+            head_age_s=self._core.clock.now() - head.timestamp if head else None,
+            final_block=self._core.chain.final if self._core.chain.final >= 0 else None,
+        )
+
+    async def status(self) -> StatusView:
+        core = self._core
+        views = core.storage.views
+        outbox = await core.storage.outbox.counts()
+        consents = await views.counts(Consent)
+        requests = await views.counts(Request)
+        asked = await views.counts(Asking)
+        pairing = await self._pairing.pairing_status()
+        identity = core.keys.identity
+        readiness = await self.readiness()
+        pure_gateway = core.settings.node.roles == ("gateway",)
+        return StatusView(
+            name=core.settings.node.name,
+            version=VERSION,
+            roles=core.settings.node.roles,
+            owner=None if pure_gateway else identity.wallet().address,
+            device=identity.device().address if self._gateway else None,
+            sender=core.chain.sender.address,
+            sender_balance_wei=await self._balance(),
+            chain=self._chain(),
+            broker=BrokerView(
+                connected=core.transport.state is LinkState.CONNECTED,
+                embedded=core.settings.broker.embedded,
+                url=str(core.settings.broker.url),
+            ),
+            pairing=pairing.state,
+            streams=sum((await views.counts(Stream)).values()),
+            live_consents=consents.get("live", 0),
+            pending_requests=requests.get("received", 0) + requests.get("shown", 0) + asked.get("asked", 0),
+            outbox_pending=outbox.pending,
+            open_alarms=len(await self.alarms()),
+            started_at=core.started_at,
+            now=core.clock.now(),
+            ready=readiness.ready,
+        )
+
+    async def _balance(self) -> int | None:
+        try:
+            return await self._core.chain.rpc.balance(self._core.chain.sender.address)
+        except LedgerError:
+            return None
+
+    async def readiness(self) -> ReadinessView:
+        return ReadinessView(
+            checks=(self._chain_check(), self._broker_check(), await self._outbox_check(), *self._faults())
+        )
+
+    def _chain_check(self) -> CheckView:
+        chain = self._chain()
+        limit = self._core.settings.chain.max_chain_silence_s
+        fault = self._core.chain.indexer.fault
+        if chain.head_age_s is None or chain.head_age_s > limit:
+            detail = (
+                "no block seen yet" if chain.head_age_s is None else f"the newest block is {chain.head_age_s} s old"
+            )
+            why = f": {fault}" if fault else ""
+            return CheckView(
+                name="chain", ok=False, detail=detail + why, remedy="Check chain.rpc_urls and the network."
+            )
+        return CheckView(name="chain", ok=True, detail=f"block {chain.head_block}, {chain.head_age_s} s old")
+
+    def _broker_check(self) -> CheckView:
+        state = self._core.transport.state
+        if state is LinkState.CONNECTED:
+            return CheckView(name="broker", ok=True, detail="connected")
+        return CheckView(name="broker", ok=False, detail=state.value, remedy="Check broker.url and the broker's log.")
+
+    async def _outbox_check(self) -> CheckView:
+        counts = await self._core.storage.outbox.counts()
+        oldest = None if counts.oldest is None else self._core.clock.now() - counts.oldest
+        self._core.metrics.outbox_pending.set(counts.pending)
+        if oldest is not None and oldest > OLD_OUTBOX_S:
+            remedy = "See `wattpact transaction list` and the log."
+            return CheckView(name="outbox", ok=False, detail=f"the oldest effect waits for {oldest} s", remedy=remedy)
+        return CheckView(name="outbox", ok=True, detail=f"{counts.pending} waiting, {counts.dead} given up")
+
+    def _faults(self) -> tuple[CheckView, ...]:
+        """What keeps the sender or a writer from moving."""
+        checks: list[CheckView] = []
+        fault = self._core.chain.sender.fault
+        if fault is not None:
+            checks.append(CheckView(name="sender", ok=False, detail=str(fault), remedy=fault.remedy))
+        for writing in self._gateway.writing.values() if self._gateway else ():
+            if writing.engine.fault:
+                detail = f"{writing.spec.category}: {writing.engine.fault}"
+                checks.append(CheckView(name="writer", ok=True, detail=detail))
+        return tuple(checks)
+
+    async def alarms(self) -> tuple[AlarmView, ...]:
+        store = self._core.storage.channels
+        found: list[AlarmView] = []
+        for sid in await store.streams():
+            for alarm in await store.alarms(sid):
+                found.append(
+                    AlarmView(
+                        id=f"{sid.hex()[:16]}-{alarm.id}",
+                        kind=alarm.kind,
+                        message=alarm.detail or alarm.kind,
+                        remedy="Export the stream and check it with `wattpact verify`.",
+                        sid=sid,
+                        raised_at=alarm.raised_at,
+                    )
+                )
+        return tuple(found)

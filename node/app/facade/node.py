@@ -1,0 +1,140 @@
+"""The facade whole: every call goes to the part that knows, and errors of keys and channels become the node's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.api.forms import (
+    ConsentRequestForm,
+    ExternalSignature,
+    GrantScope,
+    PairForm,
+    RelayForm,
+    RevokeScope,
+)
+from node.api.views import (
+    ActionView,
+    AlarmView,
+    ConsentView,
+    ExportView,
+    PairingCodeView,
+    PairingView,
+    ReadinessView,
+    ReadingsPage,
+    RequestView,
+    StatusView,
+    StreamView,
+    TransactionView,
+    UnsignedView,
+)
+from node.app.facade.consents import Consents
+from node.app.facade.health import Health
+from node.app.facade.ledger import LedgerPart
+from node.app.facade.pairing import PairingPart
+from node.app.facade.streams import Streams
+from node.app.parcels import Inbox
+from node.wire.consents import PartyCard
+
+__all__ = ["NodeFacadeOfApp"]
+
+
+class NodeFacadeOfApp:
+    """Implements `node.api.facade.NodeFacade` by its parts."""
+
+    def __init__(
+        self,
+        health: Health,
+        streams: Streams,
+        consents: Consents,
+        pairing: PairingPart,
+        ledger: LedgerPart,
+        inbox: Inbox,
+        card: PartyCard,
+    ) -> None:
+        self._health = health
+        self._streams = streams
+        self._consents = consents
+        self._pairing = pairing
+        self._ledger = ledger
+        self._inbox = inbox
+        self._card = card
+
+    async def status(self) -> StatusView:
+        return await self._health.status()
+
+    async def readiness(self) -> ReadinessView:
+        return await self._health.readiness()
+
+    async def alarms(self) -> tuple[AlarmView, ...]:
+        return await self._health.alarms()
+
+    async def streams(self) -> tuple[StreamView, ...]:
+        return await self._streams.streams()
+
+    async def stream(self, sid: bytes) -> StreamView:
+        return await self._streams.stream(sid)
+
+    async def readings(
+        self, sid: bytes, start: int | None, end: int | None, cursor: str | None, limit: int
+    ) -> ReadingsPage:
+        return await self._streams.readings(sid, start, end, cursor, limit)
+
+    async def export(self, sid: bytes) -> ExportView:
+        return await self._streams.export(sid)
+
+    async def requests(self) -> tuple[RequestView, ...]:
+        return await self._consents.requests()
+
+    async def request(self, request_id: str) -> RequestView:
+        return await self._consents.request(request_id)
+
+    async def request_consent(self, form: ConsentRequestForm) -> RequestView:
+        return await self._consents.request_consent(form)
+
+    async def grant(self, request_id: str, scope: GrantScope, external: ExternalSignature | None) -> ActionView:
+        return await self._consents.grant(request_id, scope, external)
+
+    async def grant_unsigned(self, request_id: str, scope: GrantScope) -> UnsignedView:
+        return await self._consents.grant_unsigned(request_id, scope)
+
+    async def deny(self, request_id: str, reason: str) -> RequestView:
+        return await self._consents.deny(request_id, reason)
+
+    async def consents(self) -> tuple[ConsentView, ...]:
+        return await self._consents.consents()
+
+    async def consent(self, grant_id: bytes) -> ConsentView:
+        return await self._consents.consent(grant_id)
+
+    async def revoke(self, grant_id: bytes, scope: RevokeScope, external: ExternalSignature | None) -> ActionView:
+        return await self._consents.revoke(grant_id, scope, external)
+
+    async def revoke_unsigned(self, grant_id: bytes, scope: RevokeScope) -> UnsignedView:
+        return await self._consents.revoke_unsigned(grant_id, scope)
+
+    async def pairing_status(self) -> PairingView:
+        return await self._pairing.pairing_status()
+
+    async def pair(self, form: PairForm) -> PairingView:
+        return await self._pairing.pair(form)
+
+    async def unpair(self) -> ActionView:
+        return await self._pairing.unpair()
+
+    async def new_pairing_code(self) -> PairingCodeView:
+        return await self._pairing.new_pairing_code()
+
+    async def pairing_message(self, step: str, body: bytes, peer: str) -> bytes:
+        return await self._pairing.pairing_message(step, body, peer)
+
+    async def inbox(self, parcel: bytes, peer: str) -> None:
+        await self._inbox.take(parcel, peer)
+
+    async def party_card(self) -> dict[str, Any]:
+        return {"card": self._card.to_json()}
+
+    async def transactions(self) -> tuple[TransactionView, ...]:
+        return await self._ledger.transactions()
+
+    async def relay(self, form: RelayForm) -> ActionView:
+        return await self._ledger.relay(form)

@@ -1,0 +1,48 @@
+"""Pairing as the REST interface shows it, on whichever side this node is."""
+
+from __future__ import annotations
+
+from node.api.forms import PairForm
+from node.api.views import ActionView, PairingCodeView, PairingView
+from node.app.home import HomeRole
+from node.app.pairing import GatewayPairing, HomePairing
+from node.errors import Refused
+
+__all__ = ["PairingPart"]
+
+
+class PairingPart:
+    """Implements the pairing part of the facade."""
+
+    def __init__(self, home: HomeRole | None, as_home: HomePairing | None, as_gateway: GatewayPairing | None) -> None:
+        self._home = home
+        self._as_home = as_home
+        self._as_gateway = as_gateway
+
+    async def pairing_status(self) -> PairingView:
+        if self._as_home is not None:
+            return await self._as_home.view()
+        if self._as_gateway is not None:
+            return await self._as_gateway.view()
+        return PairingView(state="unpaired")
+
+    async def pair(self, form: PairForm) -> PairingView:
+        if self._as_home is None:
+            raise Refused("Only a home pairs with a gateway.", remedy="Run this on the household's node.")
+        return await self._as_home.pair(form)
+
+    async def unpair(self) -> ActionView:
+        if self._home is None:
+            raise Refused("Only the owner's node unpairs.", remedy="Run this on the household's node.")
+        return ActionView(state="queued", digest=await self._home.unpair())
+
+    async def new_pairing_code(self) -> PairingCodeView:
+        return await self._gateway().new_code()
+
+    async def pairing_message(self, step: str, body: bytes, peer: str) -> bytes:
+        return await self._gateway().answer(step, body, peer)
+
+    def _gateway(self) -> GatewayPairing:
+        if self._as_gateway is None:
+            raise Refused("This node is no gateway.", remedy="Run this at the device.")
+        return self._as_gateway

@@ -1,0 +1,143 @@
+"""Streams and readings as the REST interface shows them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal
+
+from channels.readings import decode_batch
+from channels.stores.records import OpenedReading
+from node.api.views import ExportView, ReadingsPage, ReadingView, StreamView
+from node.app.core import Core
+from node.app.gateway import GatewayRole
+from node.app.home import HomeRole
+from node.app.provider import ProviderRole
+from node.errors import InvalidInput, NotFound, Refused
+from node.projection.base import ADDRESS_ZERO
+from node.projection.stream import Stream
+
+__all__ = ["Streams"]
+
+FOREVER = 2**40
+
+NAMES = {
+    "1-0:1.8.0": "import_wh",
+    "1-0:2.8.0": "export_wh",
+    "1-0:1.8.1": "import_1_wh",
+    "1-0:1.8.2": "import_2_wh",
+    "1-0:2.8.1": "export_1_wh",
+    "1-0:2.8.2": "export_2_wh",
+    "1-0:1.7.0": "import_w",
+    "1-0:2.7.0": "export_w",
+    "1-0:1.29.0": "interval_import_wh",
+    "1-0:2.29.0": "interval_export_wh",
+    "0-n:24.2.1": "gas_l",
+    "0-n:24.29.1": "interval_gas_l",
+}
+"""Names for people of the OBIS codes that our streams carry; others keep their code."""
+
+
+class Streams:
+    """Implements the stream part of the facade."""
+
+    def __init__(self, core: Core, gateway: GatewayRole | None, home: HomeRole | None, provider: ProviderRole) -> None:
+        self._core = core
+        self._gateway = gateway
+        self._home = home
+        self._provider = provider
+
+    async def streams(self) -> tuple[StreamView, ...]:
+        """Written, owned and read ones, each once."""
+        sids: dict[bytes, Literal["owner", "writer", "reader"]] = {}
+        for sid, _ in self._provider.reading:
+            sids[sid] = "reader"
+        for spec in self._gateway.specs if self._gateway else ():
+            sids[spec.sid] = "writer"
+        for sid in await self._home.streams() if self._home else {}:
+            sids[sid] = "owner"
+        views = [await self._view(sid, relation) for sid, relation in sorted(sids.items())]
+        return tuple(view for view in views if view is not None)
+
+    async def stream(self, sid: bytes) -> StreamView:
+        for view in await self.streams():
+            if view.sid == sid:
+                return view
+        raise NotFound("This node has no such stream.", remedy="`wattpact stream list` shows all.")
+
+    async def _view(self, sid: bytes, relation: Literal["owner", "writer", "reader"]) -> StreamView | None:
+        state = await self._core.storage.views.one(Stream, sid)
+        if not state.registration:
+            return None
+        facts = state.registration[-1]
+        writing = self._gateway.writing.get(sid) if self._gateway else None
+        opened = [reading for (each, _), reading in self._provider.reading.items() if each == sid]
+        return StreamView(
+            sid=sid,
+            name=await self._name(sid),
+            relation=relation,
+            owner=state.owner,
+            writer=None if state.writer == ADDRESS_ZERO else state.writer,
+            genesis=facts.genesis,
+            slot_seconds=facts.slot_seconds,
+            epoch=state.epoch,
+            live_readers=(await writing.engine.status()).members if writing else None,
+            readings=sum(reading.membership.opened for reading in opened) if opened else None,
+            alarms=len(await self._core.storage.channels.alarms(sid)),
+        )
+
+    async def _name(self, sid: bytes) -> str | None:
+        for spec in self._gateway.specs if self._gateway else ():
+            if spec.sid == sid:
+                return spec.category
+        return await self._provider.category(sid)
+
+    async def readings(
+        self, sid: bytes, start: int | None, end: int | None, cursor: str | None, limit: int
+    ) -> ReadingsPage:
+        """What this node opened, from all its grants for the stream, in order of meter time."""
+        grants = [grant_id for each, grant_id in self._provider.reading if each == sid]
+        if not grants:
+            raise NotFound("This node does not read this stream.", remedy="Ask for consent first.")
+        offset = _offset(cursor)
+        low, high = 0 if start is None else start, FOREVER if end is None else end
+        store = self._core.storage.channels
+        # One household reads under one grant; several grants of one stream are shown one after the other.
+        rows: list[OpenedReading] = []
+        for grant_id in grants:
+            rows += await store.readings(sid, grant_id, low, high, limit=offset + limit + 1)
+        rows.sort(key=lambda row: (row.meter_time, row.epoch, row.seq, row.index))
+        page = rows[offset : offset + limit]
+        more = len(rows) > offset + limit
+        return ReadingsPage(
+            sid=sid, items=tuple(_reading(row) for row in page), next=_cursor(offset + limit) if more else None
+        )
+
+    async def export(self, sid: bytes) -> ExportView:
+        raise Refused("Exports are made by the command line.")
+
+
+def _reading(row: OpenedReading) -> ReadingView:
+    measurement = decode_batch(row.payload)[0]
+    values = {NAMES.get(code, code): value for code, value in measurement.values.items()}
+    if measurement.seconds:
+        values["seconds"] = measurement.seconds
+        values["completeness"] = measurement.completeness
+    values["quality"] = measurement.quality
+    return ReadingView(
+        time=row.meter_time, slot=row.slot, epoch=row.epoch, seq=row.seq, values=values, provisional=row.provisional
+    )
+
+
+def _cursor(offset: int) -> str:
+    return base64.urlsafe_b64encode(str(offset).encode()).decode()
+
+
+def _offset(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    try:
+        return max(0, int(base64.urlsafe_b64decode(cursor)))
+    except ValueError:
+        raise InvalidInput(
+            "This is no cursor of ours.", field="cursor", remedy="Use `next` of the page before."
+        ) from None

@@ -1,0 +1,252 @@
+"""The gateway role: offers streams to its owner, writes and publishes them, acts on revocations at first sight."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+
+import structlog
+
+from channels.gate import Gate
+from channels.highwater import HighWater
+from channels.slots import StreamParams
+from channels.writer import Writer
+from keys.errors import KeysError
+from keys.messages import Revoke, verify
+from keys.parcel import Parcel
+from keys.sealing import reader_key_hash
+from node.app.chainfeed import ChainFeed
+from node.app.core import Core
+from node.app.nonces import next_nonce
+from node.app.parcels import Inbox, Kept, Post
+from node.app.services import looped
+from node.app.streamports import OWNER_KEYS, READER_KEYS, ChainAnswers, CommitRoad, ConsentAnswers
+from node.app.streamspec import StreamSpec, load_masters, stream_spec
+from node.errors import Refused
+from node.projection.base import Peer
+from node.projection.device import Device, DeviceStatus
+from node.projection.effects import NotifyDevicePaired
+from node.projection.events import ReceivedRevocation
+from node.projection.stream import Stream
+from node.runtime.executor import Handlers
+from node.runtime.supervisor import Service
+from node.services.gateway.engine import Ports, StreamEngine
+from node.services.gateway.publisher import Publisher
+from node.wire.consents import ConsentRevoked
+from node.wire.streams import GrantForWriter, OwnerKey, StreamOffer
+
+__all__ = ["GatewayRole", "Writing"]
+
+_log = structlog.get_logger(__name__)
+
+OFFER = "stream_offer"
+"""Namespace of facts: what was offered for a category, so that a repeated offer is the same one."""
+
+EVERY_S = 0.5
+"""Seconds between two looks when nothing woke the writer: clocks move without telling anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """One stream that this gateway writes at the moment."""
+
+    spec: StreamSpec
+    engine: StreamEngine
+    publisher: Publisher
+
+
+class GatewayRole:
+    """Holds the writers of one gateway. One task steps each stream, so a stream never meets itself."""
+
+    def __init__(self, core: Core, feed: ChainFeed, post: Post, high_water: HighWater) -> None:
+        self.writing: dict[bytes, Writing] = {}
+        self.specs: tuple[StreamSpec, ...] = ()
+        self._core = core
+        self._feed = feed
+        self._post = post
+        self._high_water = high_water
+        self._gate = Gate(core.settings.chain.max_skew_s, core.settings.chain.max_chain_silence_s)
+        self._instance = os.urandom(16)
+
+    @property
+    def instance(self) -> bytes:
+        """Drawn anew at every start: two copies of this gateway never share a message key (channels.md 2)."""
+        return self._instance
+
+    def register(self, handlers: Handlers, inbox: Inbox) -> None:
+        """What this role carries out and takes in."""
+        handlers.on(NotifyDevicePaired, self._offer_streams)
+        inbox.on("stream.grant", self._take_grant)
+        inbox.on("stream.owner_key", self._take_owner_key)
+        inbox.on("consent.revoked", self._take_revocation)
+
+    def services(self) -> list[Service]:
+        """The writer's loop and the publisher's loop; apart, so that a slow broker does not hold up a re-key."""
+        core = self._core
+        self._published = core.new_wake()
+        return [
+            Service("writer", looped(core.new_wake(), self._step, EVERY_S)),
+            Service("publisher", looped(self._published, self._publish, EVERY_S)),
+        ]
+
+    async def owner(self) -> Device | None:
+        """The final pairing of this device, if there is one."""
+        address = self._core.keys.identity.device().address
+        rows = await self._core.storage.views.page(
+            Device, status=DeviceStatus.PAIRED.value, link=("device", address), limit=1
+        )
+        return rows[0][1] if rows else None
+
+    async def owner_peer(self) -> Peer | None:
+        """Where the household's node takes parcels."""
+        device = await self.owner()
+        return device.local.peer if device is not None and device.local is not None else None
+
+    async def load(self) -> None:
+        """Works out which streams are ours; again whenever the pairing or the chain changed."""
+        device = await self.owner()
+        if device is None:
+            self.specs = ()
+            return
+        specs = []
+        for category in self._core.settings.streams.names:
+            genesis = await self._genesis(category)
+            specs.append(stream_spec(self._core, category, device.owner, genesis))
+        self.specs = tuple(specs)
+
+    async def _genesis(self, category: str) -> int:
+        facts = self._core.storage.memory.facts
+        found = await facts.get("stream_genesis", category)
+        if found is None:
+            chosen = self._core.settings.streams
+            slot = chosen.slot_seconds
+            now = self._core.clock.now()
+            found = int(chosen.genesis) if chosen.genesis is not None else now - now % slot
+            await self._core.storage.memory.keep((), [("stream_genesis", category, found)])
+        return int(found)
+
+    async def _offer_streams(self, effect: NotifyDevicePaired) -> None:
+        """The pairing is final: offer every configured stream to the owner, each signed by its writer."""
+        if effect.device != self._core.keys.identity.device().address:
+            return
+        await self.load()
+        peer = await self.owner_peer()
+        if peer is None:
+            return
+        for spec in self.specs:
+            await self._offer(spec, peer)
+
+    async def _offer(self, spec: StreamSpec, peer: Peer) -> None:
+        memory, now = self._core.storage.memory, self._core.clock.now()
+        body = await memory.facts.get(OFFER, spec.sid.hex())
+        if body is None or int(body["deadline"]) <= now:
+            message = spec.register(await next_nonce(memory), now)
+            signature = await spec.writer.sign_message(message, self._core.chain.domain)
+            offer = StreamOffer(
+                category=spec.category,
+                salt=spec.salt,
+                writer=message.writer,
+                stream_key=spec.stream_key.public_bytes,
+                stream_key_hash=message.stream_key_hash,
+                genesis=message.genesis,
+                slot_seconds=message.slot_seconds,
+                nonce=str(message.nonce),
+                deadline=message.deadline,
+                writer_signature=signature,
+            )
+            body = offer.to_json()
+            await memory.keep((), [(OFFER, spec.sid.hex(), body)])
+        await self._post.send(peer, "stream.offer", body)
+
+    # Parcels
+
+    async def _from_owner(self, parcel: Parcel) -> Device:
+        device = await self.owner()
+        if device is None or parcel.sender != device.owner:
+            raise Refused("Only the paired owner may send this.", remedy="Pair this gateway with the household first.")
+        return device
+
+    async def _take_grant(self, parcel: Parcel) -> Kept:
+        """A reader's key: believed by its hash alone, which the Grant on chain names."""
+        await self._from_owner(parcel)
+        body = GrantForWriter.model_validate(parcel.body)
+        key = base64.b64encode(body.reader_key).decode()
+        return Kept((), ((READER_KEYS, reader_key_hash(body.reader_key).hex(), key),))
+
+    async def _take_owner_key(self, parcel: Parcel) -> Kept:
+        await self._from_owner(parcel)
+        body = OwnerKey.model_validate(parcel.body)
+        key_hash = reader_key_hash(body.owner_key)
+        key = base64.b64encode(body.owner_key).decode()
+        return Kept((), ((READER_KEYS, key_hash.hex(), key), (OWNER_KEYS, body.sid.hex(), key_hash.hex())))
+
+    async def _take_revocation(self, parcel: Parcel) -> Kept:
+        """A signed Revoke in hand acts at once, whoever brings it: the signature is what counts."""
+        body = ConsentRevoked.model_validate(parcel.body)
+        message = Revoke(account=body.account, grant_id=body.grant_id, sid=body.sid)
+        try:
+            verify(message, self._core.chain.domain, body.signature, body.account)
+        except KeysError as error:
+            raise Refused("The revocation is not signed by the account it names.", field="signature") from error
+        return Kept((ReceivedRevocation(body.grant_id, body.account, body.sid, self._core.clock.now()),))
+
+    # Writing
+
+    async def _step(self) -> bool:
+        """One round over all streams."""
+        await self._open_writers()
+        again = False
+        for writing in self.writing.values():
+            again |= await writing.engine.step()
+            self._published.set()
+        return again
+
+    async def _publish(self) -> bool:
+        sent = 0
+        for writing in list(self.writing.values()):
+            sent += await writing.publisher.drain(writing.engine.active_epoch)
+        return sent > 0
+
+    async def _open_writers(self) -> None:
+        if not self.specs:
+            await self.load()
+        for spec in self.specs:
+            if spec.sid in self.writing:
+                continue
+            stream = await self._core.storage.views.one(Stream, spec.sid)
+            if stream.registration and stream.writer == spec.writer.address:
+                self.writing[spec.sid] = await self._open(spec, stream)
+
+    async def _open(self, spec: StreamSpec, stream: Stream) -> Writing:
+        core = self._core
+        store = core.storage.channels
+        masters = load_masters(core, spec.sid, os.urandom(64))
+        snapshot = await store.writer_snapshot(spec.sid)
+        mark = self._high_water.open(spec.sid, fresh=stream.epoch == 0 and snapshot is None)
+        if snapshot is None:
+            writer = Writer(spec.params, masters, spec.stream_key, self._instance, gate=self._gate)
+        else:
+            writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
+        ports = Ports(
+            store,
+            ChainAnswers(core, self._feed),
+            ConsentAnswers(core, spec.params),
+            CommitRoad(core, spec.writer),
+            mark,
+            core.clock,
+            core.settings.meter.max_backlog_s,
+        )
+        engine = StreamEngine(writer, self._instance, ports, self._gate)
+        await engine.load()
+        _log.info("writer_open", category=spec.category, epoch=writer.epoch, seq=writer.position.seq)
+        return Writing(spec, engine, Publisher(spec.sid, store, core.transport))
+
+    async def shutdown(self) -> None:
+        """The last checkpoints, and whatever the broker still takes."""
+        for writing in self.writing.values():
+            await writing.engine.shutdown()
+
+    def params_of(self, sid: bytes) -> StreamParams | None:
+        """Parameters of a stream of ours."""
+        return next((spec.params for spec in self.specs if spec.sid == sid), None)

@@ -1,0 +1,312 @@
+"""The provider role: asks for consent, checks the answer, reads what was granted; a home reads its own streams so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+
+import structlog
+
+from channels.slots import OPEN_SLOT, StreamParams
+from channels.transports.topics import Kind, Topic
+from keys.errors import EntryMissing
+from keys.messages import digest
+from keys.parcel import Parcel
+from keys.sealing import SealingKey
+from keys.signers import LocalSigner
+from node.api.forms import ConsentRequestForm
+from node.app.asking import Asker
+from node.app.chainfacts import FactsAnswers
+from node.app.core import Core, canonical, peer_of
+from node.app.parcels import Inbox, Kept, fetch_card
+from node.app.services import until_stopped
+from node.app.submissions import submission_of
+from node.errors import NotFound, Refused
+from node.projection.asking import Asking, AskingStatus
+from node.projection.consent import Consent, ConsentStatus
+from node.projection.events import (
+    ReceivedConsentDenied,
+    ReceivedConsentGranted,
+    ReceivedRevocation,
+    RequestedConsent,
+)
+from node.projection.stream import Stream
+from node.runtime.supervisor import Lifecycle, Service
+from node.services.consent.rules import build_revoke
+from node.services.gateway.members import OWNER
+from node.services.provider.asking import Ask, build_request, check_answer
+from node.services.provider.membership import Membership, Ports
+from node.types import OPEN_END, to_hex
+from node.wire.consents import ConsentDenied, ConsentGranted, ConsentRequest, StreamAccess
+from node.wire.streams import StreamOffer
+
+__all__ = ["ProviderRole", "Reading"]
+
+_log = structlog.get_logger(__name__)
+
+TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A stream that this node reads, and the engine that does it."""
+
+    sid: bytes
+    grant_id: bytes
+    category: str
+    membership: Membership
+    task: asyncio.Task[None]
+
+
+class StoredKey:
+    """A reader's private key in the keystore until its capsule was taken (channels.md 4, rule 6)."""
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self._name = name
+
+    def key(self) -> SealingKey | None:
+        """See KeyPort.key."""
+        try:
+            return SealingKey.from_bytes(self._core.keys.keystore.get(self._name))
+        except EntryMissing:
+            return None
+
+    def delete(self) -> None:
+        """See KeyPort.delete."""
+        try:
+            self._core.keys.keystore.delete(self._name)
+        except EntryMissing:
+            return
+
+
+class OwnKey:
+    """The household's own key follows from its phrase: what it opens is the household's anyway."""
+
+    def __init__(self, key: SealingKey) -> None:
+        self._key = key
+
+    def key(self) -> SealingKey | None:
+        """See KeyPort.key."""
+        return self._key
+
+    def delete(self) -> None:
+        """Nothing to delete: whoever has the phrase is the owner."""
+
+
+class ProviderRole:
+    """All readers of one node. Each stream under each grant has one task that takes its deliveries in turn."""
+
+    def __init__(self, core: Core) -> None:
+        self.reading: dict[tuple[bytes, bytes], Reading] = {}
+        self._core = core
+        self._facts = FactsAnswers(core)
+
+    def register(self, inbox: Inbox) -> None:
+        """What a provider takes in."""
+        inbox.on("consent.granted", self._take_granted)
+        inbox.on("consent.denied", self._take_denied)
+        inbox.on("consent.expired", self._take_expired)
+
+    def service(self) -> Service:
+        return Service("readers", self._run)
+
+    # Asking
+
+    async def ask(self, form: ConsentRequestForm) -> Asking:
+        """Sends a request to a home; returns once it will not be lost. Raises NodeUnreachable or Refused."""
+        core = self._core
+        card = await fetch_card(core, form.home)
+        if form.owner is not None and card.address != form.owner:
+            raise Refused(
+                "The home's card names another wallet than expected.", field="owner", remedy="Check the address."
+            )
+        request_id, now = os.urandom(32), core.clock.now()
+        secret = SealingKey.generate()
+        core.keys.keystore.put(_key_name(request_id), "sealing", secret.to_bytes())
+        start = now if form.start is None else form.start
+        wish = Ask(
+            tuple(form.streams),
+            start,
+            OPEN_END if form.end is None else form.end,
+            form.purpose,
+            form.purpose_tag,
+            form.valid_for_s,
+        )
+        reader = self.signer_for(request_id).address
+        request = build_request(wish, request_id, core.card, reader, secret.public_bytes, now)
+        event = RequestedConsent(request_id, peer_of(card), canonical(request.to_json()), request.expires, now)
+        await core.storage.memory.keep([event], [("party", card.address.hex(), card.name)])
+        core.wake()
+        return await core.storage.views.one(Asking, request_id)
+
+    def signer_for(self, request_id: bytes) -> LocalSigner:
+        """The address that reads under one consent; consents of one provider are not linkable by it."""
+        return self._core.keys.identity.reader(f"consent/{request_id.hex()}")
+
+    async def party_name(self, state: Asking) -> str:
+        """How the household called itself on its card."""
+        address = state.party or (state.peer.address if state.peer else b"")
+        name = await self._core.storage.memory.facts.get("party", address.hex())
+        return str(name or "household")
+
+    async def _asked(self, request_id: bytes, sender: bytes) -> tuple[Asking, ConsentRequest]:
+        asking = await self._core.storage.views.one(Asking, request_id)
+        if asking.status is AskingStatus.NONE or asking.party not in (None, sender):
+            raise NotFound("No request of this id was sent to you.", field="request_id")
+        return asking, ConsentRequest.model_validate_json(asking.body)
+
+    async def _take_granted(self, parcel: Parcel) -> Kept:
+        answer = ConsentGranted.model_validate(parcel.body)
+        _, request = await self._asked(answer.request_id, parcel.sender)
+        grant = check_answer(request, answer, self._core.chain.domain)
+        if grant.owner != parcel.sender:
+            raise Refused("The grant is another owner's.", field="grant.owner")
+        now = self._core.clock.now()
+        body = canonical(answer.to_json())
+        return Kept((ReceivedConsentGranted(answer.request_id, parcel.sender, answer.grant_id, body, now),))
+
+    async def _take_denied(self, parcel: Parcel) -> Kept:
+        body = ConsentDenied.model_validate(parcel.body)
+        await self._asked(body.request_id, parcel.sender)
+        now = self._core.clock.now()
+        return Kept((ReceivedConsentDenied(body.request_id, parcel.sender, body.reason, now),))
+
+    async def _take_expired(self, _parcel: Parcel) -> Kept:
+        """Our own deadline says the same; nothing follows from being told."""
+        return Kept()
+
+    async def revoke(self, grant_id: bytes, sid: bytes | None, signature: bytes | None) -> bytes:
+        """A reader may end its own consent: signed by the address that reads."""
+        core = self._core
+        rows = await core.storage.views.page(Asking, link=("grant", grant_id), limit=1)
+        if not rows:
+            raise NotFound("This node does not read under this consent.")
+        signer = self.signer_for(rows[0][1].request_id)
+        message = build_revoke(signer.address, grant_id, sid)
+        signed = signature or await signer.sign_message(message, core.chain.domain)
+        seen = ReceivedRevocation(grant_id, message.account, message.sid, core.clock.now())
+        await core.storage.memory.keep([submission_of(core, message, [signed]), seen])
+        core.wake()
+        return digest(message, core.chain.domain)
+
+    async def category(self, sid: bytes) -> str | None:
+        """What a stream that we read is called."""
+        found: str | None = await self._core.storage.memory.facts.get("category", sid.hex())
+        return found
+
+    # Reading
+
+    async def _run(self, life: Lifecycle) -> None:
+        try:
+            await until_stopped(life, self._look())
+        finally:
+            for reading in self.reading.values():
+                reading.task.cancel()
+            await asyncio.gather(*(r.task for r in self.reading.values()), return_exceptions=True)
+            self.reading.clear()
+
+    async def _look(self) -> None:
+        wake = self._core.new_wake()
+        while True:
+            wake.clear()
+            await self._open_granted()
+            await self._open_own()
+            for reading in self.reading.values():
+                if reading.task.done():
+                    reading.task.result()
+            try:
+                await asyncio.wait_for(wake.wait(), 2.0)
+            except TimeoutError:
+                continue
+
+    async def _open_granted(self) -> None:
+        rows = await self._core.storage.views.page(Asking, status=AskingStatus.GRANTED.value, limit=10_000)
+        for _, asking in rows:
+            answer = ConsentGranted.model_validate_json(asking.answer)
+            consent = await self._core.storage.views.one(Consent, answer.grant_id)
+            if consent.status not in (ConsentStatus.LIVE, ConsentStatus.ENDED, ConsentStatus.REVOKED):
+                continue
+            for access in answer.streams:
+                if (access.sid, answer.grant_id) not in self.reading:
+                    await self._open(access, answer.grant_id, asking.request_id, consent)
+
+    async def _open(self, access: StreamAccess, grant_id: bytes, request_id: bytes, consent: Consent) -> None:
+        stream = await self._core.storage.views.one(Stream, access.sid)
+        if not stream.registration or consent.terms is None:
+            return
+        facts = stream.registration[-1]
+        params = StreamParams(
+            sid=access.sid,
+            genesis=facts.genesis,
+            slot_seconds=facts.slot_seconds,
+            domain=self._core.chain.domain,
+            writer=stream.writer,
+            stream_public=access.stream_key,
+        )
+        slots = params.granted_slots(consent.terms.start, consent.terms.end)
+        await self._core.storage.memory.facts.set("category", access.sid.hex(), access.category)
+        key = StoredKey(self._core, _key_name(request_id))
+        asker = Asker(self._core, access.sid, grant_id, self.signer_for(request_id))
+        ports = Ports(self._core.storage.channels, self._facts, key, asker, self._core.clock)
+        await self._begin(params, grant_id, slots, ports, access.category)
+
+    async def _open_own(self) -> None:
+        """The household reads its own streams, as leaf 0."""
+        found = await self._core.storage.memory.facts.all("own_stream")
+        for sid_hex, body in found.items():
+            sid = bytes.fromhex(sid_hex)
+            if (sid, OWNER) in self.reading:
+                continue
+            stream = await self._core.storage.views.one(Stream, sid)
+            if not stream.registration:
+                continue
+            offer = StreamOffer.model_validate(body)
+            params = StreamParams(
+                sid=sid,
+                genesis=offer.genesis,
+                slot_seconds=offer.slot_seconds,
+                domain=self._core.chain.domain,
+                writer=stream.writer,
+                stream_public=offer.stream_key,
+            )
+            identity = self._core.keys.identity
+            key = OwnKey(identity.sealing_key(f"own-stream/{sid_hex}"))
+            asker = Asker(self._core, sid, OWNER, identity.wallet())
+            ports = Ports(self._core.storage.channels, self._facts, key, asker, self._core.clock)
+            await self._core.storage.memory.facts.set("category", sid_hex, offer.category)
+            await self._begin(params, OWNER, (0, OPEN_SLOT), ports, offer.category)
+
+    async def _begin(
+        self, params: StreamParams, grant_id: bytes, slots: tuple[int, int], ports: Ports, category: str
+    ) -> None:
+        membership = Membership(params, grant_id, slots, ports)
+        await membership.load()
+        task = asyncio.create_task(self._follow(membership), name=f"reader-{params.sid.hex()[:8]}")
+        self.reading[params.sid, grant_id] = Reading(params.sid, grant_id, category, membership, task)
+        _log.info("reader_open", category=category, sid=to_hex(params.sid)[:10])
+
+    async def _follow(self, membership: Membership) -> None:
+        sid, grant_id = membership.sid, membership.grant_id
+        topics = [Topic(kind, sid) for kind in (Kind.COMMITS, Kind.DATA, Kind.CHECKPOINTS)]
+        topics += [Topic(kind, sid, grant_id) for kind in (Kind.CAPSULE, Kind.REPLAY)]
+        wake = self._core.new_wake()
+        async with await self._core.transport.subscribe(*topics) as deliveries, asyncio.TaskGroup() as group:
+            group.create_task(self._tick(membership, wake))
+            async for delivery in deliveries:
+                await membership.take(delivery)
+
+    @staticmethod
+    async def _tick(membership: Membership, wake: asyncio.Event) -> None:
+        while True:
+            wake.clear()
+            await membership.tick()
+            try:
+                await asyncio.wait_for(wake.wait(), TICK_S)
+            except TimeoutError:
+                continue
+
+
+def _key_name(request_id: bytes) -> str:
+    return f"reader-{request_id.hex()}"

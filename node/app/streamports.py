@@ -1,0 +1,105 @@
+"""What a stream's writer asks of the node, answered from the projection: chain facts, consents, keys, commits."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from channels.errors import EmptyInterval
+from channels.slots import StreamParams
+from keys.messages import StreamCommit
+from keys.signers import Signer
+from node.app.chainfeed import ChainFeed
+from node.app.core import Core
+from node.app.submissions import submission_of
+from node.projection.consent import Consent, ConsentStatus
+from node.projection.stream import Stream
+from node.services.gateway.members import ActingGrant
+from node.services.gateway.ports import StreamFacts
+
+__all__ = ["OWNER_KEYS", "READER_KEYS", "ChainAnswers", "CommitRoad", "ConsentAnswers"]
+
+READER_KEYS = "reader_key"
+"""Namespace of facts: a reader's public sealing key by the hash that its grant names."""
+
+OWNER_KEYS = "owner_key"
+"""Namespace of facts: the household's own public sealing key by stream id."""
+
+MANY = 100_000
+
+
+class ChainAnswers:
+    """The chain as the journal has it."""
+
+    def __init__(self, core: Core, feed: ChainFeed) -> None:
+        self._core = core
+        self._feed = feed
+
+    async def stream(self, sid: bytes) -> StreamFacts | None:
+        """See ChainPort.stream."""
+        found = await self._core.storage.views.one(Stream, sid)
+        if not found.registration:
+            return None
+        head = found.head
+        return StreamFacts(found.epoch, head.commit_hash if head else bytes(32), found.writer)
+
+    def block(self) -> tuple[int, int]:
+        """See ChainPort.block."""
+        return self._feed.block
+
+
+class ConsentAnswers:
+    """The consents of one stream. Read from the database each time: no permission is remembered anywhere else."""
+
+    def __init__(self, core: Core, params: StreamParams) -> None:
+        self._core = core
+        self._params = params
+
+    async def _grants(self, sid: bytes, status: ConsentStatus) -> list[ActingGrant]:
+        rows = await self._core.storage.views.page(Consent, status=status.value, link=("sid", sid), limit=MANY)
+        grants = [self._grant(consent) for _, consent in rows if sid in consent.open_sids]
+        return [grant for grant in grants if grant is not None]
+
+    def _grant(self, consent: Consent) -> ActingGrant | None:
+        if consent.terms is None or consent.reader_key_hash is None:
+            return None
+        try:
+            slots = self._params.granted_slots(consent.terms.start, consent.terms.end)
+        except EmptyInterval:
+            return None
+        return ActingGrant(consent.grant_id, consent.reader_key_hash, *slots)
+
+    async def acting(self, sid: bytes) -> Sequence[ActingGrant]:
+        """See ConsentPort.acting."""
+        return await self._grants(sid, ConsentStatus.LIVE)
+
+    async def ended(self, sid: bytes) -> Sequence[ActingGrant]:
+        """See ConsentPort.ended."""
+        return await self._grants(sid, ConsentStatus.ENDED)
+
+    async def reader_keys(self, sid: bytes) -> dict[bytes, bytes]:
+        """See ConsentPort.reader_keys."""
+        found = await self._core.storage.memory.facts.all(READER_KEYS)
+        return {bytes.fromhex(name): base64.b64decode(value) for name, value in found.items()}
+
+    async def owner_key_hash(self, sid: bytes) -> bytes | None:
+        """See ConsentPort.owner_key_hash."""
+        text = await self._core.storage.memory.facts.get(OWNER_KEYS, sid.hex())
+        return None if text is None else bytes.fromhex(text)
+
+
+class CommitRoad:
+    """Signs commits with the stream's writer key and brings them onto the chain."""
+
+    def __init__(self, core: Core, signer: Signer) -> None:
+        self._core = core
+        self._signer = signer
+
+    async def sign(self, message: StreamCommit) -> bytes:
+        """See CommitPort.sign."""
+        return await self._signer.sign_message(message, self._core.chain.domain)
+
+    async def submit(self, message: StreamCommit, signature: bytes) -> None:
+        """See CommitPort.submit. Not kept on the private log: the commit itself is in the channel log."""
+        await self._core.storage.journal.apply([submission_of(self._core, message, [signature])])
+        self._core.wake()

@@ -1,0 +1,85 @@
+"""Signed messages on their way to the chain: the relay carries them, the sender tells what became of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from keys.messages import Message, digest, from_typed_data, typed_data
+from node.app.core import Core, canonical
+from node.ledger.errors import MessageRefused
+from node.ledger.transaction import Transaction, TxState
+from node.projection.base import AggregateId, Block, Event
+from node.projection.effects import SubmitMessage
+from node.projection.events import (
+    LoggedMessageIncluded,
+    ReceivedSubmissionRefused,
+    ReceivedSubmissionSent,
+    RequestedSubmission,
+)
+from node.projection.submission import Submission, SubmissionStatus
+
+__all__ = ["Submissions", "submission_of"]
+
+
+def submission_of(
+    core: Core, message: Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()
+) -> RequestedSubmission:
+    """The wish to have a signed message on chain. `opening`: what the call discloses beside it (device and salt)."""
+    document = {"typed": typed_data(message, core.chain.domain), "opening": [part.hex() for part in opening]}
+    deadline = getattr(message, "deadline", None)
+    return RequestedSubmission(
+        digest(message, core.chain.domain),
+        type(message).__name__,
+        canonical(document),
+        tuple(signatures),
+        deadline,
+        core.clock.now(),
+    )
+
+
+class Submissions:
+    """Carries out `SubmitMessage` and turns what the sender says into events."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        core.chain.sender.listener = self._heard
+
+    async def submit(self, effect: SubmitMessage) -> None:
+        """Hands the message to the relay. Idempotent: the relay knows a message by its digest."""
+        document = json.loads(effect.message)
+        message, _ = from_typed_data(document["typed"])
+        opening = [bytes.fromhex(part) for part in document["opening"]]
+        try:
+            relayed = await self._core.chain.relay.relay(message, effect.signatures, opening)
+        except MessageRefused as refused:
+            await self._tell(ReceivedSubmissionRefused(effect.digest, str(refused), self._core.clock.now()))
+            return
+        if relayed.transaction is None:
+            header = self._core.chain.indexer.head
+            if header is not None:
+                # The registry shows the effect already, put there by somebody else or before our database was lost.
+                await self._tell(LoggedMessageIncluded(Block(header.number, header.hash), effect.digest))
+            return
+        await self._heard(relayed.transaction)
+
+    async def _heard(self, transaction: Transaction) -> None:
+        key = transaction.key
+        known = await self._core.storage.views.get(AggregateId("submission", key))
+        if not isinstance(known, Submission) or known.status is SubmissionStatus.NONE:
+            return
+        now = self._core.clock.now()
+        if transaction.state is TxState.REFUSED:
+            reason = str(transaction.reason) if transaction.reason else "refused"
+            await self._tell(ReceivedSubmissionRefused(key, reason, now))
+            return
+        latest = transaction.latest
+        if latest is not None and known.status is SubmissionStatus.QUEUED:
+            await self._tell(ReceivedSubmissionSent(key, latest.hash, now))
+        found = transaction.inclusion
+        if transaction.state in (TxState.MINED, TxState.FINAL) and found is not None and found.ok:
+            await self._tell(LoggedMessageIncluded(Block(found.block_number, found.block_hash), key))
+
+    async def _tell(self, event: Event) -> None:
+        await self._core.storage.journal.apply([event])
+        self._core.wake()

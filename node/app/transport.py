@@ -1,0 +1,47 @@
+"""The node's connection to its broker, from its settings."""
+
+from __future__ import annotations
+
+import ssl
+from urllib.parse import urlsplit
+
+from channels.transports.base import Transport
+from channels.transports.mqtt import MqttTransport
+from channels.transports.mqtt_client import MqttSettings
+from keys.identity import Identity
+from node.config import Settings
+from node.config.secret_files import read_secret
+
+__all__ = ["broker_password", "open_transport"]
+
+
+def broker_password(settings: Settings) -> str | None:
+    """From the environment, else from the named file, else none."""
+    broker = settings.broker
+    if broker.password is not None:
+        return broker.password.get_secret_value()
+    if broker.password_file is not None:
+        return read_secret(broker.password_file).get_secret_value()
+    return None
+
+
+def open_transport(settings: Settings, identity: Identity) -> Transport:
+    """MQTT to the configured broker; `mqtts://` verifies the broker against the named authority or the system's."""
+    broker = settings.broker
+    parts = urlsplit(str(broker.url))
+    tls = None
+    if parts.scheme == "mqtts":
+        tls = ssl.create_default_context(cafile=str(broker.ca_file) if broker.ca_file else None)
+    # The broker keeps undelivered messages under this name, so it stays the same for as long as the identity does.
+    client_id = "wattpact-" + identity.device().address.hex()[:16]
+    return MqttTransport(
+        MqttSettings(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or (8883 if tls else 1883),
+            client_id=client_id,
+            username=broker.username,
+            password=broker_password(settings),
+            tls=tls,
+            backoff_most=5.0,
+        )
+    )

@@ -1,0 +1,1 @@
+"""The gateway's writing of streams: from judged readings to envelopes, commits and capsules."""

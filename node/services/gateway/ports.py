@@ -1,0 +1,79 @@
+"""What writing a stream needs from the rest of the node, as narrow protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from channels.position import Position
+from channels.stores.base import LogStore, WriterStore
+from keys.messages import StreamCommit
+from node.services.gateway.members import ActingGrant
+
+__all__ = ["ChainPort", "CommitPort", "ConsentPort", "HighWaterPort", "StreamFacts", "WriterLog"]
+
+
+class WriterLog(LogStore, WriterStore, Protocol):
+    """The channel store as a writer sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """The stream as the chain shows it at head: newest epoch and its commit hash (epoch 0: none), present writer."""
+
+    epoch: int
+    commit_hash: bytes
+    writer: bytes
+
+
+class ChainPort(Protocol):
+    """The chain as this node has seen it."""
+
+    async def stream(self, sid: bytes) -> StreamFacts | None:
+        """None while the registration is not indexed."""
+        ...
+
+    def block(self) -> tuple[int, int]:
+        """Number and time (seconds UTC) of the newest block whose events were applied; (0, 0) before the first."""
+        ...
+
+
+class ConsentPort(Protocol):
+    """The consents that this node has seen."""
+
+    async def acting(self, sid: bytes) -> Sequence[ActingGrant]:
+        """Final, unrevoked grants of this stream whose time is not over."""
+        ...
+
+    async def ended(self, sid: bytes) -> Sequence[ActingGrant]:
+        """Final, unrevoked grants of this stream that ran out at their own end."""
+        ...
+
+    async def reader_keys(self, sid: bytes) -> dict[bytes, bytes]:
+        """Public sealing keys (1,216 bytes) of readers and owner, by their hash, as far as they arrived."""
+        ...
+
+    async def owner_key_hash(self, sid: bytes) -> bytes | None:
+        """The hash of the household's own key; None until it has arrived."""
+        ...
+
+
+class CommitPort(Protocol):
+    """The way of a commit to the chain."""
+
+    async def sign(self, message: StreamCommit) -> bytes:
+        """The stream's writer signs: 65 bytes for the channel and for the chain."""
+        ...
+
+    async def submit(self, message: StreamCommit, signature: bytes) -> None:
+        """Brings it onto the chain until it is final; the same message again is left alone."""
+        ...
+
+
+class HighWaterPort(Protocol):
+    """The mark outside the database that says how far this writer has sealed (channels.md 4, rule 10)."""
+
+    def advance(self, position: Position) -> None:
+        """Durable when it returns; called before anything up to this position is published."""
+        ...

@@ -1,0 +1,391 @@
+"""Reads one stream under one grant: takes what arrives in any order, keeps what it opened, asks for what is missing.
+
+The protocol's reader wants commits in order and envelopes in their chain. This engine sorts deliveries, waits a moment
+for stragglers, asks the writer for what does not come, and only then lets the reader report a loss. Every step is one
+transaction: state, readings, log and alarms together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from channels.alarms import Alarm as ChannelAlarm
+from channels.capsule import CapsuleHeader
+from channels.checkpoint import Checkpoint
+from channels.commit import Header
+from channels.envelope import EnvelopeHeader
+from channels.errors import (
+    CapsuleRejected,
+    CommitNotOnChain,
+    FormatError,
+    ReaderRemoved,
+    RejectedError,
+)
+from channels.kdf import H
+from channels.reader import Progress, Reader
+from channels.reader_state import restore_reader, snapshot_reader
+from channels.readings import decode_batch, encode_batch
+from channels.slots import StreamParams
+from channels.stores.records import Alarm, Confirmation, OpenedReading, OpenRecord, StoredCommit, StoredEnvelope
+from channels.transports.base import Delivery
+from channels.transports.topics import Kind
+from node.clock import Clock
+from node.services.provider.ports import AskPort, FactsPort, KeyPort, ReaderLog
+from node.services.provider.replay import ReplayKind, split_replay
+
+__all__ = ["Membership", "MembershipStatus", "Ports"]
+
+_log = structlog.get_logger(__name__)
+
+ASK_AGAIN = 3.0
+"""Seconds between two requests for the same missing part."""
+
+GIVE_UP = 30.0
+"""Seconds after which a gap is taken as lost and reported."""
+
+MAX_HELD = 20_000
+"""Envelopes that may wait for their place; beyond that the newest are dropped and asked for again."""
+
+FEED = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The rest of the node, as far as a reader needs it."""
+
+    store: ReaderLog
+    facts: FactsPort
+    key: KeyPort
+    ask: AskPort
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipStatus:
+    """How reading goes."""
+
+    epoch: int
+    removed_in: int
+    next_seq: int
+    held: int
+    opened: int
+
+
+@dataclass(slots=True)
+class _Missing:
+    """Something that was asked for: since when, and when last (monotonic seconds)."""
+
+    since: float
+    asked: float = field(default=-1e9)
+
+
+class Membership:
+    """One reader with its store. `take` and `tick` are called by one task each; `lock` keeps them apart."""
+
+    def __init__(self, params: StreamParams, grant_id: bytes, slots: tuple[int, int], ports: Ports) -> None:
+        self.lock = asyncio.Lock()
+        self.opened = 0
+        self._params = params
+        self._grant_id = grant_id
+        self._slots = slots
+        self._ports = ports
+        self._reader = Reader(params, grant_id)
+        self._commits: dict[int, bytes] = {}
+        self._held: dict[int, bytes] = {}
+        self._capsule: bytes | None = None
+        self._missing: dict[str, _Missing] = {}
+        self._history_from: int | None = None
+
+    @property
+    def sid(self) -> bytes:
+        return self._params.sid
+
+    @property
+    def grant_id(self) -> bytes:
+        return self._grant_id
+
+    async def load(self) -> None:
+        """Takes up where the last run stopped."""
+        snapshot = await self._ports.store.reader_snapshot(self.sid, self._grant_id)
+        if snapshot is not None:
+            self._reader = restore_reader(self._params, snapshot)
+
+    def status(self) -> MembershipStatus:
+        reader = self._reader
+        return MembershipStatus(reader.epoch, reader.removed_in, reader.chain.next_seq, len(self._held), self.opened)
+
+    async def take(self, delivery: Delivery) -> None:
+        """One message from the broker. Nothing that a broker may invent raises; what proves a wrong is kept."""
+        async with self.lock:
+            kind, payload = delivery.kind, delivery.payload
+            try:
+                if kind is Kind.REPLAY:
+                    which, payload = split_replay(payload)
+                    kind = {ReplayKind.COMMIT: Kind.COMMITS, ReplayKind.ENVELOPE: Kind.DATA}.get(
+                        which, Kind.CHECKPOINTS
+                    )
+                await self._sort(kind, payload)
+            except FormatError as error:
+                await self._alarm("damaged", f"{kind.value}: {error}", (payload,))
+
+    async def _sort(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.CAPSULE:
+            self._capsule = payload
+            await self._enter()
+        elif kind is Kind.COMMITS:
+            self._commits[Header.decode(payload).epoch] = payload
+            await self._follow()
+        elif kind is Kind.DATA:
+            self._hold(payload)
+            await self._read()
+        elif kind is Kind.CHECKPOINTS:
+            await self._accept(payload)
+
+    async def tick(self) -> None:
+        """Looks again at what waited for the chain or for stragglers, and asks for what is missing."""
+        async with self.lock:
+            await self._enter()
+            await self._follow()
+            await self._read()
+            for alarm in self._reader.check(self._ports.clock.now()):
+                await self._alarm_of(alarm)
+
+    # Capsules and commits
+
+    async def _enter(self) -> None:
+        data = self._capsule
+        if data is None:
+            return
+        header = CapsuleHeader.decode(data)
+        key = self._ports.key.key()
+        if header.epoch <= self._reader.epoch or key is None:
+            self._capsule = None
+            return
+        facts = await self._ports.facts.facts(self.sid, header.epoch)
+        try:
+            self._reader.receive_capsule(data, key, facts)
+        except CommitNotOnChain:
+            return
+        except (CapsuleRejected, RejectedError) as error:
+            self._capsule = None
+            await self._alarm("capsule", str(error), (data,))
+            return
+        self._capsule = None
+        await self._keep(Progress())
+        # From here on the state in the store opens what the capsule opened, so its key can go.
+        self._ports.key.delete()
+        self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
+        newest = await self._first_slot_now()
+        if self._slots[0] < newest and not self._reader.chain.start:
+            self._history_from = self._slots[0]
+        await self._ports.ask.receipt(header.epoch)
+        _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
+
+    async def _first_slot_now(self) -> int:
+        return max(0, self._params.clamped_slot(self._ports.clock.now()))
+
+    async def _follow(self) -> None:
+        reader = self._reader
+        if reader.follower is None or reader.removed_in:
+            return
+        while (data := self._commits.get(reader.epoch + 1)) is not None:
+            facts = await self._ports.facts.facts(self.sid, reader.epoch + 1)
+            try:
+                progress = reader.process_commit(data, facts)
+            except CommitNotOnChain:
+                return
+            except ReaderRemoved as gone:
+                await self._keep(Progress(), commits=[data])
+                _log.info("reader_removed", epoch=gone.epoch)
+                return
+            except RejectedError as error:
+                del self._commits[reader.epoch + 1]
+                await self._alarm_of(error.alarm) if error.alarm else await self._alarm("commit", str(error), (data,))
+                return
+            del self._commits[reader.epoch]
+            await self._keep(progress, commits=[data])
+        newest = max(self._commits, default=0)
+        if newest > reader.epoch and self._due("commits"):
+            await self._ports.ask.commits(reader.epoch + 1, newest)
+        elif newest <= reader.epoch:
+            self._missing.pop("commits", None)
+
+    # Envelopes and checkpoints
+
+    def _hold(self, envelope: bytes) -> None:
+        header = EnvelopeHeader.decode(envelope, self._params.signed_envelopes)
+        if self._reader.chain.start and header.seq < self._reader.chain.next_seq and not self._in_gap(header.seq):
+            return  # the broker delivers at least once: a repetition is no news
+        if len(self._held) < MAX_HELD or header.seq in self._held:
+            self._held.setdefault(header.seq, envelope)
+
+    def _in_gap(self, seq: int) -> bool:
+        return any(gap.first <= seq <= gap.last for gap in self._reader.chain.gaps)
+
+    async def _read(self) -> None:
+        """Feeds the reader what continues its chain; what does not waits, is asked for, and at last is fed as it is."""
+        if self._reader.epoch == 0:
+            return
+        if self._history_from is not None and not await self._begin_history():
+            return
+        while batch := self._next_batch():
+            await self._feed(batch)
+        if not self._held or self._reader.removed_in:
+            return
+        first = min(self._held)
+        expected = self._reader.chain.next_seq
+        if first > expected and self._due(f"seq {expected}"):
+            if self._overdue(f"seq {expected}"):
+                await self._feed([self._held.pop(first)])
+            else:
+                await self._ports.ask.envelopes(expected, first - 1)
+
+    async def _begin_history(self) -> bool:
+        """The past comes first, so that the chain is read from its beginning; True once it has begun."""
+        if self._history_from is None:
+            return True
+        early = [seq for seq, raw in self._held.items() if self._slot(raw) <= self._history_from]
+        start = min(self._held, default=0)
+        if early or start == 1 or self._overdue("history"):
+            self._history_from = None
+            self._missing.pop("history", None)
+            return True
+        if self._due("history"):
+            await self._ports.ask.history(self._history_from)
+        return False
+
+    def _slot(self, envelope: bytes) -> int:
+        return EnvelopeHeader.decode(envelope, self._params.signed_envelopes).slot
+
+    def _next_batch(self) -> list[bytes]:
+        """What continues the chain, in order; before the chain began, the earliest envelope there is."""
+        chain = self._reader.chain
+        if not self._held:
+            return []
+        seq = chain.next_seq if chain.start else min(self._held)
+        batch: list[bytes] = []
+        while len(batch) < FEED and seq in self._held:
+            batch.append(self._held.pop(seq))
+            seq += 1
+        if not batch:
+            late = [seq for seq in sorted(self._held) if self._in_gap(seq)]
+            batch = [self._held.pop(seq) for seq in late]
+        return batch
+
+    async def _feed(self, batch: Sequence[bytes]) -> None:
+        unknown = [raw for raw in batch if self._epoch(raw) > self._reader.epoch]
+        known = batch[: len(batch) - len(unknown)] if unknown else batch
+        if unknown and not self._reader.removed_in:
+            # Their commit is still on its way; the chain stops here until it has come.
+            for raw in unknown:
+                self._held[EnvelopeHeader.decode(raw, self._params.signed_envelopes).seq] = raw
+            if not known:
+                await self._wait_for_commit(self._epoch(unknown[0]))
+                return
+        progress = self._reader.open(known, self._ports.clock.now())
+        await self._keep(progress, envelopes=known)
+
+    def _epoch(self, envelope: bytes) -> int:
+        return EnvelopeHeader.decode(envelope, self._params.signed_envelopes).epoch
+
+    async def _wait_for_commit(self, epoch: int) -> None:
+        if self._due("commits"):
+            await self._ports.ask.commits(self._reader.epoch + 1, epoch)
+
+    async def _accept(self, data: bytes) -> None:
+        if self._reader.epoch == 0:
+            return
+        try:
+            progress = self._reader.accept_checkpoint(data)
+        except RejectedError as error:
+            await self._alarm("checkpoint", str(error), (data,))
+            return
+        await self._keep(progress)
+        last = Checkpoint.decode(data).last_seq
+        expected = self._reader.chain.next_seq
+        if self._reader.chain.start and last >= expected and not self._held and self._due(f"seq {expected}"):
+            await self._ports.ask.envelopes(expected, last)
+
+    # Asking
+
+    def _due(self, what: str) -> bool:
+        """Whether to ask now; a first wait of one second lets stragglers come by themselves."""
+        now = time.monotonic()
+        missing = self._missing.setdefault(what, _Missing(now, now - ASK_AGAIN + 1.0))
+        if now - missing.asked < ASK_AGAIN:
+            return False
+        missing.asked = now
+        if len(self._missing) > 64:
+            self._missing = {what: missing}
+        return True
+
+    def _overdue(self, what: str) -> bool:
+        missing = self._missing.get(what)
+        return missing is not None and time.monotonic() - missing.since > GIVE_UP
+
+    # Keeping
+
+    async def _keep(self, progress: Progress, envelopes: Sequence[bytes] = (), commits: Sequence[bytes] = ()) -> None:
+        headers = {h.seq: (h, raw) for raw in envelopes if (h := self._header(raw)) is not None}
+        readings: list[OpenedReading] = []
+        for reading in progress.readings:
+            header = headers.get(reading.seq)
+            inst = header[0].inst if header else bytes(16)
+            readings += self._unfold(
+                reading.plaintext, (reading.slot, reading.epoch, reading.seq), inst, reading.provisional
+            )
+        record = OpenRecord(
+            snapshot=snapshot_reader(self._reader),
+            readings=tuple(readings),
+            confirmed=tuple(Confirmation(first, last - first + 1) for first, last in progress.final),
+            envelopes=tuple(StoredEnvelope(h.epoch, h.slot, h.inst, h.seq, H(raw), raw) for h, raw in headers.values()),
+            commits=tuple(self._stored_commit(raw) for raw in commits),
+            alarms=tuple(self._alarm_value(alarm) for alarm in progress.alarms),
+        )
+        await self._ports.store.record_open(self.sid, self._grant_id, record)
+        self.opened += len(readings)
+
+    def _header(self, raw: bytes) -> EnvelopeHeader | None:
+        try:
+            return EnvelopeHeader.decode(raw, self._params.signed_envelopes)
+        except FormatError:
+            return None
+
+    def _unfold(
+        self, plaintext: bytes, place: tuple[int, int, int], inst: bytes, provisional: bool
+    ) -> list[OpenedReading]:
+        slot, epoch, seq = place
+        return [
+            OpenedReading(r.meter_time, slot, epoch, inst, seq, index, provisional, encode_batch([r]))
+            for index, r in enumerate(decode_batch(plaintext))
+        ]
+
+    @staticmethod
+    def _stored_commit(data: bytes) -> StoredCommit:
+        return StoredCommit(Header.decode(data).epoch, H(data[:-65]), data)
+
+    def _alarm_value(self, alarm: ChannelAlarm) -> Alarm:
+        name = type(alarm).__name__
+        return Alarm(name, self._ports.clock.now(), repr_without_evidence(alarm), alarm.evidence)
+
+    async def _alarm_of(self, alarm: ChannelAlarm) -> None:
+        await self._ports.store.raise_alarm(self.sid, self._alarm_value(alarm))
+
+    async def _alarm(self, kind: str, detail: str, evidence: tuple[bytes, ...]) -> None:
+        _log.warning("channel_alarm", kind=kind, detail=detail)
+        await self._ports.store.raise_alarm(self.sid, Alarm(kind, self._ports.clock.now(), detail, evidence))
+
+
+def repr_without_evidence(alarm: ChannelAlarm) -> str:
+    """The facts of an alarm in one line; the evidence is kept beside it in bytes."""
+    fields = [f for f in type(alarm).__dataclass_fields__ if f != "evidence"]
+    return ", ".join(f"{name}={_short(getattr(alarm, name))}" for name in fields)
+
+
+def _short(value: object) -> str:
+    return value.hex()[:16] if isinstance(value, bytes) else str(value)

@@ -1,0 +1,55 @@
+"""What reading a stream needs from the rest of the node, as narrow protocols."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from channels.follower import ChainFacts
+from channels.stores.base import LogStore, ReaderStore
+from keys.sealing import SealingKey
+
+__all__ = ["AskPort", "FactsPort", "KeyPort", "ReaderLog"]
+
+
+class ReaderLog(LogStore, ReaderStore, Protocol):
+    """The channel store as a reader sees it."""
+
+
+class FactsPort(Protocol):
+    """The reader's own view of the chain."""
+
+    async def facts(self, sid: bytes, first_epoch: int) -> ChainFacts:
+        """Commit hashes from `first_epoch` on and live grants, as the chain shows them now."""
+        ...
+
+
+class KeyPort(Protocol):
+    """The private key that a capsule is sealed to."""
+
+    def key(self) -> SealingKey | None:
+        """None once it was deleted."""
+        ...
+
+    def delete(self) -> None:
+        """The capsule was taken: nobody, this node included, can open it again."""
+        ...
+
+
+class AskPort(Protocol):
+    """Signed requests to the writer (channels.md 7). Each returns when the broker has the request, not the answer."""
+
+    async def envelopes(self, first_seq: int, last_seq: int) -> None:
+        """Envelopes by sequence number, both ends included."""
+        ...
+
+    async def history(self, first_slot: int) -> None:
+        """Everything from a slot on."""
+        ...
+
+    async def commits(self, first_epoch: int, last_epoch: int) -> None:
+        """Commits by epoch, both ends included."""
+        ...
+
+    async def receipt(self, epoch: int) -> None:
+        """The capsule of this epoch was taken; the writer clears it at the broker."""
+        ...
