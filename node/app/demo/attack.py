@@ -2,8 +2,8 @@
 
 Shares no code with `channels`: KDF, trees and AEAD are spelled out here. Whoever wants to know whether A can still read
 must try what A ever held, in every part that such bytes could play: as a slot key, as a node of the slot tree or of the
-epoch tree at any level, as an epoch secret, as a key or path secret of the reader tree that opens a wrap of the commit,
-and each of these evolved once and twice.
+epoch tree at any level, as an epoch secret, as a key or path secret of the reader tree that opens a wrap of any commit,
+and each of these evolved once and twice. What a commit gives away is stolen material for the next commit.
 """
 
 from __future__ import annotations
@@ -11,19 +11,27 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
-from node.app.demo.wiretap import SealedEnvelope
+from node.app.demo.wirelog import SealedEnvelope, WireCommit
 
-__all__ = ["Attack", "Opened"]
+__all__ = ["Attack", "Opened", "windows"]
 
 DEPTH = 32
-COMMIT_HEAD = struct.Struct(">H32sQ32sQBIQHHH")
+_CHILD = (b"ckt1 ggm\x00\x00\x01", b"ckt1 ggm\x00\x01\x01")
+_PLACES = 24
+"""So many slots are tried with everything before material that opens no further one is given up."""
+
+
+def windows(material: bytes) -> set[bytes]:
+    """Every run of 32 bytes: a key can lie anywhere."""
+    return {material[at : at + DEPTH] for at in range(len(material) - DEPTH + 1)}
 
 
 def _kdf(key: bytes, label: str, context: bytes = b"") -> bytes:
@@ -31,119 +39,157 @@ def _kdf(key: bytes, label: str, context: bytes = b"") -> bytes:
     return hmac.digest(key, b"ckt1 " + label.encode() + b"\x00" + context + b"\x01", hashlib.sha256)
 
 
-def _descend(node: bytes, level: int, leaf: int) -> bytes:
-    """From a GGM node `level` steps below the root, down to the leaf, most significant bit first."""
-    for depth in range(level, DEPTH):
-        node = _kdf(node, "ggm", bytes([(leaf >> (DEPTH - 1 - depth)) & 1]))
+def _descend(node: bytes, level: int, leaf: int, until: int = DEPTH) -> bytes:
+    """From a GGM node `level` steps below the root, `until` steps below it, most significant bit first."""
+    for depth in range(level, until):
+        node = hmac.digest(node, _CHILD[(leaf >> (DEPTH - 1 - depth)) & 1], "sha256")
     return node
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An envelope that stolen material opened: the part it played, and the plaintext's length."""
+    """An envelope that stolen material opened: its place, the part that the material played, and the plaintext."""
 
     epoch: int
     slot: int
     seq: int
     role: str
-    length: int
+    plaintext: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wraps:
-    """A commit's key material as published: (level, index, wrapped) rows, the wrapped epoch secret, the depth."""
+class _Key:
+    """Material in a part: a node `level` steps below the root of the slot tree of one epoch, or of any."""
 
-    rows: tuple[tuple[int, int, bytes], ...]
-    epoch_wrap: bytes
-    depth: int
+    role: str
+    node: bytes
+    level: int
+    epoch: int | None
 
-
-def _parse_wraps(commit: bytes) -> _Wraps:
-    fields = COMMIT_HEAD.unpack_from(commit)
-    depth, removed, added, count = fields[5], fields[8], fields[9], fields[10]
-    at = COMMIT_HEAD.size + 6 * removed + 4 * added
-    rows = []
-    for _ in range(count):
-        level, index = struct.unpack_from(">BI", commit, at)
-        rows.append((level, index, commit[at + 5 : at + 45]))
-        at += 45
-    return _Wraps(tuple(rows), commit[at : at + 40], depth)
+    def slot_key(self, slot: int) -> bytes:
+        return _descend(self.node, self.level, slot)
 
 
 class Attack:
-    """Stolen 32-byte candidates against one stream. `commits` maps an epoch to the published commit bytes."""
+    """Stolen 32-byte candidates against one stream, of which every commit was recorded."""
 
-    def __init__(self, sid: bytes, candidates: Iterable[bytes], commits: dict[int, bytes]) -> None:
+    def __init__(self, sid: bytes, stolen: Iterable[bytes], commits: Iterable[WireCommit]) -> None:
         self._sid = sid
-        fresh = {c for c in candidates if len(c) == DEPTH and len(set(c)) > 8}
-        once = {_kdf(c, "evolve") for c in fresh}
-        twice = {_kdf(c, "evolve") for c in once}
-        self._tree = sorted(fresh | once | twice)
-        self._time = sorted(fresh)
-        self._wraps = {epoch: _parse_wraps(raw) for epoch, raw in commits.items()}
-        self._secrets: dict[int, list[tuple[str, bytes]]] = {}
+        # Runs of few values are counters and padding, never a key.
+        self._stolen = sorted({c for c in stolen if len(c) == DEPTH and len(set(c)) > 8})
+        self._cache: dict[tuple[bytes, int, int, int], bytes] = {}
+        self._secrets = self._follow(sorted(commits, key=lambda commit: commit.epoch))
 
     def open_any(self, envelopes: Sequence[SealedEnvelope]) -> list[Opened]:
-        """The envelopes that anything opens. One envelope stands for all of its (epoch, slot): they share the key."""
-        opened = []
-        groups: dict[tuple[int, int], list[SealedEnvelope]] = {}
-        for envelope in envelopes:
-            groups.setdefault((envelope.epoch, envelope.slot), []).append(envelope)
-        for (epoch, slot), members in groups.items():
-            for role, key in self._slot_keys(epoch, slot):
-                length = self._try(key, members[0])
-                if length is not None:
-                    opened += [Opened(epoch, slot, m.seq, role, len(m.sealed) - 16) for m in members]
-                    break
+        """The envelopes that anything opens; everything is tried on every slot of every epoch."""
+        opened: list[Opened] = []
+        for epoch, slots in _places(envelopes).items():
+            shared = _common(slots)
+            first = next(iter(slots.values()))[0]
+            # An epoch's secret opens all of its slots or none, so it is tried on the first one.
+            secrets = (self._through_epoch(role, secret, epoch) for role, secret in self._epoch_secrets(epoch))
+            whole = [key for key in secrets if self._tries(key, first)]
+            for slot, members in slots.items():
+                opened += self._first(chain(whole, self._slot_nodes(shared, slot)), members)
         return opened
 
-    def _try(self, slot_key: bytes, envelope: SealedEnvelope) -> int | None:
-        key = _kdf(slot_key, "aead", envelope.inst)
-        base = int.from_bytes(_kdf(slot_key, "nonce", envelope.inst)[:12], "big")
-        nonce = (base ^ envelope.seq).to_bytes(12, "big")
-        try:
-            return len(AESGCM(key).decrypt(nonce, envelope.sealed, envelope.header))
-        except InvalidTag:
-            return None
+    def decrypt(self, envelopes: Sequence[SealedEnvelope]) -> list[Opened]:
+        """The same where much is expected to open: what opened one slot is tried on the others first."""
+        opened: list[Opened] = []
+        for epoch, slots in _places(envelopes).items():
+            useful: list[_Key] = []
+            left = dict(slots)
+            for _ in range(_PLACES):
+                left = {slot: found for slot, found in left.items() if not _take(opened, self, useful, found)}
+                if not left:
+                    break
+                slot = next(iter(left))
+                key = next((k for k in self._all_keys(epoch, slot) if self._tries(k, left[slot][0])), None)
+                if key is None:
+                    del left[slot]
+                else:
+                    useful.insert(0, key)
+        return sorted(opened, key=lambda found: found.seq)
 
-    def _slot_keys(self, epoch: int, slot: int) -> Iterator[tuple[str, bytes]]:
-        for candidate in self._time:
-            for level in range(DEPTH + 1):
-                yield f"slot tree level {level}", _descend(candidate, level, slot)
+    def _all_keys(self, epoch: int, slot: int) -> Iterator[_Key]:
         for role, secret in self._epoch_secrets(epoch):
-            root = _kdf(secret, "slot-root", self._sid + struct.pack(">Q", epoch))
-            yield role, _descend(root, 0, slot)
+            yield self._through_epoch(role, secret, epoch)
+        yield from self._slot_nodes(0, slot)
 
-    def _epoch_secrets(self, epoch: int) -> list[tuple[str, bytes]]:
-        if epoch not in self._secrets:
-            found = [("epoch secret", c) for c in self._time]
-            for candidate in self._time:
-                found += [(f"epoch tree level {lv}", _descend(candidate, lv, epoch)) for lv in range(DEPTH)]
-            found += [("reader tree", secret) for secret in self._unwrapped(epoch)]
-            self._secrets[epoch] = found
-        return self._secrets[epoch]
+    def _first(self, keys: Iterator[_Key], members: Sequence[SealedEnvelope]) -> list[Opened]:
+        for key in keys:
+            if self._tries(key, members[0]):
+                return self._open(key, members)
+        return []
 
-    def _unwrapped(self, epoch: int) -> Iterator[bytes]:
-        wraps = self._wraps.get(epoch)
-        if wraps is None:
-            return
-        roots = set(self._tree)
-        for level, index, wrapped in wraps.rows:
-            for candidate in self._tree:
-                secret = self._unwrap(candidate, epoch, level, index, wrapped)
-                if secret is not None:
-                    roots.update(self._climb(secret, wraps.depth - level))
-        for key in roots:
-            secret = self._unwrap(key, epoch, wraps.depth, 0, wraps.epoch_wrap)
-            if secret is not None:
-                yield secret
+    def _open(self, key: _Key, members: Sequence[SealedEnvelope]) -> list[Opened]:
+        found = []
+        slot_key = key.slot_key(members[0].slot)
+        for envelope in members:
+            plaintext = _decrypt(slot_key, envelope)
+            if plaintext is not None:
+                found.append(Opened(envelope.epoch, envelope.slot, envelope.seq, key.role, plaintext))
+        return found
 
     @staticmethod
-    def _climb(secret: bytes, steps: int) -> Iterator[bytes]:
-        """Node keys from a path secret up to the root, `steps` levels above it."""
-        for _ in range(steps + 1):
-            yield _kdf(secret, "node")
-            secret = _kdf(secret, "path")
+    def _tries(key: _Key, envelope: SealedEnvelope) -> bool:
+        return _decrypt(key.slot_key(envelope.slot), envelope) is not None
+
+    def _slot_nodes(self, shared: int, slot: int) -> Iterator[_Key]:
+        """Every candidate as a node of the slot tree; the way down that all slots share is gone once."""
+        for candidate in self._stolen:
+            for level in range(DEPTH + 1):
+                node, depth = candidate, level
+                if level < shared:
+                    node, depth = self._shared(candidate, level, shared, slot), shared
+                yield _Key(f"slot tree level {level}", node, depth, None)
+
+    def _shared(self, candidate: bytes, level: int, shared: int, slot: int) -> bytes:
+        name = (candidate, level, shared, slot >> (DEPTH - shared))
+        found = self._cache.get(name)
+        if found is None:
+            found = self._cache[name] = _descend(candidate, level, slot, shared)
+        return found
+
+    def _through_epoch(self, role: str, secret: bytes, epoch: int) -> _Key:
+        root = _kdf(secret, "slot-root", self._sid + struct.pack(">Q", epoch))
+        return _Key(role, root, 0, epoch)
+
+    def _epoch_secrets(self, epoch: int) -> Iterator[tuple[str, bytes]]:
+        for secret in self._secrets.get(epoch, ()):
+            yield "reader tree", secret
+        for candidate in self._stolen:
+            yield "epoch secret", candidate
+            for level in range(DEPTH):
+                yield f"epoch tree level {level}", _descend(candidate, level, epoch)
+
+    # The reader tree
+
+    def _follow(self, commits: Sequence[WireCommit]) -> dict[int, list[bytes]]:
+        """The epoch secrets that the tree gives away, epoch by epoch."""
+        pool = {key for stolen in self._stolen for key in _evolved(stolen)}
+        found: dict[int, list[bytes]] = {}
+        for commit in commits:
+            pool |= self._climbed(commit, pool)
+            secrets = [self._unwrap(key, commit.epoch, commit.depth, 0, commit.epoch_wrap) for key in pool]
+            found[commit.epoch] = [secret for secret in secrets if secret is not None]
+        return found
+
+    def _climbed(self, commit: WireCommit, pool: Iterable[bytes]) -> set[bytes]:
+        """Keys of the nodes from each wrap that opens up to the root, evolved as well."""
+        keys: set[bytes] = set()
+        fresh = set(pool)
+        # A secret from one wrap may open another one higher up, so this goes on until nothing new comes.
+        while fresh:
+            new: set[bytes] = set()
+            for level, index, wrapped in commit.wraps:
+                for key in fresh:
+                    secret = self._unwrap(key, commit.epoch, level, index, wrapped)
+                    if secret is not None:
+                        new.update(_climb(secret, commit.depth - level))
+            fresh = new - keys
+            keys |= fresh
+        return keys
 
     def _unwrap(self, key: bytes, epoch: int, level: int, index: int, wrapped: bytes) -> bytes | None:
         context = self._sid + struct.pack(">QBI", epoch, level, index)
@@ -151,3 +197,46 @@ class Attack:
             return aes_key_unwrap(_kdf(key, "wrap", context), wrapped)
         except InvalidUnwrap:
             return None
+
+
+def _decrypt(slot_key: bytes, envelope: SealedEnvelope) -> bytes | None:
+    key = _kdf(slot_key, "aead", envelope.inst)
+    base = int.from_bytes(_kdf(slot_key, "nonce", envelope.inst)[:12], "big")
+    nonce = (base ^ envelope.seq).to_bytes(12, "big")
+    try:
+        return AESGCM(key).decrypt(nonce, envelope.sealed, envelope.header)
+    except InvalidTag:
+        return None
+
+
+def _evolved(key: bytes) -> Iterator[bytes]:
+    for _ in range(3):
+        yield key
+        key = _kdf(key, "evolve")
+
+
+def _climb(secret: bytes, steps: int) -> Iterator[bytes]:
+    """Node keys from a path secret up to the root, `steps` levels above it."""
+    for _ in range(steps + 1):
+        yield from _evolved(_kdf(secret, "node"))
+        secret = _kdf(secret, "path")
+
+
+def _places(envelopes: Sequence[SealedEnvelope]) -> dict[int, dict[int, list[SealedEnvelope]]]:
+    """Envelopes by epoch and slot, those of one writer instance together: they share a key."""
+    found: dict[int, dict[int, list[SealedEnvelope]]] = {}
+    for envelope in envelopes:
+        found.setdefault(envelope.epoch, {}).setdefault(envelope.slot, []).append(envelope)
+    return found
+
+
+def _common(slots: Mapping[int, object]) -> int:
+    """How many leading bits all slots share."""
+    return DEPTH - (min(slots) ^ max(slots)).bit_length()
+
+
+def _take(opened: list[Opened], attack: Attack, useful: Sequence[_Key], members: Sequence[SealedEnvelope]) -> bool:
+    """Opens one slot with what was useful before; whether it did."""
+    found = attack._first(iter(useful), members)
+    opened += found
+    return bool(found)

@@ -1,104 +1,144 @@
-"""The demo's own ear on the broker: every message with its time, parsed by offsets alone."""
+"""The demo's own ear on the wire: a relay in front of the broker that reads every packet by the letter of MQTT.
+
+All nodes connect through it, so nothing passes unheard, whoever reconnects first after an outage. It shares no code
+with the transports that it listens to.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import aiomqtt
+from node.app.demo.evidence import Heard
 
-__all__ = ["Heard", "SealedEnvelope", "Wiretap", "parse_envelope"]
+__all__ = ["PacketReader", "Wiretap"]
 
-# channels.md 3: ver u16 | sid 32 | epoch u64 | slot u32 | inst 16 | seq u64 | prev_hash 32 | ciphertext | tag 16
-HEADER = struct.Struct(">H32sQI16sQ32s")
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One message as the broker delivered it; `at` in seconds of the wall clock."""
-
-    at: float
-    kind: str
-    sid: bytes
-    payload: bytes
-    retained: bool
+_CONNECT, _PUBLISH = 1, 3
+_CHUNK = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class SealedEnvelope:
-    """An envelope by its header fields; `header` is all of the additional authenticated data."""
+@dataclass(slots=True)
+class PacketReader:
+    """Bytes that one client sends, in any pieces -> its PUBLISH packets (MQTT 3.1.1, 3.3; version 5 as well)."""
 
-    at: float
-    sid: bytes
-    epoch: int
-    slot: int
-    inst: bytes
-    seq: int
-    header: bytes
-    sealed: bytes
+    hear: Callable[[Heard], None]
+    clock: Callable[[], float] = time.time
+    client: str = ""
+    _version: int = 4
+    _buffer: bytearray = field(default_factory=bytearray)
 
+    def feed(self, data: bytes) -> None:
+        """Takes what arrived."""
+        self._buffer += data
+        while (packet := self._packet()) is not None:
+            kind, flags, body = packet
+            if kind == _CONNECT:
+                self._connect(body)
+            elif kind == _PUBLISH:
+                self._publish(flags, body)
 
-def parse_envelope(heard: Heard) -> SealedEnvelope:
-    """Splits an envelope by the offsets of the format."""
-    _, sid, epoch, slot, inst, seq, _ = HEADER.unpack_from(heard.payload)
-    return SealedEnvelope(
-        heard.at, sid, epoch, slot, inst, seq, heard.payload[: HEADER.size], heard.payload[HEADER.size :]
-    )
+    def _packet(self) -> tuple[int, int, bytes] | None:
+        size, shift, at = 0, 0, 1
+        while True:
+            if at >= len(self._buffer):
+                return None
+            byte = self._buffer[at]
+            size |= (byte & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if not byte & 0x80:
+                break
+        if len(self._buffer) < at + size:
+            return None
+        first, body = self._buffer[0], bytes(self._buffer[at : at + size])
+        del self._buffer[: at + size]
+        return first >> 4, first & 0x0F, body
+
+    def _connect(self, body: bytes) -> None:
+        name = 2 + int.from_bytes(body[:2], "big")
+        self._version = body[name]
+        at = name + 4
+        if self._version == 5:
+            at += 1 + body[at]
+        self.client = body[at + 2 : at + 2 + int.from_bytes(body[at : at + 2], "big")].decode(errors="replace")
+
+    def _publish(self, flags: int, body: bytes) -> None:
+        at = 2 + int.from_bytes(body[:2], "big")
+        levels = body[2:at].decode(errors="replace").split("/")
+        at += 2 if flags & 0b0110 else 0
+        if self._version == 5:
+            at += 1 + body[at]
+        with contextlib.suppress(ValueError):
+            # wattpact/v1/{sid}/{kind}[/{grant id}]; what is no topic of ours is still kept, under the kind "other".
+            ours = levels[:2] == ["wattpact", "v1"] and len(levels) in (4, 5)
+            kind = levels[3] if ours else "other"
+            sid = bytes.fromhex(levels[2]) if ours else b""
+            key = bytes.fromhex(levels[4]) if ours and len(levels) == 5 else b""
+            self.hear(Heard(self.clock(), self.client, kind, sid, key, body[at:], bool(flags & 1)))
 
 
 @dataclass(slots=True)
 class Wiretap:
-    """Hears everything below `wattpact/v1/`, as a broker's operator or a thief at the broker could."""
+    """Listens on `port` (0: a free one) and relays to the broker at `broker`; while that is away, connections fail."""
 
-    host: str
-    port: int
-    user: str
-    password: str
+    broker: tuple[str, int]
+    port: int = 0
     heard: list[Heard] = field(default_factory=list)
-    _task: asyncio.Task[None] | None = None
+    received: int = 0
+    _server: asyncio.Server | None = None
+    _open: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._listen())
+        """Begins to listen; `port` is set when it returns."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        """Ends all connections."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
 
-    async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client(
-                    self.host, self.port, username=self.user, password=self.password, identifier="demo-wiretap"
-                ) as client:
-                    await client.subscribe("wattpact/v1/#", qos=1)
-                    async for message in client.messages:
-                        self._hear(str(message.topic), bytes(message.payload or b""), bool(message.retain))
-            await asyncio.sleep(0.2)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._open.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                there, back = await asyncio.open_connection(*self.broker)
+                try:
+                    await self._relay((reader, back), (there, writer))
+                finally:
+                    back.close()
+        finally:
+            writer.close()
+            if task is not None:
+                self._open.discard(task)
 
-    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
-        parts = topic.split("/")
-        if len(parts) >= 4:
-            self.heard.append(
-                Heard(time.time(), parts[3], bytes.fromhex(parts[2].removeprefix("0x")), payload, retained)
-            )
+    async def _relay(
+        self,
+        up: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        down: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        """Both ways until one side ends."""
+        ear = PacketReader(self.heard.append)
+        tasks = [asyncio.ensure_future(self._pump(*up, ear)), asyncio.ensure_future(self._pump(*down, None))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def envelopes(self, sid: bytes) -> list[SealedEnvelope]:
-        """First delivery of every envelope of a stream, in order of arrival."""
-        found: dict[bytes, SealedEnvelope] = {}
-        for item in self.heard:
-            if item.kind == "data" and item.sid == sid and len(item.payload) > HEADER.size:
-                found.setdefault(item.payload, parse_envelope(item))
-        return list(found.values())
-
-    def commits(self, sid: bytes) -> list[Heard]:
-        """First delivery of every commit of a stream."""
-        found: dict[bytes, Heard] = {}
-        for item in self.heard:
-            if item.kind == "commits" and item.sid == sid and item.payload:
-                found.setdefault(item.payload, item)
-        return list(found.values())
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, ear: PacketReader | None) -> None:
+        while data := await source.read(_CHUNK):
+            if ear is not None:
+                ear.feed(data)
+            else:
+                self.received += len(data)
+            sink.write(data)
+            await sink.drain()

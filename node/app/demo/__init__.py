@@ -1,0 +1,1 @@
+"""`make demo`: the whole story with real processes, judged by evidence that no part of the product gave."""
