@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from types import MappingProxyType
 
 from contracts.bindings import consent_registry as abi
@@ -80,7 +81,7 @@ class RegistryDecoder:
         if make is None:
             return None
         block = Block(log.block_number, log.block_hash)
-        return make(block=block, **{name: getattr(found, name) for name in type(found).__dataclass_fields__})
+        return make(block=block, **{field.name: getattr(found, field.name) for field in fields(found)})
 
 
 def registry_reason(data: bytes) -> Reason | None:

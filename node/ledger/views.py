@@ -8,7 +8,9 @@ from typing import TypeVar
 from contracts.artifact import verify_runtime_code
 from contracts.bindings import consent_registry as abi
 from contracts.errors import CodeMismatch, ContractsError, MalformedData
+from contracts.items import Kind
 from keys import messages as m
+from keys.errors import KeysError
 from keys.ids import stream_id
 from node.ledger.errors import RegistryMismatch, RpcGarbled, RpcRefused
 from node.ledger.reader import At, ChainReader
@@ -30,18 +32,31 @@ class RegistryViews:
         self._chain_id = chain_id
 
     async def check(self) -> None:
-        """Compare the code at the address, and the EIP-5267 domain, with this version. Raises RegistryMismatch."""
+        """Compare the code at the address, its EIP-5267 domain and a digest with this version. Raises RegistryMismatch.
+
+        The code is compared without its immutables. They hold the domain separator, so that a registry could verify
+        signatures for a domain other than the one it tells: a digest that it computes shows which one it really uses.
+        """
         where = address_to_text(self.address)
         try:
             verify_runtime_code(await self._reader.code(self.address))
         except CodeMismatch as error:
             raise RegistryMismatch(f"{where} on chain {self._chain_id}: {error}") from error
-        domain = await self.domain()
+        try:
+            domain = await self.domain()
+        except (KeysError, RpcRefused) as error:
+            raise RegistryMismatch(f"{where} on chain {self._chain_id} tells no domain: {error}") from error
         if domain != m.registry_domain(self._chain_id, self.address):
             raise RegistryMismatch(f"{where} on chain {self._chain_id} signs for another domain: {domain}")
+        probe = m.StreamCommit(b"\x01" * 32, 1, b"\x02" * 32)
+        answer = await self._reader.call(
+            self.address, abi.encode_digest_of(Kind.STREAM_COMMIT, abi.abi_stream_commit(probe))
+        )
+        if _read(abi.decode_digest_of, answer) != m.digest(probe, domain):
+            raise RegistryMismatch(f"{where} on chain {self._chain_id} verifies for a domain it does not tell")
 
     async def domain(self) -> m.Domain:
-        """Return the EIP-712 domain that the contract verifies signatures for (EIP-5267)."""
+        """Return the EIP-712 domain that the contract tells (EIP-5267). Raises MessageError for an impossible one."""
         answer = await self._reader.call(self.address, abi.encode_eip712_domain())
         _, name, version, chain_id, contract, _, _ = _read(abi.decode_eip712_domain, answer)
         return m.Domain(name, version, chain_id, contract)

@@ -1,0 +1,75 @@
+"""One suite for every TransactionStore: in memory, and on the database with a restart in between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from node.ledger.memory import MemoryTransactions
+from node.ledger.ports import TransactionStore
+from node.ledger.reverts import Reason
+from node.ledger.stored import StoredTransactions
+from node.ledger.transaction import Attempt, Call, Transaction, TxState
+from node.storage.database import Database
+from node.storage.transactions import TransactionRows
+
+CHAIN, SENDER = 31337, b"\x01" * 20
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TransactionStore]:
+    if request.param == "memory":
+        yield MemoryTransactions()
+        return
+    database = await Database.open(f"sqlite:///{tmp_path / 'node.db'}")
+    try:
+        yield StoredTransactions(TransactionRows(database))
+    finally:
+        await database.close()
+
+
+def tx(name: str, *, at: int = 0, sender: bytes = SENDER, chain_id: int = CHAIN) -> Transaction:
+    return Transaction(name.encode().rjust(32, b"\0"), chain_id, sender, Call(b"\x02" * 20, b"data", 1, 2, 3), at)
+
+
+def sent(transaction: Transaction, nonce: int) -> Transaction:
+    attempt = Attempt(b"\x0a" * 32, b"raw", 10**12, 10**9, 5)
+    return transaction.to(TxState.SENT, nonce=nonce, gas=50_000, attempts=(attempt,))
+
+
+async def test_what_was_saved_is_found_whole_and_replaced_by_key(store: TransactionStore) -> None:
+    first = tx("a")
+    await store.save(first)
+    assert await store.find(CHAIN, SENDER, first.key) == first
+    second = sent(first, 4)
+    await store.save(second)
+    assert await store.find(CHAIN, SENDER, first.key) == second
+    assert await store.find(CHAIN, SENDER, b"\xff" * 32) is None
+
+
+async def test_unfinished_ones_come_oldest_first(store: TransactionStore) -> None:
+    late, early = tx("a", at=9), tx("b", at=1)
+    refused = tx("c").to(TxState.REFUSED, reason=Reason("Why", (("id", "7"),), "So."))
+    for transaction in (early, late, refused):
+        await store.save(transaction)
+    assert list(await store.unfinished(CHAIN, SENDER)) == [early, late]
+    found = await store.find(CHAIN, SENDER, refused.key)
+    assert found == refused
+
+
+async def test_from_nonce_counts_finished_ones_too(store: TransactionStore) -> None:
+    for number in range(4):
+        await store.save(sent(tx(str(number), at=number), number))
+    await store.save(tx("queued"))
+    assert [row.nonce for row in await store.from_nonce(CHAIN, SENDER, 2)] == [2, 3]
+
+
+async def test_senders_and_chains_are_apart(store: TransactionStore) -> None:
+    await store.save(sent(tx("a"), 0))
+    await store.save(sent(tx("a", sender=b"\x09" * 20), 0))
+    await store.save(sent(tx("a", chain_id=1), 0))
+    assert len(await store.unfinished(CHAIN, SENDER)) == 1
+    assert len(await store.from_nonce(CHAIN, b"\x09" * 20, 0)) == 1
+    assert await store.find(2, SENDER, tx("a").key) is None
