@@ -1,6 +1,6 @@
 """Which leaf a new reader gets: beside those whose grants end on the same day (channels.md 4, rule 7).
 
-Neighbours that expire together leave as one subtree, for almost no bytes. Leaves come in blocks of up to 32; a block
+Neighbours that expire together leave as one subtree, for almost no bytes. Leaves come in blocks of up to 8; a block
 belongs to the day on which the first of its live leaves ends. The choice depends on nothing but the tree, so a commit
 that is prepared again after a crash picks the same leaves. The tree grows only when it is full: depth is what a lone
 revocation pays for.
@@ -16,7 +16,7 @@ from channels.tree import DEAD, KeyTree
 
 __all__ = ["allocate", "depth_for"]
 
-_MAX_BLOCK_LEVEL = 5
+_MAX_BLOCK_LEVEL = 3
 _BLOCKS_LEVEL = 5  # a tree has at least 32 blocks, so that small trees are not cut too coarsely
 
 

@@ -18,7 +18,7 @@ from channels.errors import EpochErased, UsageError
 from channels.ggm import Cover, CoverNode
 from channels.masters import Masters, read_nodes, slot_root, write_nodes
 
-__all__ = ["NO_COVERS", "Covers", "EpochLog", "covers_of"]
+__all__ = ["NO_COVERS", "Covers", "EpochLog", "Span", "covers_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +94,41 @@ class EpochLog:
         return range(self.origin + start, self.origin + max(stop, start))
 
 
-def covers_of(
-    masters: Masters, sid: bytes, log: EpochLog, slots: tuple[int, int], epochs: range, member_from: int | None = None
-) -> Covers:
-    """The covers of slots `[a, b)` in `epochs` of the log; epochs that were erased are left out, nobody can give them.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What covers are wanted of: slots `[first, end)` in `epochs`.
 
-    From epoch `member_from` on the grant had a leaf: it was sent those epoch secrets and gets them whole. The newest
-    epoch is never given whole: it is still in use, and who is a member has its secret already.
+    From epoch `member_from` on the grant had a leaf, was sent those epoch secrets and gets them whole; None for never.
     """
-    if slots[0] >= slots[1]:
+
+    first: int
+    end: int
+    epochs: range
+    member_from: int | None = None
+
+
+def covers_of(masters: Masters, sid: bytes, log: EpochLog, span: Span, sealed: tuple[int, int]) -> Covers:
+    """The covers of a span; epochs that were erased are left out, nobody can give them.
+
+    `sealed` is (active epoch, last sealed slot, -1 for none): an epoch before the active one holds nothing after that slot.
+    The newest epoch is never given whole: it is still in use, and who is a member has its secret already.
+    """
+    if span.first >= span.end:
         raise UsageError("no slots to cover")
     source = masters.cover()
     whole: list[int] = []
     parts: list[tuple[int, tuple[CoverNode, ...]]] = []
-    for epoch in epochs:
+    for epoch in span.epochs:
         if epoch not in source:
             continue
         first = log.first_slot(epoch)
         closed = epoch < log.newest
-        last = log.first_slot(epoch + 1) if closed else slots[1] - 1
-        start, end = max(slots[0], first), min(slots[1], last + 1)
-        member = member_from is not None and epoch >= member_from
-        if closed and (member or (start, end) == (first, last + 1)):
+        last = log.first_slot(epoch + 1) if closed else span.end - 1
+        if epoch < sealed[0]:
+            last = min(last, sealed[1])
+        start, end = max(span.first, first), min(span.end, last + 1)
+        member = span.member_from is not None and epoch >= span.member_from
+        if closed and (member or (start < end and (start, end) == (first, last + 1))):
             whole.append(epoch)
         elif start < end:
             root = slot_root(source.leaf(epoch), sid, epoch)

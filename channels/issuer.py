@@ -15,7 +15,7 @@ from channels.capsule import (
     seal_capsule,
 )
 from channels.errors import CapsuleRejected, EpochNotActive, LeafError, UsageError
-from channels.history import NO_COVERS, Covers, covers_of
+from channels.history import NO_COVERS, Covers, Span, covers_of
 from channels.masters import Masters
 from channels.slots import StreamParams
 from channels.writer_state import WriterState
@@ -79,8 +79,7 @@ class Issuer:
             raise UsageError("the grant reaches into slots that are still sealed: it needs a leaf")
         if state.epoch < state.log.origin:
             raise EpochNotActive("this writer has no epoch yet")
-        epochs = state.log.epochs_with(*slots)
-        covers = covers_of(self._masters, self._params.sid, state.log, slots, epochs)
+        covers = self._cover(Span(*slots, state.log.epochs_with(*slots)))
         return self._seal(CapsuleKind.HISTORY, grant_id, public, (None, covers), NO_REQUEST)
 
     def _membership(self, member: Member) -> Membership:
@@ -100,8 +99,12 @@ class Issuer:
         epochs = range(first, max(log.newest, first))
         if not epochs:
             return NO_COVERS
-        slots = (member.start_slot, member.end_slot)
-        return covers_of(self._masters, self._params.sid, log, slots, epochs, member_from)
+        return self._cover(Span(member.start_slot, member.end_slot, epochs, member_from))
+
+    def _cover(self, span: Span) -> Covers:
+        state = self._state
+        sealed = (state.active, state.position.slot if state.position.seq else -1)
+        return covers_of(self._masters, self._params.sid, state.log, span, sealed)
 
     def _hash_of(self, public: bytes) -> bytes:
         try:
