@@ -10,7 +10,7 @@ StoreConflict with both, because that is a fork and the two byte strings are its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from channels.stores.records import (
@@ -110,6 +110,17 @@ class WriterStore(Protocol):
 
     async def add_pending(self, sid: bytes, readings: Sequence[PendingReading]) -> tuple[int, ...]:
         """Buffer readings, sealed to the node itself; returns their ids in the given order."""
+        ...
+
+    async def take_in(self, readings: Mapping[bytes, Sequence[PendingReading]], note: bytes) -> None:
+        """One transaction: readings of several streams into their buffers, and the intake's own state beside them.
+
+        A meter's chunk belongs to several streams; a crash keeps all of it with the state that it led to, or nothing.
+        """
+        ...
+
+    async def intake_note(self) -> bytes | None:
+        """The state that `take_in` kept last."""
         ...
 
     async def pending(self, sid: bytes, limit: int = 1000) -> tuple[PendingReading, ...]:

@@ -6,7 +6,7 @@ A change first checks everything, then writes, so an error leaves everything as 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -36,6 +36,7 @@ class MemoryStore:
     """A ChannelStore that lives in this process."""
 
     def __init__(self) -> None:
+        self._note: bytes | None = None
         self._streams: dict[bytes, MemoryStream] = {}
         self._logs: dict[bytes, list[LogEntry]] = {}
         self._alarm_id = 0
@@ -153,6 +154,20 @@ class MemoryStore:
         for id_, row in enumerate(readings, first):
             stream.pending[id_] = replace(row, id=id_)
         return tuple(range(first, first + len(readings)))
+
+    async def take_in(self, readings: Mapping[bytes, Sequence[PendingReading]], note: bytes) -> None:
+        """See WriterStore.take_in."""
+        for sid, rows in readings.items():
+            check_id("a sid", sid)
+            for row in rows:
+                check_integers((row.received_at, row.meter_time, row.slot))
+        for sid, rows in readings.items():
+            await self.add_pending(sid, rows)
+        self._note = note
+
+    async def intake_note(self) -> bytes | None:
+        """See WriterStore.intake_note."""
+        return self._note
 
     async def pending(self, sid: bytes, limit: int = 1000) -> tuple[PendingReading, ...]:
         """See WriterStore.pending."""

@@ -57,8 +57,7 @@ class MemoryReader:
             end = cover.first_seq + cover.count
             for key in tuple(self.provisional):
                 row = self.readings[key]
-                same = row.epoch == cover.epoch and row.slot == cover.slot and row.inst == cover.inst
-                if same and cover.first_seq <= row.seq < end:
+                if cover.first_seq <= row.seq < end:
                     self.readings[key] = replace(row, provisional=False)
                     self.provisional.discard(key)
 

@@ -135,11 +135,11 @@ class OpenedReading:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What one verified checkpoint takes out of the provisional state: `count` envelopes of one instance."""
+    """What a verified checkpoint takes out of the provisional state: `count` envelopes of the stream's one chain.
 
-    epoch: int
-    slot: int
-    inst: bytes
+    Sequence numbers go on over epochs, slots and instances, so a range names them all.
+    """
+
     first_seq: int
     count: int
 

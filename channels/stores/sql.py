@@ -8,7 +8,7 @@ commits, envelopes, checkpoints and capsules are public records and lie there as
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Table, insert, select
@@ -95,12 +95,17 @@ class SqlStore:
         self, sid: bytes, change: Callable[[AsyncConnection, int, bool], Awaitable[_R]], *, careful: bool
     ) -> _R:
         async with self._db.writing() as c:
-            query = select(t.stream.c.id).where(t.stream.c.sid == sid).with_for_update()
-            row_id: int | None = (await c.execute(query)).scalar_one_or_none()
-            if row_id is None:
-                values = insert(t.stream).values(sid=sid, position=0, pending_id=0).returning(t.stream.c.id)
-                row_id = (await c.execute(values)).scalar_one()
-            return await change(c, row_id, careful)
+            return await change(c, await self._stream_row(c, sid), careful)
+
+    @staticmethod
+    async def _stream_row(c: AsyncConnection, sid: bytes) -> int:
+        check_id("a sid", sid)
+        query = select(t.stream.c.id).where(t.stream.c.sid == sid).with_for_update()
+        row_id: int | None = (await c.execute(query)).scalar_one_or_none()
+        if row_id is None:
+            values = insert(t.stream).values(sid=sid, position=0, pending_id=0).returning(t.stream.c.id)
+            row_id = (await c.execute(values)).scalar_one()
+        return row_id
 
     async def _read(self, read: Callable[[AsyncConnection], Awaitable[_R]]) -> _R:
         async def work() -> _R:
@@ -206,6 +211,21 @@ class SqlStore:
         """See WriterStore.add_pending."""
         seal = self._seal
         return await self._change(sid, lambda c, stream, _: sql_writer.add_pending(c, stream, readings, seal, sid))
+
+    async def take_in(self, readings: Mapping[bytes, Sequence[PendingReading]], note: bytes) -> None:
+        """See WriterStore.take_in."""
+        await to_the_end(self._take_in(readings, note))
+
+    async def _take_in(self, readings: Mapping[bytes, Sequence[PendingReading]], note: bytes) -> None:
+        async with self._db.writing() as c:
+            for sid, rows in sorted(readings.items()):
+                stream = await self._stream_row(c, sid)
+                await sql_writer.add_pending(c, stream, rows, self._seal, sid)
+            await sql_writer.save_note(c, note, self._seal)
+
+    async def intake_note(self) -> bytes | None:
+        """See WriterStore.intake_note."""
+        return await self._read(lambda c: sql_writer.open_note(c, self._seal))
 
     async def pending(self, sid: bytes, limit: int = 1000) -> tuple[PendingReading, ...]:
         """See WriterStore.pending."""

@@ -114,9 +114,6 @@ async def confirm(c: AsyncConnection, reader: int, covers: Sequence[Confirmation
         .where(
             t.reading.c.reader == reader,
             t.reading.c.provisional,
-            t.reading.c.epoch == bindparam("of_epoch"),
-            t.reading.c.slot == bindparam("of_slot"),
-            t.reading.c.inst == bindparam("of_inst"),
             t.reading.c.seq >= bindparam("first"),
             t.reading.c.seq < bindparam("end"),
         )
@@ -124,8 +121,7 @@ async def confirm(c: AsyncConnection, reader: int, covers: Sequence[Confirmation
     )
     for cover in covers:
         end = cover.first_seq + cover.count
-        values = {"of_epoch": cover.epoch, "of_slot": cover.slot, "of_inst": cover.inst}
-        await c.execute(statement, {**values, "first": cover.first_seq, "end": end})
+        await c.execute(statement, {"first": cover.first_seq, "end": end})
 
 
 async def drop_reader(c: AsyncConnection, stream: int, grant_id: bytes) -> None:

@@ -21,13 +21,16 @@ __all__ = [
     "consume",
     "count_pending",
     "leaf_of",
+    "open_note",
     "open_writer",
     "pending_of",
+    "save_note",
     "save_writer",
 ]
 
 _PENDING = "pending"
 _WRITER = "writer"
+_NOTE = "intake-note"
 _CHUNK = 500
 
 
@@ -120,3 +123,15 @@ async def change_leaves(c: AsyncConnection, stream: int, leaves: Sequence[LeafRe
 def leaf_of(row: Row[Any]) -> LeafRecord:
     """A row of channel_leaf."""
     return LeafRecord(row.leaf, row.grant_id, row.end_slot, row.data)
+
+
+async def save_note(c: AsyncConnection, note: bytes, seal: StoreSeal) -> None:
+    """Keep the intake's state, sealed."""
+    await c.execute(delete(t.meta).where(t.meta.c.key == _NOTE))
+    await c.execute(insert(t.meta).values(key=_NOTE, value=seal.seal(_NOTE, b"", b"", note)))
+
+
+async def open_note(c: AsyncConnection, seal: StoreSeal) -> bytes | None:
+    """The state that `save_note` kept last."""
+    sealed = (await c.execute(select(t.meta.c.value).where(t.meta.c.key == _NOTE))).scalar_one_or_none()
+    return None if sealed is None else seal.open(_NOTE, b"", b"", sealed)

@@ -292,7 +292,7 @@ async def test_a_reader_step_is_kept_as_one(store: ChannelStore) -> None:
         envelopes=(envelope(1), envelope(2)),
         commits=(commit(1),),
         checkpoints=(checkpoint(1, 1),),
-        confirmed=(Confirmation(1, 5, INST, 1, 1),),
+        confirmed=(Confirmation(1, 1),),
         alarms=(Alarm("gap", 99, "3 envelopes", (b"a", b"b")),),
     )
     await store.record_open(SID, GRANT, record)
@@ -327,15 +327,14 @@ async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
     """channels.md 3: provisional until a checkpoint covers it, and never again afterwards."""
     rows = tuple(reading(100 + i, i) for i in range(20))
     await store.record_open(SID, GRANT, OpenRecord(b"", readings=rows))
-    await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(1, 5, INST, 5, 10),)))
+    await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(5, 10),)))
     await store.record_open(SID, GRANT, OpenRecord(b"", readings=rows))
     kept = await store.readings(SID, GRANT, 100, 120)
     assert [row.seq for row in kept if not row.provisional] == list(range(5, 15))
     assert [row.meter_time for row in await store.readings(SID, GRANT, 103, 106)] == [103, 104, 105]
     assert [row.seq for row in await store.readings(SID, GRANT, 100, 120, limit=3, offset=2)] == [2, 3, 4]
     assert await store.readings(SID, GRANT2, 0, 1000) == ()
-    wrong = (Confirmation(2, 5, INST, 0, 99), Confirmation(1, 6, INST, 0, 99), Confirmation(1, 5, b"\x99" * 16, 0, 99))
-    await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=wrong))
+    await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(20, 99),)))
     assert sum(not row.provisional for row in await store.readings(SID, GRANT, 0, 1000)) == 10
 
 
@@ -434,3 +433,17 @@ async def test_what_no_database_can_keep_is_refused(store: ChannelStore, bad: St
 
 def test_every_table_names_its_owner() -> None:
     assert all(name.startswith("channel_") for name in METADATA.tables)
+
+
+async def test_a_chunk_of_the_meter_is_kept_with_its_state(store: ChannelStore) -> None:
+    """Readings of several streams and the intake's state are one transaction."""
+    assert await store.intake_note() is None
+    await store.take_in({SID: [PendingReading(10, 10, 1, b"a")], OTHER: [PendingReading(10, 9, 1, b"b")]}, b"state 1")
+    await store.take_in({SID: [PendingReading(11, 11, 1, b"c")]}, b"state 2")
+    assert [row.payload for row in await store.pending(SID)] == [b"a", b"c"]
+    assert [row.payload for row in await store.pending(OTHER)] == [b"b"]
+    assert await store.intake_note() == b"state 2"
+    with pytest.raises(StoreError):
+        await store.take_in({SID: [PendingReading(12, 12, 1, b"d")], b"short": [PendingReading(1, 1, 1, b"")]}, b"3")
+    assert await store.intake_note() == b"state 2"
+    assert await store.pending_count(SID) == 2

@@ -19,11 +19,10 @@ from node.app.home import HomeRole
 from node.app.provider import ProviderRole
 from node.errors import NotFound, Refused
 from node.projection.asking import Asking, AskingStatus
-from node.projection.base import OPEN_END
 from node.projection.consent import Consent, ConsentStatus
 from node.projection.request import Request, RequestStatus
 from node.projection.stream import Stream
-from node.types import from_hex, to_hex
+from node.types import OPEN_END, from_hex, to_hex
 from node.wire.consents import ConsentGranted, ConsentRequest, PartyCard
 
 __all__ = ["Consents"]

@@ -1,0 +1,70 @@
+"""One process per data folder, and an eye on the stream's own topic (channels.md 4, rule 10)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from channels.envelope import EnvelopeHeader
+from channels.errors import FolderLocked, ForeignWriter, FormatError
+
+__all__ = ["FolderLock", "OwnTopicWatch"]
+
+_NAME = "lock"
+
+
+class FolderLock:
+    """An exclusive flock on a folder; a context manager. The kernel frees it when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _NAME
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Raises FolderLocked with the other process's id."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Appending keeps the holder's process id readable until the lock is ours.
+        file = self._path.open("a+", encoding="ascii")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            pid = int(file.read().strip() or 0)
+            file.close()
+            raise FolderLocked(f"{self._path.parent} is in use by process {pid}", pid) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class OwnTopicWatch:
+    """Knows the envelopes of one writer instance; another instance on the topic means that two writers run."""
+
+    def __init__(self, sid: bytes, instance: bytes, known: frozenset[bytes] = frozenset()) -> None:
+        self._sid = sid
+        self._instances = known | {instance}
+
+    def look(self, envelope: bytes, newest_own_seq: int) -> None:
+        """Raises ForeignWriter for an envelope of an instance that is not ours and that goes beyond what we sealed.
+
+        Older envelopes of earlier runs come again from a broker and are nothing to worry about; bytes that are no
+        envelope of this stream prove nothing.
+        """
+        try:
+            header = EnvelopeHeader.decode(envelope)
+        except FormatError:
+            return
+        if header.sid == self._sid and header.inst not in self._instances and header.seq > newest_own_seq:
+            raise ForeignWriter("another writer seals this stream", header.inst, envelope)

@@ -1,0 +1,91 @@
+"""The high-water file: how far a writer has sealed, outside every database and backup (channels.md 4, rule 10).
+
+A restored backup or a copied folder brings an old database along; this file tells. It is written, and on disk, before
+anything that it describes is published.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from channels.errors import FormatError, HighWaterBehind, HighWaterDamaged, HighWaterMissing
+from channels.kdf import H
+from channels.position import START, Position
+
+__all__ = ["HighWater", "Mark"]
+
+_CHECK = 8
+
+
+@dataclass(slots=True)
+class Mark:
+    """One stream's mark. `restored`: it was missing or older than the world, so the writer listens before it seals."""
+
+    path: Path
+    position: Position = START
+    restored: bool = field(default=False)
+
+    def advance(self, position: Position) -> None:
+        """Write the mark forward; durable when it returns. HighWaterBehind for one that goes back."""
+        if (position.epoch, position.seq) < (self.position.epoch, self.position.seq):
+            raise HighWaterBehind(f"seq {position.seq} lies behind the mark {self.position.seq}")
+        if position == self.position:
+            return
+        _write(self.path, position)
+        self.position = position
+
+
+class HighWater:
+    """The folder of marks. `start_without` accepts that a mark is missing; see `open`."""
+
+    def __init__(self, folder: Path, *, start_without: bool = False) -> None:
+        self._folder = folder
+        self._start_without = start_without
+
+    def open(self, sid: bytes, *, fresh: bool) -> Mark:
+        """The mark of a stream; `fresh` says that no writer of it can have sealed anything yet.
+
+        Raises HighWaterMissing when there should be one and `start_without` was not given: a writer that starts without
+        it cannot know whether an earlier one went further. Raises HighWaterDamaged for a file that does not decode.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / f"{sid.hex()}.mark"
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            if fresh:
+                return Mark(path)
+            if not self._start_without:
+                raise HighWaterMissing(f"{path} is missing, and the stream has been written before") from None
+            return Mark(path, restored=True)
+        return Mark(path, _decode(path, raw))
+
+
+def _decode(path: Path, raw: bytes) -> Position:
+    body, check = raw[:-_CHECK], raw[-_CHECK:]
+    try:
+        if H(body)[:_CHECK] != check:
+            raise FormatError("the check does not fit")
+        return Position.from_bytes(body)
+    except FormatError as error:
+        raise HighWaterDamaged(f"{path} cannot be read: {error}") from error
+
+
+def _write(path: Path, position: Position) -> None:
+    """Atomic: the old mark or the new one, never half of either."""
+    body = position.to_bytes()
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, body + H(body)[:_CHECK])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
