@@ -126,7 +126,10 @@ class Transport(Protocol):
         ...
 
     async def subscribe(self, *topics: Topic) -> Subscription:
-        """Subscribe and wait for the acknowledgement. Raises TransportRefused when the broker says no."""
+        """Subscribe and wait for the acknowledgement. Raises TransportRefused when the broker says no.
+
+        Not every broker says it: Mosquitto with an ACL file takes any subscription and delivers nothing forbidden.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ A message is acknowledged to the broker when every subscription that got it has 
 broker counts it as in flight, so a slow subscriber slows the broker down instead of filling our memory.
 
 When the connection goes, what waits here stays: the broker will deliver most of it again, but one that lost its memory
-will not. A repeated message that still waits is recognised and not doubled.
+will not. A repeated message that still waits or is being worked on is recognised and not doubled.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Waiting:
     receipt: Receipt
 
 
-def _adopt(rows: deque[_Waiting], delivery: Delivery, receipt: Receipt) -> bool:
+def _adopt(rows: Iterable[_Waiting], delivery: Delivery, receipt: Receipt) -> bool:
     for row in rows:
         if row.receipt.is_void and row.delivery.payload == delivery.payload and _place(row) == _place_of(delivery):
             row.receipt = receipt
@@ -90,7 +90,8 @@ class Inbox:
 
     def put(self, delivery: Delivery, receipt: Receipt) -> None:
         """Hand a delivery over (transport side)."""
-        if not _adopt(self.rows, delivery, receipt):
+        known = self.rows if self.working is None else (self.working, *self.rows)
+        if not _adopt(known, delivery, receipt):
             self.rows.append(_Waiting(delivery, receipt))
         self._news.set()
 

@@ -139,7 +139,7 @@ class MqttTransport:
         try:
             for start in range(0, len(wanted), _SUBSCRIBE_AT_ONCE):
                 some = wanted[start : start + _SUBSCRIBE_AT_ONCE]
-                answers = await client.subscribe([(name, _QOS) for name in some])
+                answers = await client.while_connected(client.subscribe([(name, _QOS) for name in some]))
                 refused |= {
                     name for name, answer in zip(some, answers, strict=False) if _code(answer) >= _REFUSED_BY_SUBACK
                 }
@@ -160,7 +160,7 @@ class MqttTransport:
         if self._client is not None and wanted:
             # Without a connection the broker goes on; what still comes is acknowledged unread by _sweep.
             with suppress(aiomqtt.MqttError):
-                await self._client.unsubscribe(wanted)
+                await self._client.while_connected(self._client.unsubscribe(wanted))
 
     async def _stay_connected(self) -> None:
         backoff = Backoff(self._settings.backoff_first, self._settings.backoff_most)
@@ -240,9 +240,10 @@ class MqttTransport:
                 more = asyncio.create_task(self._more.wait())
                 done, _ = await asyncio.wait((*under_way, more), return_when=asyncio.FIRST_COMPLETED)
                 more.cancel()
-                under_way -= {task for task in done if task is not more}
-                for task in done:
-                    task.result()
+                ended = done - {more}
+                under_way -= ended
+                for failure in filter(None, [task.exception() for task in ended]):
+                    raise failure
         finally:
             for task in under_way:
                 task.cancel()

@@ -22,6 +22,7 @@ from typing import Any
 from amqtt.adapters import WriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage
 from amqtt.contexts import Action, BrokerConfig, ListenerConfig, ListenerType
+from amqtt.errors import ProtocolHandlerError
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.mqtt.puback import PubackPacket
 from amqtt.mqtt.publish import PublishPacket
@@ -61,6 +62,12 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
         self._sending: asyncio.Task[None] | None = None
         self._handling = 0
 
+    async def start(self) -> None:
+        """Begin to read. A peer that hung up meanwhile ends the connection at once; amqtt would wait for ever."""
+        await super().start()
+        if self._reader_stopped.is_set():
+            await self.handle_connection_closed()
+
     async def handle_publish(self, publish_packet: PublishPacket) -> None:
         """Queue for distribution and acknowledge when that is done."""
         if publish_packet.qos not in (0, 1) or self.session is None:
@@ -81,6 +88,9 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
             await message.done.wait()
             if publish_packet.qos == 1 and packet_id is not None:
                 await self._send_packet(PubackPacket.build(packet_id))
+        except ProtocolHandlerError:
+            # amqtt's name for a cancellation: the connection ended, the client will send this again.
+            return
         finally:
             self._handling -= 1
             if isinstance(self.reader, FrameReader):

@@ -54,6 +54,7 @@ class _Connection:
     address: str
     username: str = ""
     client_id: str = ""
+    task: asyncio.Task[None] | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
     def cut(self) -> None:
@@ -87,7 +88,7 @@ class Gate:
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer = writer.get_extra_info("peername")
-            connection = _Connection(writer, str(peer[0]) if peer else "")
+            connection = _Connection(writer, str(peer[0]) if peer else "", task=asyncio.current_task())
             if not self._take(connection):
                 connection.cut()
                 return
@@ -214,7 +215,11 @@ class Gate:
     async def _end(self, connections: list[_Connection]) -> None:
         for connection in connections:
             connection.cut()
-        for connection in connections:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_TAKE_OVER):
-                    await connection.finished.wait()
+        waits = [asyncio.ensure_future(connection.finished.wait()) for connection in connections]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=_TAKE_OVER)
+            for connection in connections:
+                if late and not connection.finished.is_set() and connection.task is not None:
+                    connection.task.cancel()
+            for wait in late:
+                wait.cancel()
