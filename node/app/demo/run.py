@@ -1,0 +1,192 @@
+"""Sets the stage, plays the story, judges it, and takes everything down again whatever happened."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from rich.console import Console
+
+from node.app.demo.broker import broker_command
+from node.app.demo.chainwatch import ChainWatch
+from node.app.demo.checks import CHECKS, Check
+from node.app.demo.checks.access import a_keys_after_revocation
+from node.app.demo.evidence import Evidence
+from node.app.demo.keyharvest import KeyHarvest
+from node.app.demo.nodes import DemoNode, Shared, free_port
+from node.app.demo.processes import Processes
+from node.app.demo.progress import Steps
+from node.app.demo.report import build_report, show_report, summary, write_report
+from node.app.demo.scenario import play
+from node.app.demo.story import GATEWAY, HISTORY_S, HOME, PROVIDERS, SLOT_SECONDS, Meter, Story
+from node.app.demo.wiretap import Wiretap
+from node.errors import NodeError
+from node.runtime.devnet.devnet import Devnet
+from node.types import address_from_text, address_to_text
+
+__all__ = ["Options", "failed", "judge", "run_demo"]
+
+_AT_ONCE: Final = 3
+
+
+class Options(Protocol):
+    """Where the report goes, and whether everything keeps running until Ctrl-C."""
+
+    @property
+    def out(self) -> Path: ...
+
+    @property
+    def keep(self) -> bool: ...
+
+
+async def run_demo(options: Options) -> bool:
+    """Whether every check passed. The table and the progress go to stderr, the report to `<out>/report.json`."""
+    console = Console(stderr=True)
+    out = options.out.absolute()
+    for leftover in ("run", "logs", "stolen", "report.json"):
+        path = out / leftover
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    with Steps(console) as steps:
+        async with _stage(steps, out) as story:
+            try:
+                await play(story)
+                story.note("end")
+                with steps.step("the evidence is judged"):
+                    report = await judge(await story.freeze())
+            except NodeError as error:
+                report = failed(error)
+            write_report(report, out / "report.json")
+            if options.keep:
+                await _keep(story, console, report)
+    show_report(report, console)
+    console.print(f"Report: {out / 'report.json'}", markup=False)
+    return bool(report["ok"])
+
+
+def failed(error: NodeError) -> dict[str, Any]:
+    """The report of a story that did not come to its end."""
+    said = f"{error.message} {error.remedy or ''}".strip()
+    return {"ok": False, "checks": [{"name": "played to the end", "ok": False, "detail": said}], "providers": {}}
+
+
+async def judge(evidence: Evidence) -> dict[str, Any]:
+    """The report with every check, worked out in as many processes as there are cores: trying keys is arithmetic."""
+    loop = asyncio.get_running_loop()
+    order = sorted(range(len(CHECKS)), key=lambda number: CHECKS[number] is not a_keys_after_revocation)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count() or 1, context, _hold, (evidence,)) as pool:
+        jobs = [loop.run_in_executor(pool, _check_and_tell, number) for number in order]
+        done = dict(zip(order, await asyncio.gather(*jobs), strict=True))
+    told = next(told for _, told in done.values() if told is not None)
+    return build_report(told, [done[number][0] for number in range(len(CHECKS))])
+
+
+_HELD: list[Evidence] = []
+
+
+def _hold(evidence: Evidence) -> None:
+    """Runs once in each process: the evidence is large."""
+    _HELD[:] = [evidence]
+
+
+def _check_and_tell(number: int) -> tuple[Check, dict[str, Any] | None]:
+    """One check; the one that tries all of A's keys also sums up, because it has done the work for it."""
+    evidence = _HELD[0]
+    found = CHECKS[number](evidence)
+    return found, summary(evidence) if CHECKS[number] is a_keys_after_revocation else None
+
+
+@asynccontextmanager
+async def _stage(steps: Steps, out: Path) -> AsyncIterator[Story]:
+    """Chain, broker, meter and all nodes run inside; afterwards nothing does."""
+    async with AsyncExitStack() as stack:
+        processes = Processes(out / "logs")
+        began = time.time()
+        with steps.step("a chain with one-second blocks, the registry on it"):
+            devnet = await stack.enter_async_context(Devnet())
+        stack.push_async_callback(processes.stop_all)
+        tap = Wiretap(("127.0.0.1", free_port()))
+        await tap.start()
+        stack.push_async_callback(tap.stop)
+        watch = ChainWatch(devnet.url, address_to_text(devnet.registry.address))
+        await watch.start()
+        stack.push_async_callback(watch.stop)
+        folder = out / "run"
+        folder.mkdir()
+        now = int(began)
+        meter = Meter(folder)
+        story = Story(steps, out, processes, devnet, watch, tap, meter, now - now % SLOT_SECONDS - HISTORY_S)
+        story.moments["start"] = began
+        with steps.step("folders, keys and settings of gateway, home and four providers"):
+            await _make_nodes(story)
+        with steps.step("broker, meter and six nodes start"):
+            await _start(story, stack)
+        yield story
+
+
+async def _make_nodes(story: Story) -> None:
+    devnet = story.devnet
+    shared = Shared(
+        story.processes,
+        story.out / "run",
+        devnet.url,
+        devnet.chain_id,
+        address_to_text(devnet.registry.address),
+        devnet.registry.block,
+        f"mqtt://127.0.0.1:{story.tap.port}",
+    )
+    meter: dict[str, dict[str, Any]] = {
+        "meter": {"kind": "serial", "device": str(story.meter.link), "max_backlog_s": 3 * 86_400},
+        "streams": {"slot_seconds": SLOT_SECONDS, "genesis": story.genesis},
+    }
+    story.nodes = {
+        GATEWAY: DemoNode(GATEWAY, "gateway", shared, meter),
+        HOME: DemoNode(HOME, "home", shared),
+        **{letter: DemoNode(letter, "provider", shared) for letter in PROVIDERS},
+    }
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def make(node: DemoNode) -> None:
+        async with limit:
+            await node.init()
+
+    await asyncio.gather(*(make(node) for node in story.nodes.values()))
+    for node in story.nodes.values():
+        await devnet.fund(address_from_text(node.addresses["sender"]))
+
+
+async def _start(story: Story, stack: AsyncExitStack) -> None:
+    await story.processes.start("broker", await broker_command(story))
+    await story.processes.start("meter", story.meter.command(story.genesis))
+    await asyncio.gather(*(story.nodes[name].start() for name in (GATEWAY, HOME)))
+    await asyncio.gather(*(story.nodes[letter].start() for letter in PROVIDERS))
+    for letter in PROVIDERS:
+        node = story.nodes[letter]
+        passphrase = node.passphrase_file.read_text().strip()
+        harvest = KeyHarvest(letter, node.folder, passphrase, story.out / "stolen")
+        story.harvests[letter] = harvest
+        task = asyncio.create_task(harvest.run(), name=f"harvest-{letter}")
+        stack.callback(task.cancel)
+
+
+async def _keep(story: Story, console: Console, report: dict[str, Any]) -> None:
+    """Leaves everything running and says where to look, until Ctrl-C."""
+    show_report(report, console)
+    await story.meter.tell("live")
+    for name, node in story.nodes.items():
+        console.print(f"{name:8} {node.url}/api/docs   wattpact --config {node.config} status", markup=False)
+    console.print(f"chain    {story.devnet.url}\nPress Ctrl-C to end.", markup=False)
+    forever = asyncio.Event()
+    try:
+        await forever.wait()
+    except asyncio.CancelledError:
+        console.print("Ending.")
