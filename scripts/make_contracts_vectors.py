@@ -1,8 +1,8 @@
 """Write tests/vectors/eip712.json: every message of the ConsentRegistry, hashed and signed.
 
-The hashes come from eth_account's own EIP-712 encoder and the encodings from eth_abi, neither of which shares code with the
-contract or with `keys`; Solidity and Python tests compare against the result. Keys and values are fixed and signatures
-are RFC 6979, so the file is the same wherever it is made. `--check` compares instead of writing.
+The hashes come from eth_account's own EIP-712 encoder and the encodings from eth_abi, neither of which shares code with
+the contract or with `keys`; Solidity and Python tests compare against the result. Keys and values are fixed and
+signatures are RFC 6979, so the file is the same wherever it is made. `--check` compares instead of writing.
 """
 
 import json

@@ -3,8 +3,9 @@
     python scripts/measure_gas.py            measure and write
     python scripts/measure_gas.py --print    measure and print
 
-Each row has the gas, the bound that the design asks for (null where it names none) and the number of another system beside
-it. `each` rows are whole transactions divided by the entries in them, rounded up.
+Each row has the gas, the bound that the design asks for (null where it names none) and the number of another system
+beside it. `each` rows are whole transactions divided by the entries in them, rounded up. Keys, times and addresses are
+fixed and signatures are RFC 6979, so that the numbers are the same in every run, to the last zero byte.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from web3 import HTTPProvider, Web3
-from web3.types import TxParams, TxReceipt, Wei
+from web3.types import TxReceipt
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -39,6 +41,7 @@ from contracts.items import grant_item  # noqa: E402
 OUT = ROOT / "contracts" / "gas.json"
 VECTORS = ROOT / "tests" / "vectors" / "eip712.json"
 OPEN_END = 2**40 - 1
+GENESIS = 1_760_000_000
 MANY = 100
 STREAMR = "Streamr V5 StreamRegistry"
 
@@ -47,16 +50,24 @@ Signer = LocalAccount | None
 
 @contextmanager
 def anvil(*options: str) -> Iterator[Web3]:
-    """Run anvil on a free port for as long as the block runs."""
+    """Run the pinned anvil on a free port for as long as the block runs."""
     (program,) = sorted((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))[:1]
-    command = [str(program), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    command = [str(program), "--port", "0", "--timestamp", str(GENESIS), *options]
+    # A file, not a pipe: anvil reports every request and would stop when nobody empties the pipe.
+    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            assert process.stdout is not None
-            found = next(filter(None, (re.search(r"Listening on [\d.]+:(\d+)", line) for line in process.stdout)))
-            yield Web3(HTTPProvider(f"http://127.0.0.1:{found[1]}"))
+            yield Web3(HTTPProvider(f"http://127.0.0.1:{_await_port(Path(log.name), process)}"))
         finally:
             process.terminate()
+
+
+def _await_port(log: Path, process: subprocess.Popen[bytes]) -> int:
+    while process.poll() is None:
+        found = re.search(r"Listening on [\d.]+:(\d+)", log.read_text())
+        if found:
+            return int(found[1])
+        time.sleep(0.02)
+    raise SystemExit(f"anvil ended with {process.returncode}: {log.read_text()}")
 
 
 def plain(value: Any) -> Any:
@@ -105,16 +116,16 @@ class Bench:
     def send(self, data: bytes, sender: Signer = None, to: bytes | None = None) -> TxReceipt:
         """Send a transaction, from a relay unless an account is given, and insist that it succeeds."""
         sender = sender or self.account("relay")
-        transaction: TxParams = {
+        transaction: dict[str, Any] = {
             "to": to_checksum_address(to or self.address),
             "data": data,
             "gas": 16_000_000,
             "chainId": self.web3.eth.chain_id,
             "nonce": self.web3.eth.get_transaction_count(sender.address),
-            "maxFeePerGas": Wei(10**11),
-            "maxPriorityFeePerGas": Wei(1),
+            "maxFeePerGas": 10**11,
+            "maxPriorityFeePerGas": 1,
         }
-        signed = sender.sign_transaction(dict(transaction))
+        signed = sender.sign_transaction(transaction)
         receipt = self.web3.eth.wait_for_transaction_receipt(
             self.web3.eth.send_raw_transaction(signed.raw_transaction), poll_latency=0.01
         )
@@ -146,7 +157,7 @@ class Story:
         self.owner = bench.account("owner")
         self.writer = bench.account("writer")
         self.reader = bench.account("reader")
-        self.deadline = int(time.time()) + 86_400
+        self.deadline = GENESIS + 86_400
 
     def stream(self, name: str) -> tuple[bytes, int]:
         """Register a stream; return its id and the gas."""
@@ -223,9 +234,7 @@ def measure_streams(story: Story, sid: bytes) -> Iterator[Row]:
     signatures = bench.sign(story.owner, change), bench.sign(writer, change)
     yield Row("set writer, relayed", bench.gas(registry.encode_set_writer(change, *signatures)))
     heir = bench.account("heir")
-    transfer = registry.TransferStream(
-        raw(story.owner), raw(heir), sid, bench.nonce(story.owner), story.deadline
-    )
+    transfer = registry.TransferStream(raw(story.owner), raw(heir), sid, bench.nonce(story.owner), story.deadline)
     signatures = bench.sign(story.owner, transfer), bench.sign(heir, transfer)
     yield Row("transfer stream, relayed", bench.gas(registry.encode_transfer_stream(transfer, *signatures)))
 
@@ -274,7 +283,9 @@ def measure_consent(story: Story, sids: list[bytes]) -> Iterator[Row]:
     gas = bench.gas(registry.encode_revoke(m, bench.sign(story.owner, m)))
     yield Row("revoke one stream, relayed", gas, 32_000)
     m = registry.Revoke(raw(story.reader), story.granted([first]), first)
-    yield Row("revoke one stream, by the reader, relayed", bench.gas(registry.encode_revoke(m, bench.sign(story.reader, m))))
+    yield Row(
+        "revoke one stream, by the reader, relayed", bench.gas(registry.encode_revoke(m, bench.sign(story.reader, m)))
+    )
     m = revoke(story.granted(sids), nothing)
     gas = bench.gas(registry.encode_revoke(m, bench.sign(story.owner, m)))
     yield Row(f"one revoke over {MANY} streams, each", -(-gas // MANY), 6_300, f"{STREAMR} batch 15,862")
@@ -313,9 +324,7 @@ def measure() -> list[Row]:
 
 def as_json(rows: list[Row]) -> str:
     """Return the text of gas.json."""
-    lines = [
-        json.dumps({"name": row.name, "gas": row.gas, "bound": row.bound, "anchor": row.anchor}) for row in rows
-    ]
+    lines = [json.dumps({"name": row.name, "gas": row.gas, "bound": row.bound, "anchor": row.anchor}) for row in rows]
     return "[\n " + ",\n ".join(lines) + "\n]\n"
 
 

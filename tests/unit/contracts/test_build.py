@@ -1,0 +1,94 @@
+"""Artifacts and bindings are rebuilt without a difference; the compiler answers both programs that drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import solcx
+
+ROOT = Path(__file__).resolve().parents[3]
+SOLC = ROOT / "scripts" / "solc"
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_committed_build_is_what_the_sources_give() -> None:
+    done = run(str(ROOT / "scripts" / "build_contracts"), "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_check_fails_on_any_difference(tmp_path: Path) -> None:
+    for name in ("contracts", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "foundry.toml", tmp_path)
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    (tmp_path / "contracts" / "bindings" / "consent_registry" / "events.py").write_text("")
+    source = tmp_path / "contracts" / "src" / "ConsentRegistry.sol"
+    source.write_text(source.read_text().replace('"1") { }', '"2") { }'))
+    done = run(str(tmp_path / "scripts" / "build_contracts"), "--check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "contracts/artifacts/ConsentRegistry.json" in done.stdout
+    assert "contracts/bindings/consent_registry/events.py" in done.stdout
+    assert "contracts/bindings/consent_registry/calls.py" not in done.stdout
+
+
+def test_the_vectors_are_what_their_maker_gives() -> None:
+    assert run(sys.executable, "scripts/make_contracts_vectors.py", "--check").returncode == 0
+
+
+def test_solc_says_its_version() -> None:
+    assert "Version: 0.8.37+commit." in run(str(SOLC), "--version").stdout
+
+
+def test_py_solc_x_can_drive_it() -> None:
+    request = {
+        "language": "Solidity",
+        "sources": {
+            "A.sol": {"content": "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37; contract A {}"}
+        },
+        "settings": {"outputSelection": {"*": {"*": ["evm.bytecode.object"]}}},
+    }
+    made = solcx.compile_standard(request, solc_binary=SOLC)
+    assert made["contracts"]["A.sol"]["A"]["evm"]["bytecode"]["object"].startswith("60")
+
+
+def test_solc_reads_nothing_from_the_disk() -> None:
+    """An import that is not in the input is an error, whatever lies on the disk."""
+    request = {
+        "language": "Solidity",
+        "sources": {"A.sol": {"content": 'import "contracts/src/libraries/Errors.sol";'}},
+        "settings": {},
+    }
+    done = subprocess.run([str(SOLC)], input=json.dumps(request), capture_output=True, text=True, check=True, cwd=ROOT)
+    assert any(entry["severity"] == "error" for entry in json.loads(done.stdout)["errors"])
+
+
+def test_forge_passes_its_exit_code_on() -> None:
+    assert run(str(ROOT / "scripts" / "forge"), "--version").returncode == 0
+    assert run(str(ROOT / "scripts" / "forge"), "no-such-command").returncode != 0
+
+
+def test_forge_and_the_artifact_are_the_same_bytecode() -> None:
+    built = ROOT / "build" / "forge" / "ConsentRegistry.sol" / "ConsentRegistry.json"
+    done = run(str(ROOT / "scripts" / "forge"), "build", "contracts/src/ConsentRegistry.sol")
+    assert done.returncode == 0, done.stdout + done.stderr
+    artifact = json.loads((ROOT / "contracts" / "artifacts" / "ConsentRegistry.json").read_text())
+    assert json.loads(built.read_text())["bytecode"]["object"] == artifact["bytecode"]
+
+
+@pytest.mark.parametrize("name", ["anvil", "cast", "forge", "solc", "@openzeppelin/contracts"])
+def test_the_tools_are_pinned(name: str) -> None:
+    document = json.loads((ROOT / "package.json").read_text())
+    wanted = document["devDependencies"][name if name in ("solc", "@openzeppelin/contracts") else f"@foundry-rs/{name}"]
+    assert wanted[0].isdigit(), "an exact version"
