@@ -1,4 +1,4 @@
-"""style.md 14 and contracts.md, Proof: documented interfaces, short functions, exact pragma, nothing owned, no upgrade."""
+"""style.md 14 and contracts.md, Proof: documented interfaces, short functions, exact pragma, no owner, no upgrade."""
 
 from __future__ import annotations
 
