@@ -70,7 +70,7 @@ class Progress:
     repeat.
     """
 
-    readings: Sequence[Reading] = ()
+    readings: tuple[Reading, ...] = ()
     final: tuple[tuple[int, int], ...] = ()
     alarms: tuple[Alarm, ...] = ()
 
@@ -324,4 +324,4 @@ class Reader:
                 reading._replace(provisional=False) if any(a <= reading.seq <= b for a, b in final) else reading
                 for reading in readings
             ]
-        return Progress(readings, tuple(final), tuple(alarms))
+        return Progress(tuple(readings), tuple(final), tuple(alarms))

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from keys.sealing import SealingKey
 
 from channels.envelope import EnvelopeHeader
 from channels.errors import GateRefused, LeafExpired, LeafRevoked, ReaderRemoved
@@ -21,7 +20,8 @@ from channels.reader import Reader
 from channels.reader_state import restore_reader, snapshot_reader
 from channels.rebuild import rebuild_writer
 from channels.slots import OPEN_SLOT
-from channels.writer import Join, Writer
+from channels.writer import Writer
+from keys.sealing import SealingKey
 from tests.support.raw_keys import raw_keys, raw_open
 from tests.unit.channels.world import STREAM_KEY, World, at, evidence, hashed, masters
 

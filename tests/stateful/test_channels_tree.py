@@ -23,9 +23,11 @@ from channels.wrapping import CommitKeys, FreshSecrets
 from channels.writer import Changes, Join, Writer
 from channels.writer_state import WriterState
 from tests.support.raw_keys import evolved, opened_wraps
-from tests.unit.channels.world import STREAM_KEY, hashed, masters, params
+from tests.unit.channels.world import STREAM_KEY, masters, params
 
-Step = tuple[int, int, bool]  # bit mask of live leaves to remove, how many to add, whether removed leaves are added again
+Step = tuple[
+    int, int, bool
+]  # bit mask of live leaves to remove, how many to add, whether removed leaves are added again
 
 
 class MutableWriter(Writer):
@@ -97,7 +99,9 @@ class History:
         for leaf, path in list(self.members.items()):
             self.members[leaf], found = path.follow(commit)
             assert found == secret, "members disagree on the epoch secret"
-            assert tuple(self.members[leaf].keys) == self.writer.state.tree.path_keys(leaf), "a path differs from the tree"
+            assert tuple(self.members[leaf].keys) == self.writer.state.tree.path_keys(leaf), (
+                "a path differs from the tree"
+            )
             self.held[leaf] |= set(self.members[leaf].keys)
 
     def _check_joiners(self, commit: Commit, leaves: list[int]) -> None:
@@ -220,7 +224,8 @@ def test_mutants_are_caught(name: str) -> None:
     chance = random.Random(name)
     for _ in range(60):
         steps = [
-            (chance.getrandbits(10) & chance.getrandbits(10), chance.randrange(4), chance.random() < 0.3) for _ in range(6)
+            (chance.getrandbits(10) & chance.getrandbits(10), chance.randrange(4), chance.random() < 0.3)
+            for _ in range(6)
         ]
         history = History(*MUTANTS[name])
         try:

@@ -7,12 +7,11 @@ import random
 
 import pytest
 
-from keys.sealing import SealingKey
-
 from channels.commit import Commit, Header, max_wraps
 from channels.issuer import Member
 from channels.slots import OPEN_SLOT
 from channels.writer import Changes, Join, Writer
+from keys.sealing import SealingKey
 from tests.unit.channels.world import STREAM_KEY, at, evidence, hashed, masters, params
 
 DAY = 1440

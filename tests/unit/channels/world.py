@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 
 from eth_account import Account
 from eth_keys import keys as eth_keys
-from keys.messages import StreamCommit, digest, registry_domain
-from keys.sealing import SealingKey
-from keys.stream_key import StreamKey
 
 from channels.envelope import EnvelopeHeader
 from channels.gate import Evidence, Gate
@@ -19,6 +16,9 @@ from channels.masters import Masters
 from channels.reader import Reader
 from channels.slots import OPEN_SLOT, StreamParams
 from channels.writer import Changes, Join, PreparedCommit, Writer
+from keys.messages import StreamCommit, digest, registry_domain
+from keys.sealing import SealingKey
+from keys.stream_key import StreamKey
 
 GENESIS = 1_700_000_000
 SLOT = 60
