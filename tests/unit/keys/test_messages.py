@@ -286,6 +286,12 @@ async def test_signatures_are_canonical_or_refused() -> None:
             recover(message, DOMAIN, bad)
 
 
+@pytest.mark.parametrize("v", [0, 1, 26, 29, 30, 37, 255])
+def test_other_recovery_numbers_are_refused_by_name(v: int) -> None:
+    with pytest.raises(SignatureError, match="v must be 27 or 28"):
+        recover(MESSAGES[5], DOMAIN, b"\x01" * 64 + bytes([v]))
+
+
 async def test_signature_is_bound_to_message_domain_and_signer() -> None:
     signer, other, message = identity().wallet(), identity().device(), MESSAGES[5]
     signature = await signer.sign_message(message, DOMAIN)

@@ -365,6 +365,9 @@ def test_a_reflected_proof_is_refused() -> None:
     mirrored = wire.frame(4, greeted.state.attempt, greeted.message[-32:], b"x" * 60)
     outcome = home().received_confirm(greeted.state, mirrored)
     assert isinstance(outcome.refusal, ForgedMessage)
+    assert "another code" in outcome.refusal.message, "found by the proof, before anything sealed is opened"
+    key = SharedKey(greeted.state.root, greeted.state.transcript)
+    assert key.confirmation(b"home") != key.confirmation(b"gateway")
 
 
 @pytest.mark.parametrize("element", [b"", b"B", b"B" + bytes(32), b"B\x01" + bytes(31), b"B" + b"\xff" * 32, b"S" * 33])
