@@ -27,12 +27,13 @@ class FolderLock:
         """Raises FolderLocked with the other process's id."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Appending keeps the holder's process id readable until the lock is ours.
-        file = self._path.open("a+", encoding="ascii")
+        file = self._path.open("a+", encoding="latin-1")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
-            pid = int(file.read().strip() or 0)
+            text = file.read(20).strip()
+            pid = int(text) if text.isdecimal() else 0
             file.close()
             raise FolderLocked(f"{self._path.parent} is in use by process {pid}", pid) from error
         file.truncate(0)
@@ -50,21 +51,30 @@ class FolderLock:
 
 
 class OwnTopicWatch:
-    """Knows the envelopes of one writer instance; another instance on the topic means that two writers run."""
+    """Knows the instances of one writer; another one on the topic means that two writers run.
+
+    What it reports is evidence, not proof: the broker is untrusted and can make up an envelope that nobody with the
+    keys ever sealed. A forged one stops the writer, which a broker can do in simpler ways; a genuine one must.
+    """
 
     def __init__(self, sid: bytes, instance: bytes, known: frozenset[bytes] = frozenset()) -> None:
+        """`known` are the ids of this writer's earlier runs, as far as its store still has their envelopes."""
         self._sid = sid
         self._instances = known | {instance}
 
-    def look(self, envelope: bytes, newest_own_seq: int) -> None:
-        """Raises ForeignWriter for an envelope of an instance that is not ours and that goes beyond what we sealed.
+    def look(self, envelope: bytes, newest_own_seq: int, own_at_seq: bytes | None = None) -> None:
+        """Raises ForeignWriter for an envelope of an instance that is not ours.
 
-        Older envelopes of earlier runs come again from a broker and are nothing to worry about; bytes that are no
-        envelope of this stream prove nothing.
+        Beyond what we sealed there can be no envelope but a foreign one. Up to there an envelope of a run that `known`
+        has forgotten may come again from a broker, so it counts only against `own_at_seq`, our own envelope with its
+        number: two with one number are a fork. Bytes that are no envelope of this stream prove nothing.
         """
         try:
             header = EnvelopeHeader.decode(envelope)
         except FormatError:
             return
-        if header.sid == self._sid and header.inst not in self._instances and header.seq > newest_own_seq:
+        if header.sid != self._sid or header.inst in self._instances:
+            return
+        forked = own_at_seq is not None and own_at_seq != envelope
+        if header.seq > newest_own_seq or forked:
             raise ForeignWriter("another writer seals this stream", header.inst, envelope)

@@ -28,13 +28,27 @@ class Mark:
     restored: bool = field(default=False)
 
     def advance(self, position: Position) -> None:
-        """Write the mark forward; durable when it returns. HighWaterBehind for one that goes back."""
-        if (position.epoch, position.seq) < (self.position.epoch, self.position.seq):
+        """Write the mark forward; durable when it returns. HighWaterBehind for one that goes back or forks off."""
+        place, kept = (position.epoch, position.seq), (self.position.epoch, self.position.seq)
+        if place < kept:
             raise HighWaterBehind(f"seq {position.seq} lies behind the mark {self.position.seq}")
+        if place == kept and position.last_hash != self.position.last_hash:
+            raise HighWaterBehind(f"seq {position.seq} was sealed before, as another envelope")
         if position == self.position:
             return
         _write(self.path, position)
         self.position = position
+
+    def compare(self, *, chain_epoch: int, recorded_epoch: int, retained_seq: int) -> None:
+        """Set `restored` when the world has seen more of this writer than this folder has.
+
+        `chain_epoch` is the stream's head on chain, `recorded_epoch` the newest commit in the store, `retained_seq` the
+        last sequence number under the topic's retained checkpoint (0 without one; its signature is the caller's to
+        check, or a broker could make every start wait). After an ordinary crash the store has the newest commit, for
+        it is recorded before it is sent, and the mark every envelope, for it is written before they are.
+        """
+        if chain_epoch > max(recorded_epoch, self.position.epoch) or retained_seq > self.position.seq:
+            self.restored = True
 
 
 class HighWater:
@@ -54,7 +68,9 @@ class HighWater:
         path = self._folder / f"{sid.hex()}.mark"
         try:
             raw = path.read_bytes()
-        except FileNotFoundError:
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                raise HighWaterDamaged(f"{path} cannot be read: {error.strerror}") from error
             if fresh:
                 return Mark(path)
             if not self._start_without:
@@ -77,9 +93,11 @@ def _write(path: Path, position: Position) -> None:
     """Atomic: the old mark or the new one, never half of either."""
     body = position.to_bytes()
     temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, body + H(body)[:_CHECK])
+        data = body + H(body)[:_CHECK]
+        if os.write(descriptor, data) != len(data):
+            raise OSError("the mark was written in part only")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -2,30 +2,64 @@
 
 ::
 
-    entry = ver u16 | seq u64 | prev_hash 32 | AES-256-GCM(ct | tag 16)       nonce = u96 seq, AAD = everything before
+    entry = ver u16 | seq u64 | prev_hash 32 | salt 16 | AES-256-GCM(ct | tag 16)     AAD = everything before
+    key of an entry = KDF(log key, "private-log entry", salt)                          nonce = u96 seq
 
-Key and log id come from 32 secret bytes of the identity, so a store learns neither content nor owner. Each entry is
-sealed once under its own number; a second one with that number is a fork, which the store refuses with both as evidence.
+Key and log id come from 32 secret bytes of the identity, so a store learns neither content nor owner; it sees how many
+entries there are, how long each is and when it came. The salt is drawn for every entry: after an old backup was put
+back, or a write that failed and was given up, a second entry with the same number is sealed, and under one key and
+nonce the two would open each other. Such a second entry is a fork, which stores refuse with both as evidence.
+
+A store can hold back the newest entries; the chain cannot show that. A `Tip` from elsewhere can (another store, the
+emergency kit): `open` and `mirror` compare with it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import struct
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from channels.codec import ByteReader, ByteWriter
 from channels.errors import FormatError, RejectedError, UnknownVersion
 from channels.kdf import H, kdf
 from channels.stores.base import LogStore
 from channels.stores.records import LogEntry
 
-__all__ = ["PrivateLog"]
+__all__ = ["PrivateLog", "Tip"]
 
 _VERSION = 1
-_HEAD = struct.Struct(">HQ32s")
+_SALT = 16
+_HEAD = struct.Struct(">HQ32s16s")
+_TAG = 16
 _PAGE = 500
+_START = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """How far a log goes: number of entries and hash of the last one (32 zero bytes for none)."""
+
+    count: int
+    hash: bytes
+
+    def to_bytes(self) -> bytes:
+        """42 bytes, for the emergency kit."""
+        return ByteWriter().u16(_VERSION).u64(self.count).raw(self.hash).done()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Tip:
+        """FormatError for anything but what `to_bytes` makes."""
+        reader = ByteReader(data)
+        reader.version(_VERSION)
+        found = cls(reader.u64(), reader.raw(32))
+        reader.end()
+        return found
 
 
 class PrivateLog:
@@ -33,53 +67,87 @@ class PrivateLog:
 
     def __init__(self, store: LogStore, key: bytes) -> None:
         self._store = store
-        self._aead = AESGCM(kdf(key, b"private-log key"))
+        self._key = kdf(key, b"private-log key")
         self._id = kdf(key, b"private-log id")
-        self._seq = 0
-        self._tip = bytes(32)
+        self._tip = Tip(0, _START)
+        self._order = asyncio.Lock()
 
     @classmethod
-    async def open(cls, store: LogStore, key: bytes) -> PrivateLog:
-        """Checks the whole chain. RejectedError where an entry does not open or does not follow its predecessor."""
+    async def open(cls, store: LogStore, key: bytes, at_least: Tip | None = None) -> PrivateLog:
+        """Checks the whole chain.
+
+        RejectedError where an entry does not open or does not follow its predecessor, and where the log ends before
+        `at_least` or goes through another entry there.
+        """
         log = cls(store, key)
-        async for seq, _ in log.entries():
-            log._seq = seq + 1
+        wanted = at_least if at_least is not None else Tip(0, _START)
+        async for entry, _ in log._walk(store):
+            log._tip = Tip(entry.seq + 1, entry.hash)
+            if log._tip.count == wanted.count and log._tip.hash != wanted.hash:
+                raise RejectedError(f"entry {entry.seq} of the private log is another one than was noted before")
+        if log._tip.count < wanted.count:
+            raise RejectedError(f"the private log has {log._tip.count} entries, and {wanted.count} were noted before")
         return log
+
+    @property
+    def tip(self) -> Tip:
+        """How far the log goes."""
+        return self._tip
 
     async def append(self, data: bytes) -> int:
         """Durable when it returns; returns the entry's number."""
-        seq = self._seq
-        head = _HEAD.pack(_VERSION, seq, self._tip)
-        sealed = head + self._aead.encrypt(seq.to_bytes(12, "big"), data, head)
-        digest = H(sealed)
-        await self._store.append_log(self._id, [LogEntry(seq, digest, sealed)])
-        self._seq, self._tip = seq + 1, digest
-        return seq
+        async with self._order:
+            seq = self._tip.count
+            head = _HEAD.pack(_VERSION, seq, self._tip.hash, os.urandom(_SALT))
+            sealed = head + self._cipher(head).encrypt(seq.to_bytes(12, "big"), data, head)
+            digest = H(sealed)
+            await self._store.append_log(self._id, [LogEntry(seq, digest, sealed)])
+            self._tip = Tip(seq + 1, digest)
+            return seq
 
     async def entries(self, first: int = 0) -> AsyncIterator[tuple[int, bytes]]:
         """(number, content) from `first` on; the chain before it is checked as well."""
-        following, tip = 0, bytes(32)
-        while True:
-            page = await self._store.read_log(self._id, following, _PAGE)
+        async for entry, content in self._walk(self._store):
+            if entry.seq >= first:
+                yield entry.seq, content
+
+    async def mirror(self, other: LogStore) -> int:
+        """Copy to another store what it lacks; returns how many entries that was.
+
+        StoreConflict where it holds another entry under a number of ours (both are in the error). RejectedError when it
+        holds more than we have: then ours is the one that was cut or restored, and nothing may be appended to it.
+        """
+        async with self._order:
+            async for entry, _ in self._walk(other):
+                if entry.seq >= self._tip.count:
+                    raise RejectedError(f"another store has more than our {self._tip.count} entries of the private log")
+            copied, first = 0, 0
+            while page := await self._store.read_log(self._id, first, _PAGE):
+                copied += await other.append_log(self._id, page)
+                first = page[-1].seq + 1
+            return copied
+
+    async def _walk(self, store: LogStore) -> AsyncIterator[tuple[LogEntry, bytes]]:
+        following, tip = 0, _START
+        while page := await store.read_log(self._id, following, _PAGE):
             for entry in page:
                 content = self._open(entry, following, tip)
                 following, tip = following + 1, entry.hash
-                if entry.seq >= first:
-                    yield entry.seq, content
-            if len(page) < _PAGE:
-                self._tip = tip
-                return
+                yield entry, content
+
+    def _cipher(self, head: bytes) -> AESGCM:
+        return AESGCM(kdf(self._key, b"private-log entry", head[-_SALT:]))
 
     def _open(self, entry: LogEntry, expected: int, tip: bytes) -> bytes:
-        if len(entry.data) < _HEAD.size + 16:
+        if len(entry.data) < _HEAD.size + _TAG:
             raise FormatError("an entry of the private log is truncated")
-        version, seq, previous = _HEAD.unpack_from(entry.data)
+        version, seq, previous, _ = _HEAD.unpack_from(entry.data)
         if version != _VERSION:
             raise UnknownVersion(f"private log version {version}")
         if seq != expected or entry.seq != expected or previous != tip or H(entry.data) != entry.hash:
             raise RejectedError(f"entry {expected} of the private log does not follow the one before")
         head, sealed = entry.data[: _HEAD.size], entry.data[_HEAD.size :]
         try:
-            return self._aead.decrypt(seq.to_bytes(12, "big"), sealed, head)
+            return self._cipher(head).decrypt(seq.to_bytes(12, "big"), sealed, head)
         except InvalidTag as error:
             raise RejectedError(f"entry {expected} of the private log does not open") from error

@@ -6,7 +6,8 @@
     n_key u16 | X-Wing public key (Resync only) | sig 65
 
 The signature is EIP-712 `Statement` by the reader's address over the hash of everything before it. A request is valid
-ten minutes and once; what it may cost the writer is bounded by the limiter below, because a broker can show it to anybody.
+ten minutes and once; what it may cost the writer is bounded by the limiter below, because a broker can show it to
+anybody and readers of one stream are not each other's friends.
 """
 
 from __future__ import annotations
@@ -111,16 +112,20 @@ class Ask:
 
 @dataclass(slots=True)
 class AskLimiter:
-    """Which requests are answered: each once, at most sixty a minute and four Resyncs a day per grant."""
+    """Which requests are answered: each once, at most sixty a minute and four Resyncs a day per grant.
+
+    It lives in memory: after a restart a request of the last ten minutes could be answered a second time, which costs
+    an answer and tells nobody anything new.
+    """
 
     _seen: dict[bytes, int] = field(default_factory=dict)
+    _swept: int = 0
     _minute: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _resyncs: dict[bytes, list[int]] = field(default_factory=dict)
 
     def admit(self, ask: Ask, now: int) -> str | None:
         """None, and the request is counted; or why it is not answered. Call it after `Ask.check`."""
-        for old in [key for key, until in self._seen.items() if until < now]:
-            del self._seen[old]
+        self._sweep(now)
         if ask.request_id in self._seen:
             return "this request was answered before"
         minute, count = self._minute.get(ask.grant_id, (now // 60, 0))
@@ -135,3 +140,12 @@ class AskLimiter:
         self._minute[ask.grant_id] = (now // 60, count + 1)
         self._seen[ask.request_id] = ask.signed_at + VALID_SECONDS + _SKEW
         return None
+
+    def _sweep(self, now: int) -> None:
+        """Forget what is over, once a minute, so that the cost per request does not grow with their number."""
+        if now // 60 == self._swept:
+            return
+        self._swept = now // 60
+        self._seen = {key: until for key, until in self._seen.items() if until >= now}
+        self._minute = {key: value for key, value in self._minute.items() if value[0] >= now // 60}
+        self._resyncs = {key: times for key, times in self._resyncs.items() if times[-1] > now - _DAY}

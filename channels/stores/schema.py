@@ -194,8 +194,6 @@ reading = Table(
 Index(
     "channel_reading_provisional",
     reading.c.reader,
-    reading.c.epoch,
-    reading.c.slot,
     reading.c.seq,
     sqlite_where=reading.c.provisional,
     postgresql_where=reading.c.provisional,
