@@ -21,7 +21,7 @@ from channels.codec import ByteReader, ByteWriter, require
 from channels.commit import MAX_DEPTH
 from channels.errors import CapsuleRejected, SignatureRejected, UnknownVersion
 from channels.history import Covers
-from channels.kdf import KEY_BYTES, H
+from channels.kdf import KEY_BYTES, sha256
 from keys.errors import KeysError
 from keys.messages import Domain
 from keys.sealing import SealingKey, open_sealed, reader_key_hash, seal
@@ -84,7 +84,7 @@ class Recipient:
             + commit_hash
             + self.request_id
         )
-        return b"ckt1 " + header.kind.name.lower().encode() + H(bound)
+        return b"ckt1 " + header.kind.name.lower().encode() + sha256(bound)
 
 
 @dataclass(frozen=True, slots=True)

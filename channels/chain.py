@@ -12,7 +12,7 @@ from channels.alarms import Alarm, Dropped, Forked, Reordered, Replayed
 from channels.checkpoint import Checkpoint
 from channels.codec import ByteReader, ByteWriter
 from channels.envelope import EnvelopeHeader
-from channels.kdf import H
+from channels.kdf import sha256
 
 __all__ = ["EnvelopeChain", "Gap", "Placed"]
 
@@ -116,7 +116,7 @@ class EnvelopeChain:
 
     def _append(self, seq: int, envelope: bytes) -> None:
         self.recent.extend(seq, [envelope])
-        self.next_seq, self.tip = seq + 1, H(envelope)
+        self.next_seq, self.tip = seq + 1, sha256(envelope)
 
     def _fill(self, gap: Gap, header: EnvelopeHeader, envelope: bytes) -> Placed:
         """A late envelope: its successor's prev_hash says whether it is the right one."""
@@ -125,7 +125,7 @@ class EnvelopeChain:
             if held == envelope:
                 return Placed(alarms=(Replayed(header.seq, (envelope,)),))
             return Placed(alarms=(Forked("envelope", header.seq, (held, envelope)),))
-        if header.seq == gap.last and H(envelope) != gap.expected:
+        if header.seq == gap.last and sha256(envelope) != gap.expected:
             after = self.recent.get(header.seq + 1)
             return Placed(alarms=(Forked("envelope", header.seq, _whole(envelope, after)),))
         if len(gap.held) < _HELD:
@@ -139,7 +139,7 @@ class EnvelopeChain:
         taken: list[bytes] = []
         while gap.last in gap.held and gap.first <= gap.last:
             found = gap.held.pop(gap.last)
-            if H(found) != gap.expected:
+            if sha256(found) != gap.expected:
                 alarms.append(Forked("envelope", gap.last, _whole(found, self.recent.get(gap.last + 1))))
                 break
             taken.append(found)

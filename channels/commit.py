@@ -21,7 +21,7 @@ from itertools import pairwise
 
 from channels.codec import require
 from channels.errors import CommitTooLarge, FormatError, SignatureRejected, UnknownVersion
-from channels.kdf import H, kdf
+from channels.kdf import kdf, sha256
 from channels.slots import LAST_SLOT
 from keys.errors import KeysError
 from keys.messages import Domain, StreamCommit, verify
@@ -160,7 +160,7 @@ class Commit:
     @staticmethod
     def hash_of(data: bytes) -> bytes:
         """The commit hash of encoded bytes that end with a signature."""
-        return H(data[:-65])
+        return sha256(data[:-65])
 
     @classmethod
     def decode(cls, data: bytes, header: Header | None = None) -> Commit:
@@ -188,8 +188,8 @@ class Commit:
             epoch_wrap,
             confirm,
             data[-65:],
-            H(data[:-65]),
-            H(data[: at + WRAP_BYTES]),
+            sha256(data[:-65]),
+            sha256(data[: at + WRAP_BYTES]),
             data,
         )
 
@@ -239,7 +239,7 @@ def encode_signed(unsigned: bytes, signature: bytes) -> bytes:
 def encode_confirmed(header: Header, body: Body, epoch_wrap: bytes, secret: bytes) -> bytes:
     """All bytes before the signature, the confirmation by `secret` (S_e) included."""
     before = header.encode() + body.encode() + epoch_wrap
-    return before + confirmation(secret, header.sid, header.epoch, H(before))
+    return before + confirmation(secret, header.sid, header.epoch, sha256(before))
 
 
 def sorted_wraps(wraps: Sequence[Wrap]) -> tuple[Wrap, ...]:

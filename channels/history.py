@@ -110,8 +110,9 @@ class Span:
 def covers_of(masters: Masters, sid: bytes, log: EpochLog, span: Span, sealed: tuple[int, int]) -> Covers:
     """The covers of a span; epochs that were erased are left out, nobody can give them.
 
-    `sealed` is (active epoch, last sealed slot, -1 for none): an epoch before the active one holds nothing after that slot.
-    The newest epoch is never given whole: it is still in use, and who is a member has its secret already.
+    `sealed` is (active epoch, last sealed slot, -1 for none): an epoch before the active one holds nothing after
+    that slot. The newest epoch is never given whole: it is still in use, and who is a member has its secret
+    already.
     """
     if span.first >= span.end:
         raise UsageError("no slots to cover")

@@ -11,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-__all__ = ["KEY_BYTES", "H", "kdf", "kdf_info", "kdf_with"]
+__all__ = ["KEY_BYTES", "kdf", "kdf_info", "kdf_with", "sha256"]
 
 KEY_BYTES = 32
 
 
-def H(data: bytes) -> bytes:  # noqa: N802 - the name of the specification
-    """SHA-256 of `data`, 32 bytes."""
+def sha256(data: bytes) -> bytes:
+    """SHA-256 of `data`, 32 bytes: the H of the specification."""
     return hashlib.sha256(data).digest()
+
+
+H = sha256  # its name in the specification
 
 
 def kdf_info(label: bytes, ctx: bytes = b"") -> bytes:

@@ -95,7 +95,7 @@ class Measurement:
     values: Mapping[str, int]
     seconds: int = 0
     completeness: int = 1000
-    first: Mapping[str, int] = field(default=_NO_VALUES)
+    first: Mapping[str, int] = field(default_factory=lambda: _NO_VALUES)
 
 
 def _varint(value: int) -> bytes:

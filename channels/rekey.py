@@ -73,9 +73,9 @@ class TreeUpdate:
     def _grow(self, depth: int, wrap: bool) -> None:
         """One level on top at a time: the new root's p is wrapped once under the old root, if that has to be.
 
-        In a commit that removes somebody it must not be: the removed reader has the old root's key and would open p, and
-        where everybody is removed the additions would derive the new root from the very same secret. The survivors climb
-        to the new root from the removal anyway.
+        In a commit that removes somebody it must not be: the removed reader has the old root's key and would open
+        p, and where everybody is removed the additions would derive the new root from the very same secret. The
+        survivors climb to the new root from the removal anyway.
         """
         for level in range(self.delta.depth, depth):
             top = (level + 1, 0)

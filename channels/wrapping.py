@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from channels.errors import CommitRejected
-from channels.kdf import H, kdf, kdf_info, kdf_with
+from channels.kdf import kdf, kdf_info, kdf_with, sha256
 
 __all__ = ["CommitKeys", "FreshSecrets", "evolve", "node_key", "parent_secret"]
 
@@ -69,7 +69,7 @@ class FreshSecrets:
     @classmethod
     def of(cls, master: bytes, epoch: int, prev_commit_hash: bytes, first_slot: int, changes: bytes) -> FreshSecrets:
         """`changes` is `removed || added` in wire encoding."""
-        return cls(master, epoch, H(prev_commit_hash + first_slot.to_bytes(8, "big") + changes))
+        return cls(master, epoch, sha256(prev_commit_hash + first_slot.to_bytes(8, "big") + changes))
 
     def secret(self, level: int, index: int) -> bytes:
         """The fresh 32 bytes of node (level, index)."""

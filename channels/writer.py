@@ -36,7 +36,7 @@ from channels.errors import (
 )
 from channels.gate import MAX_SKEW_LIMIT, Evidence, Gate
 from channels.issuer import Issuer, Member
-from channels.kdf import H
+from channels.kdf import sha256
 from channels.masters import Masters
 from channels.position import Position
 from channels.rekey import TreeUpdate
@@ -191,7 +191,7 @@ class Writer:
             len(body.wraps),
         )
         unsigned = encode_confirmed(header, body, epoch_wrap, secret)
-        commit_hash = H(unsigned)
+        commit_hash = sha256(unsigned)
         message = StreamCommit(self.params.sid, epoch, commit_hash)
         return PreparedCommit(epoch, unsigned, commit_hash, message, tuple(leaves), changes, update.delta)
 

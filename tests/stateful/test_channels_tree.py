@@ -1,7 +1,8 @@
 """channels.md 6: who was removed opens nothing later, who joins opens nothing earlier, and everybody agrees.
 
-A history is a list of commits with random removals and additions. After each one the raw keys of all members, past and
-present, are tried on the wraps; the interface is not asked. Six mistakes, put into the tree and the path, must be noticed.
+A history is a list of commits with random removals and additions. After each one the raw keys of all members, past
+and present, are tried on the wraps; the interface is not asked. Six mistakes, put into the tree and the path, must
+be noticed.
 """
 
 from __future__ import annotations
@@ -239,7 +240,8 @@ def test_mutants_are_caught(name: str) -> None:
 def test_growth_with_all_leaves_removed_gives_the_removed_nothing() -> None:
     """Growth, removal of everybody and additions in one commit: the old root opens nothing of the new tree.
 
-    The secret of the new root is asked for twice under one name then; wrapping the first to the old root would be the key.
+    The secret of the new root is asked for twice under one name then; wrapping the first to the old root would be
+    the key.
     """
     history = History()
     history.step((0, 1, False))

@@ -6,7 +6,6 @@ import random
 from dataclasses import replace
 
 import pytest
-from eth_keys import keys as eth_keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from channels.errors import (
     SignatureRejected,
     UnknownVersion,
 )
-from channels.kdf import H
+from channels.kdf import sha256
 from channels.reader import Reader
 from channels.reader_state import restore_reader, snapshot_reader
 from channels.slots import OPEN_SLOT
@@ -39,7 +38,7 @@ def world_with_reader() -> tuple[World, int]:
 
 
 def test_a_commit_decodes_to_what_was_made() -> None:
-    world, leaf = world_with_reader()
+    world, _ = world_with_reader()
     world.commit(0, removed=[1, 2, 4])
     commit = Commit.decode(world.commits[-1])
     assert commit.header.epoch == 3
@@ -99,7 +98,7 @@ _SNAPSHOTS: dict[int, bytes] = {}
 def resigned(header: Header, body: Body, epoch_wrap: bytes, secret: bytes) -> bytes:
     """A commit with changed content that its writer signed all the same."""
     unsigned = encode_confirmed(header, body, epoch_wrap, secret)
-    return unsigned + sign_commit(StreamCommit(header.sid, header.epoch, H(unsigned)))
+    return unsigned + sign_commit(StreamCommit(header.sid, header.epoch, sha256(unsigned)))
 
 
 def changed_header(header: Header, **fields: object) -> Header:
@@ -155,14 +154,13 @@ def test_the_signature_is_checked_before_the_arrays() -> None:
 def test_another_writers_signature_is_refused() -> None:
     world, reader, data = _pending()
     commit = Commit.decode(data)
-    other = eth_keys.PrivateKey(hashed("other writer"))
     message = StreamCommit(commit.header.sid, commit.header.epoch, commit.commit_hash)
     with pytest.raises(SignatureRejected):
-        reader.process_commit(data[:-65] + sign_commit(message, other), world.registry)
+        reader.process_commit(data[:-65] + sign_commit(message, hashed("other writer")), world.registry)
 
 
 def test_more_wraps_than_the_removals_can_cause_are_refused() -> None:
-    world, _, data = _pending()
+    _, _, data = _pending()
     commit = Commit.decode(data)
     extra = tuple(sorted({*commit.body.wraps, *((0, leaf, bytes(40)) for leaf in range(8))}))
     body = Body(commit.body.removed, commit.body.added, extra)

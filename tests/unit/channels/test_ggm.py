@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from channels.errors import FormatError, NoKey
 from channels.ggm import DEPTH, LEAVES, Cover, CoverNode, minimal_nodes
-from channels.kdf import H, kdf
+from channels.kdf import sha256, kdf
 
-ROOT = H(b"root")
+ROOT = sha256(b"root")
 SLOTS = 64
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.errors import CommitRejected
-from channels.kdf import H, kdf, kdf_info, kdf_with
+from channels.kdf import sha256, kdf, kdf_info, kdf_with
 from channels.wrapping import CommitKeys
 
 # RFC 5869 appendix A: PRK, info, first 32 bytes of OKM (one block of expand).
@@ -55,13 +55,13 @@ def test_aes_key_wrap_is_rfc3394() -> None:
 
 
 def test_a_wrap_belongs_to_one_stream_epoch_and_node() -> None:
-    key, secret = H(b"key"), H(b"secret")
-    tools = CommitKeys(H(b"sid"), 7)
+    key, secret = sha256(b"key"), sha256(b"secret")
+    tools = CommitKeys(sha256(b"sid"), 7)
     wrapped = tools.wrap(key, 2, 3, secret)
     assert tools.unwrap(key, 2, 3, wrapped) == secret
     for other, level, index in [
-        (CommitKeys(H(b"sid"), 8), 2, 3),
-        (CommitKeys(H(b"other"), 7), 2, 3),
+        (CommitKeys(sha256(b"sid"), 8), 2, 3),
+        (CommitKeys(sha256(b"other"), 7), 2, 3),
         (tools, 1, 3),
         (tools, 2, 2),
     ]:

@@ -7,7 +7,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keys.sealing import SealingKey
 
 from channels.alarms import Damaged, Dropped, Forked, MissingCheckpoint, Reordered, Replayed, StaleEpoch
 from channels.checkpoint import Checkpoint
@@ -22,11 +21,12 @@ from channels.errors import (
     SignatureRejected,
     SnapshotInvalid,
 )
-from channels.kdf import H
+from channels.kdf import sha256
 from channels.reader import Progress, Reader
 from channels.reader_state import restore_reader, snapshot_reader
 from channels.slots import OPEN_SLOT
 from channels.writer import Changes, Join, Writer
+from keys.sealing import SealingKey
 from tests.unit.channels.world import SLOT, STREAM_KEY, World, at, evidence, hashed, masters, sign_commit
 
 
@@ -168,7 +168,7 @@ def test_a_members_forgery_never_becomes_final() -> None:
     """channels.md 3: symmetric keys let any reader forge; only what the stream key signs counts."""
     world, reader, envelopes = sealed(3)
     reader.open(envelopes[:2])
-    forged = member_forgery(reader, envelopes[0], 3, H(envelopes[1]))
+    forged = member_forgery(reader, envelopes[0], 3, sha256(envelopes[1]))
     assert reader.open([forged]).readings[0].provisional
     [checkpoint] = world.writer.shutdown()
     progress = reader.accept_checkpoint(checkpoint)
@@ -196,7 +196,7 @@ def test_a_signed_stream_refuses_a_members_forgery_at_once() -> None:
     reader.open(envelopes[:1])
     header = EnvelopeHeader.decode(envelopes[0])
     cipher = reader.keyring.cipher(Lane(header.sid, header.epoch, header.slot, header.inst))
-    forged = cipher.seal_chain([b"forged"], 2, H(envelopes[0]))[0][0] + bytes(64)
+    forged = cipher.seal_chain([b"forged"], 2, sha256(envelopes[0]))[0][0] + bytes(64)
     progress = reader.open([forged])
     assert isinstance(progress.alarms[0], Damaged)
     assert seqs(reader.open(envelopes[1:])) == [2]
@@ -289,15 +289,14 @@ def test_capsules_belong_to_one_reader_grant_epoch_and_commit() -> None:
     member, key = world.members[leaf], world.keys[leaf]
     capsule = world.writer.welcome(member, key.public_bytes)
     params, registry = world.writer.params, world.registry
-    for wrong in (
-        lambda: Reader(params, hashed("another grant")).receive_capsule(capsule, key, registry),
-        lambda: Reader(params, member.grant_id).receive_capsule(capsule, key, registry, hashed("request")),
-        lambda: Reader(params, member.grant_id).receive_capsule(
-            capsule, SealingKey.from_bytes(hashed("another key")), registry
-        ),
+    other_key = SealingKey.from_bytes(hashed("another key"))
+    for grant_id, used, request in (
+        (hashed("another grant"), key, bytes(32)),
+        (member.grant_id, key, hashed("request")),
+        (member.grant_id, other_key, bytes(32)),
     ):
         with pytest.raises(SignatureRejected):
-            wrong()
+            Reader(params, grant_id).receive_capsule(capsule, used, registry, request)
     chance = random.Random(5)
     for place in chance.sample(range(len(capsule)), 60):
         changed = bytearray(capsule)

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from coincurve import PrivateKey
 from eth_account import Account
-from eth_keys import keys as eth_keys
 
 from channels.envelope import EnvelopeHeader
 from channels.gate import Evidence, Gate
@@ -43,12 +43,9 @@ def masters(name: str = "masters") -> Masters:
     return Masters.from_keys(hashed("sid"), hashed(name, "M"), hashed(name, "T"))
 
 
-_signing_key = eth_keys.PrivateKey(SECRET)
-
-
-def sign_commit(message: StreamCommit, key: eth_keys.PrivateKey = _signing_key) -> bytes:
-    """The writer's EIP-712 signature, v in {27, 28}."""
-    raw = key.sign_msg_hash(digest(message, DOMAIN)).to_bytes()
+def sign_commit(message: StreamCommit, secret: bytes = SECRET) -> bytes:
+    """The writer's EIP-712 signature, v in {27, 28}; deterministic (RFC 6979)."""
+    raw: bytes = PrivateKey(secret).sign_recoverable(digest(message, DOMAIN), hasher=None)
     return raw[:64] + bytes([raw[64] + 27])
 
 
