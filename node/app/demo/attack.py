@@ -71,12 +71,12 @@ class _Key:
 
 
 class Attack:
-    """Stolen 32-byte candidates against one stream, of which every commit was recorded."""
+    """Stolen 32-byte candidates, the likeliest first, against one stream, of which every commit was recorded."""
 
     def __init__(self, sid: bytes, stolen: Iterable[bytes], commits: Iterable[WireCommit]) -> None:
         self._sid = sid
         # Runs of few values are counters and padding, never a key.
-        self._stolen = sorted({c for c in stolen if len(c) == DEPTH and len(set(c)) > 8})
+        self._stolen = [c for c in dict.fromkeys(stolen) if len(c) == DEPTH and len(set(c)) > 8]
         self._cache: dict[tuple[bytes, int, int, int], bytes] = {}
         self._secrets = self._follow(sorted(commits, key=lambda commit: commit.epoch))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -44,7 +44,8 @@ SETTLE_S = 6.0
 """A reading of the last seconds before the readings were fetched may still be on its way."""
 
 _CAPSULE_HEAD, _STREAM_SIGNATURE = 15, 64
-_CAPSULES = {1: b"welcome", 2: b"history", 3: b"resync"}
+_HISTORY, _RESYNC = 2, 3
+_CAPSULES = {1: b"welcome", _HISTORY: b"history", _RESYNC: b"resync"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +105,42 @@ def removal(evidence: Evidence, sid: bytes) -> WireCommit | None:
 
 
 @cache
-def stolen(evidence: Evidence, letter: str, sid: bytes) -> frozenset[bytes]:
-    """All 32-byte values that a provider held at any time, and those in capsules that its sealing keys still open."""
+def stolen(evidence: Evidence, letter: str, sid: bytes) -> tuple[bytes, ...]:
+    """All 32-byte values that a provider held at any time, and those in capsules that its sealing keys still open.
+
+    What stood by itself comes first: it is what opens, if anything does.
+    """
     harvest = evidence.harvests.get(letter)
     if harvest is None:
-        return frozenset()
-    found = set(harvest.secrets | harvest.seeds)
-    for material in harvest.material:
-        found |= windows(material)
-    keys = [SealingKey.from_bytes(seed) for seed in harvest.seeds]
+        return ()
+    found = dict.fromkeys(sorted(harvest.secrets | harvest.seeds))
+    keys = [SealingKey.from_bytes(seed) for seed in sorted(harvest.seeds)]
     hashes = {commit.epoch: commit.hash for commit in commits(evidence, sid)}
     for item in evidence.heard:
         if item.kind == "capsule" and item.sid == sid and len(item.payload) > _CAPSULE_HEAD + _STREAM_SIGNATURE:
             for key in keys:
-                found |= windows(_open_capsule(evidence, item, key, hashes))
-    return frozenset(found)
+                found.update(dict.fromkeys(_in_capsule(_open_capsule(evidence, item, key, hashes), item.payload[2])))
+    for material in sorted(harvest.material):
+        found.update(dict.fromkeys(sorted(windows(material))))
+    return tuple(found)
+
+
+def _in_capsule(plain: bytes, kind: int) -> Iterator[bytes]:
+    """channels.md 3: path keys, S_e and cover nodes (level u8, index u32, key 32)."""
+    at = 0
+    if not plain:
+        return
+    if kind != _HISTORY:
+        at = 13 + 32 * (plain[12] + 2)
+        yield from (plain[place : place + 32] for place in range(13, at, 32))
+    nodes = int.from_bytes(plain[at : at + 2], "big")
+    yield from (plain[place + 5 : place + 37] for place in range(at + 2, at + 2 + 37 * nodes, 37))
+    at += 2 + 37 * nodes
+    groups, at = int.from_bytes(plain[at : at + 2], "big"), at + 2
+    for _ in range(groups):
+        nodes, at = plain[at + 8], at + 9
+        yield from (plain[place + 5 : place + 37] for place in range(at, at + 37 * nodes, 37))
+        at += 37 * nodes
 
 
 def _open_capsule(evidence: Evidence, item: Heard, key: SealingKey, hashes: Mapping[int, bytes]) -> bytes:
@@ -129,7 +151,7 @@ def _open_capsule(evidence: Evidence, item: Heard, key: SealingKey, hashes: Mapp
     if kind not in _CAPSULES or commit_hash is None:
         return b""
     bound = evidence.setting.separator + item.sid + item.key + head[3:15] + key.key_hash() + commit_hash
-    requests = {bytes(32)} if kind != 3 else _request_ids(evidence, item.sid)
+    requests = {bytes(32)} if kind != _RESYNC else _request_ids(evidence, item.sid)
     for request in requests:
         info = b"ckt1 " + _CAPSULES[kind] + hashlib.sha256(bound + request).digest()
         try:
