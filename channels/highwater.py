@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from channels.errors import FormatError, HighWaterBehind, HighWaterDamaged, HighWaterMissing
-from channels.kdf import H
+from channels.kdf import sha256
 from channels.position import START, Position
 
 __all__ = ["HighWater", "Mark"]
@@ -82,7 +82,7 @@ class HighWater:
 def _decode(path: Path, raw: bytes) -> Position:
     body, check = raw[:-_CHECK], raw[-_CHECK:]
     try:
-        if H(body)[:_CHECK] != check:
+        if sha256(body)[:_CHECK] != check:
             raise FormatError("the check does not fit")
         return Position.from_bytes(body)
     except FormatError as error:
@@ -95,7 +95,7 @@ def _write(path: Path, position: Position) -> None:
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        data = body + H(body)[:_CHECK]
+        data = body + sha256(body)[:_CHECK]
         if os.write(descriptor, data) != len(data):
             raise OSError("the mark was written in part only")
         os.fsync(descriptor)

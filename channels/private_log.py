@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from channels.codec import ByteReader, ByteWriter
 from channels.errors import FormatError, RejectedError, UnknownVersion
-from channels.kdf import H, kdf
+from channels.kdf import kdf, sha256
 from channels.stores.base import LogStore
 from channels.stores.records import LogEntry
 
@@ -100,7 +100,7 @@ class PrivateLog:
             seq = self._tip.count
             head = _HEAD.pack(_VERSION, seq, self._tip.hash, os.urandom(_SALT))
             sealed = head + self._cipher(head).encrypt(seq.to_bytes(12, "big"), data, head)
-            digest = H(sealed)
+            digest = sha256(sealed)
             await self._store.append_log(self._id, [LogEntry(seq, digest, sealed)])
             self._tip = Tip(seq + 1, digest)
             return seq
@@ -144,7 +144,7 @@ class PrivateLog:
         version, seq, previous, _ = _HEAD.unpack_from(entry.data)
         if version != _VERSION:
             raise UnknownVersion(f"private log version {version}")
-        if seq != expected or entry.seq != expected or previous != tip or H(entry.data) != entry.hash:
+        if seq != expected or entry.seq != expected or previous != tip or sha256(entry.data) != entry.hash:
             raise RejectedError(f"entry {expected} of the private log does not follow the one before")
         head, sealed = entry.data[: _HEAD.size], entry.data[_HEAD.size :]
         try:

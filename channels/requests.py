@@ -17,7 +17,7 @@ from enum import IntEnum
 
 from channels.codec import ByteReader, ByteWriter, require
 from channels.errors import FormatError, SignatureRejected, UsageError
-from channels.kdf import H
+from channels.kdf import sha256
 from keys.errors import KeysError
 from keys.messages import Domain, Statement, verify
 from keys.sealing import PUBLIC_SIZE
@@ -75,7 +75,7 @@ class Ask:
     def statement(self, account: bytes) -> Statement:
         """The typed message that `account` (the reader's address, 20 bytes) signs."""
         return Statement(
-            account, _TOPIC, H(self.body()), self.request_id, self.signed_at, self.signed_at + VALID_SECONDS
+            account, _TOPIC, sha256(self.body()), self.request_id, self.signed_at, self.signed_at + VALID_SECONDS
         )
 
     def encode(self, signature: bytes) -> bytes:

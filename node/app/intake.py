@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 
@@ -30,7 +31,11 @@ _log = structlog.get_logger(__name__)
 HELD = 3_600
 """Telegrams that are kept in memory while the gateway's own clock is in doubt: an hour at 1 Hz."""
 
-TELEGRAM_METRICS = {"accepted": "ok", "accepted_backlog": "ok", "checksum": "checksum", "truncated": "truncated"}
+QUEUED = 64
+"""Chunks of the port that may wait; beyond that the port itself holds the sender back."""
+
+AT_ONCE = 256
+"""Telegrams that one transaction keeps at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,25 @@ class Intake:
             if not self._gateway.specs:
                 await life.pause(0.5)
         pipeline = await self._pipeline()
+        arriving: asyncio.Queue[bytes] = asyncio.Queue(QUEUED)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fill(source, arriving))
+            while True:
+                results: list[Accepted | SetAside] = []
+                chunk: bytes | None = await arriving.get()
+                while chunk is not None:
+                    view = self._view()
+                    results += self._again(pipeline, view) + pipeline.receive(chunk, view)
+                    # A replayed backlog comes faster than a disk flushes: what is here already is kept together.
+                    full = len(results) >= AT_ONCE
+                    chunk = None if full or arriving.empty() else arriving.get_nowait()
+                if results:
+                    await self._keep(pipeline, results)
+
+    @staticmethod
+    async def _fill(source: MeterSource, arriving: asyncio.Queue[bytes]) -> None:
         async for chunk in source.chunks():
-            view = self._view()
-            results = self._again(pipeline, view) + pipeline.receive(chunk, view)
-            if results:
-                await self._keep(pipeline, results)
+            await arriving.put(chunk)
 
     async def _pipeline(self) -> MeterPipeline:
         meter = self._core.settings.meter

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from channels.slots import OPEN_SLOT, StreamParams
+from channels.transports.base import Delivery
 from channels.transports.topics import Kind, Topic
 from keys.errors import EntryMissing
 from keys.messages import digest
@@ -46,6 +47,9 @@ __all__ = ["ProviderRole", "Reading"]
 _log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
+
+QUEUED = 500
+"""Deliveries that one transaction takes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +298,19 @@ class ProviderRole:
         wake = self._core.new_wake()
         async with await self._core.transport.subscribe(*topics) as deliveries, asyncio.TaskGroup() as group:
             group.create_task(self._tick(membership, wake))
+            arrived: asyncio.Queue[Delivery] = asyncio.Queue(QUEUED)
+            group.create_task(self._take(membership, arrived))
             async for delivery in deliveries:
-                await membership.take(delivery)
+                await arrived.put(delivery)
+
+    @staticmethod
+    async def _take(membership: Membership, arrived: asyncio.Queue[Delivery]) -> None:
+        """Everything that is there already goes into one transaction."""
+        while True:
+            batch = [await arrived.get()]
+            while len(batch) < QUEUED and not arrived.empty():
+                batch.append(arrived.get_nowait())
+            await membership.take(batch)
 
     @staticmethod
     async def _tick(membership: Membership, wake: asyncio.Event) -> None:

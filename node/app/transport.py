@@ -33,7 +33,8 @@ def open_transport(settings: Settings, identity: Identity) -> Transport:
     if parts.scheme == "mqtts":
         tls = ssl.create_default_context(cafile=str(broker.ca_file) if broker.ca_file else None)
     # The broker keeps undelivered messages under this name, so it stays the same for as long as the identity does.
-    client_id = "wattpact-" + identity.device().address.hex()[:16]
+    # Our broker lets a user connect under names that begin with the user's own.
+    client_id = f"{broker.username or 'wattpact'}:{identity.device().address.hex()[:16]}"
     return MqttTransport(
         MqttSettings(
             host=parts.hostname or "127.0.0.1",

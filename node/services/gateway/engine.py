@@ -18,7 +18,7 @@ from channels.envelope import EnvelopeHeader
 from channels.errors import GateRefused
 from channels.gate import Evidence, Gate
 from channels.issuer import Member
-from channels.kdf import H
+from channels.kdf import sha256
 from channels.plan import Backlog, CommitStep, GiveHistory, SealStep, plan
 from channels.stores.records import (
     Capsule,
@@ -271,11 +271,11 @@ class StreamEngine:
 
     def _envelope(self, data: bytes) -> StoredEnvelope:
         header = EnvelopeHeader.decode(data, self._writer.params.signed_envelopes)
-        return StoredEnvelope(header.epoch, header.slot, header.inst, header.seq, H(data), data)
+        return StoredEnvelope(header.epoch, header.slot, header.inst, header.seq, sha256(data), data)
 
     def _checkpoint(self, data: bytes) -> StoredCheckpoint:
         found = Checkpoint.decode(data)
-        return StoredCheckpoint(found.epoch, found.slot, self._instance, found.first_seq, found.count, H(data), data)
+        return StoredCheckpoint(found.epoch, found.slot, self._instance, found.first_seq, found.count, sha256(data), data)
 
     async def _close_slots(self, present: Backlog) -> None:
         """Signs for slots that every clock has left behind."""
@@ -318,7 +318,7 @@ class StreamEngine:
             self._members[grant.grant_id] = member
             records = [record for record in records if record.leaf != leaf] + [leaf_record(member)]
             capsule = self._writer.welcome(member, keys[key_hash])
-            capsules.append(Capsule(grant.grant_id, prepared.epoch, H(capsule), capsule))
+            capsules.append(Capsule(grant.grant_id, prepared.epoch, sha256(capsule), capsule))
         commit = StoredCommit(prepared.epoch, prepared.commit_hash, data)
         await self._ports.store.record_commit(self.sid, commit, capsules, records, self._writer.snapshot())
         _log.info("commit_stored", epoch=prepared.epoch, removed=len(removed), added=len(added), size=len(data))
@@ -338,7 +338,7 @@ class StreamEngine:
         grant = next(g for g in grants if g.grant_id == step.grant_id)
         slots = (grant.start_slot, grant.end_slot)
         capsule = self._writer.history(grant.grant_id, keys[hashes[grant.grant_id]], slots, step.first_unsealed)
-        kept = Capsule(grant.grant_id, self._writer.epoch, H(capsule), capsule)
+        kept = Capsule(grant.grant_id, self._writer.epoch, sha256(capsule), capsule)
         await self._ports.store.put_capsule(self.sid, kept)
 
     async def resync(self, grant_id: bytes, public: bytes, request_id: bytes, since_epoch: int) -> bytes:
@@ -346,7 +346,7 @@ class StreamEngine:
         async with self.lock:
             member = self._members[grant_id]
             capsule = self._writer.resync(member, public, request_id, since_epoch)
-            kept = Capsule(grant_id, self._writer.epoch, H(capsule), capsule)
+            kept = Capsule(grant_id, self._writer.epoch, sha256(capsule), capsule)
             await self._ports.store.put_capsule(self.sid, kept)
             return capsule
 

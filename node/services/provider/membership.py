@@ -26,7 +26,7 @@ from channels.errors import (
     ReaderRemoved,
     RejectedError,
 )
-from channels.kdf import H
+from channels.kdf import sha256
 from channels.reader import Progress, Reader
 from channels.reader_state import restore_reader, snapshot_reader
 from channels.readings import decode_batch, encode_batch
@@ -52,6 +52,15 @@ MAX_HELD = 20_000
 """Envelopes that may wait for their place; beyond that the newest are dropped and asked for again."""
 
 FEED = 512
+
+SETTLED = 65.0
+"""Seconds after the last envelope of the past before a missing checkpoint counts as missing."""
+
+_REPLAYED = {
+    ReplayKind.COMMIT: Kind.COMMITS,
+    ReplayKind.ENVELOPE: Kind.DATA,
+    ReplayKind.CHECKPOINT: Kind.CHECKPOINTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,17 @@ class _Missing:
     asked: float = field(default=-1e9)
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What the next transaction writes."""
+
+    readings: list[OpenedReading] = field(default_factory=list)
+    confirmed: list[Confirmation] = field(default_factory=list)
+    envelopes: list[StoredEnvelope] = field(default_factory=list)
+    commits: list[StoredCommit] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+
 class Membership:
     """One reader with its store. `take` and `tick` are called by one task each; `lock` keeps them apart."""
 
@@ -100,6 +120,8 @@ class Membership:
         self._capsule: bytes | None = None
         self._missing: dict[str, _Missing] = {}
         self._history_from: int | None = None
+        self._kept = _Kept()
+        self._behind_at = time.monotonic()
 
     @property
     def sid(self) -> bytes:
@@ -119,19 +141,24 @@ class Membership:
         reader = self._reader
         return MembershipStatus(reader.epoch, reader.removed_in, reader.chain.next_seq, len(self._held), self.opened)
 
-    async def take(self, delivery: Delivery) -> None:
-        """One message from the broker. Nothing that a broker may invent raises; what proves a wrong is kept."""
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Messages from the broker, kept in one transaction.
+
+        Nothing that a broker may invent raises; what proves a wrong is kept. A crash before the transaction costs
+        nothing: the chain of what was kept says what to ask for.
+        """
         async with self.lock:
-            kind, payload = delivery.kind, delivery.payload
-            try:
-                if kind is Kind.REPLAY:
-                    which, payload = split_replay(payload)
-                    kind = {ReplayKind.COMMIT: Kind.COMMITS, ReplayKind.ENVELOPE: Kind.DATA}.get(
-                        which, Kind.CHECKPOINTS
-                    )
-                await self._sort(kind, payload)
-            except FormatError as error:
-                await self._alarm("damaged", f"{kind.value}: {error}", (payload,))
+            for delivery in deliveries:
+                kind, payload = delivery.kind, delivery.payload
+                try:
+                    if kind is Kind.REPLAY:
+                        which, payload = split_replay(payload)
+                        kind = _REPLAYED[which]
+                    await self._sort(kind, payload)
+                except FormatError as error:
+                    self._alarm("damaged", f"{kind.value}: {error}", (payload,))
+            await self._read()
+            await self._flush()
 
     async def _sort(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.CAPSULE:
@@ -142,8 +169,9 @@ class Membership:
             await self._follow()
         elif kind is Kind.DATA:
             self._hold(payload)
-            await self._read()
         elif kind is Kind.CHECKPOINTS:
+            # A checkpoint says something about envelopes that may have come just before it.
+            await self._read()
             await self._accept(payload)
 
     async def tick(self) -> None:
@@ -152,8 +180,11 @@ class Membership:
             await self._enter()
             await self._follow()
             await self._read()
-            for alarm in self._reader.check(self._ports.clock.now()):
-                await self._alarm_of(alarm)
+            # While the past is being read every slot is overdue; a checkpoint is missed only in the present.
+            if time.monotonic() - self._behind_at > SETTLED:
+                for alarm in self._reader.check(self._ports.clock.now()):
+                    self._alarm_of(alarm)
+            await self._flush()
 
     # Capsules and commits
 
@@ -173,10 +204,10 @@ class Membership:
             return
         except (CapsuleRejected, RejectedError) as error:
             self._capsule = None
-            await self._alarm("capsule", str(error), (data,))
+            self._alarm("capsule", str(error), (data,))
             return
         self._capsule = None
-        await self._keep(Progress())
+        await self._flush(always=True)
         # From here on the state in the store opens what the capsule opened, so its key can go.
         self._ports.key.delete()
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
@@ -200,15 +231,15 @@ class Membership:
             except CommitNotOnChain:
                 return
             except ReaderRemoved as gone:
-                await self._keep(Progress(), commits=[data])
+                self._keep(Progress(), commits=[data])
                 _log.info("reader_removed", epoch=gone.epoch)
                 return
             except RejectedError as error:
                 del self._commits[reader.epoch + 1]
-                await self._alarm_of(error.alarm) if error.alarm else await self._alarm("commit", str(error), (data,))
+                self._alarm_of(error.alarm) if error.alarm else self._alarm("commit", str(error), (data,))
                 return
             del self._commits[reader.epoch]
-            await self._keep(progress, commits=[data])
+            self._keep(progress, commits=[data])
         newest = max(self._commits, default=0)
         if newest > reader.epoch and self._due("commits"):
             await self._ports.ask.commits(reader.epoch + 1, newest)
@@ -288,7 +319,9 @@ class Membership:
                 await self._wait_for_commit(self._epoch(unknown[0]))
                 return
         progress = self._reader.open(known, self._ports.clock.now())
-        await self._keep(progress, envelopes=known)
+        if known and self._slot(known[-1]) < self._params.clamped_slot(self._ports.clock.now()) - 1:
+            self._behind_at = time.monotonic()
+        self._keep(progress, envelopes=known)
 
     def _epoch(self, envelope: bytes) -> int:
         return EnvelopeHeader.decode(envelope, self._params.signed_envelopes).epoch
@@ -303,9 +336,9 @@ class Membership:
         try:
             progress = self._reader.accept_checkpoint(data)
         except RejectedError as error:
-            await self._alarm("checkpoint", str(error), (data,))
+            self._alarm("checkpoint", str(error), (data,))
             return
-        await self._keep(progress)
+        self._keep(progress)
         last = Checkpoint.decode(data).last_seq
         expected = self._reader.chain.next_seq
         if self._reader.chain.start and last >= expected and not self._held and self._due(f"seq {expected}"):
@@ -330,25 +363,37 @@ class Membership:
 
     # Keeping
 
-    async def _keep(self, progress: Progress, envelopes: Sequence[bytes] = (), commits: Sequence[bytes] = ()) -> None:
+    def _keep(self, progress: Progress, envelopes: Sequence[bytes] = (), commits: Sequence[bytes] = ()) -> None:
+        """Adds to what the next `_flush` writes."""
         headers = {h.seq: (h, raw) for raw in envelopes if (h := self._header(raw)) is not None}
-        readings: list[OpenedReading] = []
         for reading in progress.readings:
             header = headers.get(reading.seq)
             inst = header[0].inst if header else bytes(16)
-            readings += self._unfold(
-                reading.plaintext, (reading.slot, reading.epoch, reading.seq), inst, reading.provisional
-            )
+            place = (reading.slot, reading.epoch, reading.seq)
+            self._kept.readings += self._unfold(reading.plaintext, place, inst, reading.provisional)
+        self._kept.confirmed += [Confirmation(first, last - first + 1) for first, last in progress.final]
+        self._kept.envelopes += [
+            StoredEnvelope(h.epoch, h.slot, h.inst, h.seq, sha256(raw), raw) for h, raw in headers.values()
+        ]
+        self._kept.commits += [self._stored_commit(raw) for raw in commits]
+        for alarm in progress.alarms:
+            self._alarm_of(alarm)
+
+    async def _flush(self, *, always: bool = False) -> None:
+        """One transaction for everything since the last one: state, readings, log and alarms."""
+        kept, self._kept = self._kept, _Kept()
+        if not always and kept == _Kept():
+            return
         record = OpenRecord(
             snapshot=snapshot_reader(self._reader),
-            readings=tuple(readings),
-            confirmed=tuple(Confirmation(first, last - first + 1) for first, last in progress.final),
-            envelopes=tuple(StoredEnvelope(h.epoch, h.slot, h.inst, h.seq, H(raw), raw) for h, raw in headers.values()),
-            commits=tuple(self._stored_commit(raw) for raw in commits),
-            alarms=tuple(self._alarm_value(alarm) for alarm in progress.alarms),
+            readings=tuple(kept.readings),
+            confirmed=tuple(kept.confirmed),
+            envelopes=tuple(kept.envelopes),
+            commits=tuple(kept.commits),
+            alarms=tuple(kept.alarms),
         )
         await self._ports.store.record_open(self.sid, self._grant_id, record)
-        self.opened += len(readings)
+        self.opened += len(kept.readings)
 
     def _header(self, raw: bytes) -> EnvelopeHeader | None:
         try:
@@ -367,18 +412,18 @@ class Membership:
 
     @staticmethod
     def _stored_commit(data: bytes) -> StoredCommit:
-        return StoredCommit(Header.decode(data).epoch, H(data[:-65]), data)
+        return StoredCommit(Header.decode(data).epoch, sha256(data[:-65]), data)
 
     def _alarm_value(self, alarm: ChannelAlarm) -> Alarm:
         name = type(alarm).__name__
         return Alarm(name, self._ports.clock.now(), repr_without_evidence(alarm), alarm.evidence)
 
-    async def _alarm_of(self, alarm: ChannelAlarm) -> None:
-        await self._ports.store.raise_alarm(self.sid, self._alarm_value(alarm))
+    def _alarm_of(self, alarm: ChannelAlarm) -> None:
+        self._kept.alarms.append(self._alarm_value(alarm))
 
-    async def _alarm(self, kind: str, detail: str, evidence: tuple[bytes, ...]) -> None:
+    def _alarm(self, kind: str, detail: str, evidence: tuple[bytes, ...]) -> None:
         _log.warning("channel_alarm", kind=kind, detail=detail)
-        await self._ports.store.raise_alarm(self.sid, Alarm(kind, self._ports.clock.now(), detail, evidence))
+        self._kept.alarms.append(Alarm(kind, self._ports.clock.now(), detail, evidence))
 
 
 def repr_without_evidence(alarm: ChannelAlarm) -> str:
