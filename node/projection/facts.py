@@ -31,11 +31,13 @@ def add(facts: tuple[F, ...], new: F) -> tuple[F, ...]:
     Raises ContradictingFact if the place is taken by another block, or lies before facts that are not final: then the
     reader of the chain skipped a roll-back. A place before a final fact is old history told again and ignored.
     """
+    if not facts or new.block.number > facts[-1].block.number:
+        return (*facts, new)
     if any(replace(known, final=False) == new for known in facts):
         return facts
     if any(known.block.number == new.block.number and known.block.hash != new.block.hash for known in facts):
         raise ContradictingFact(f"two blocks numbered {new.block.number} without a roll-back in between")
-    if facts and new.block.number < facts[-1].block.number:
+    if new.block.number < facts[-1].block.number:
         if any(known.final and known.block.number > new.block.number for known in facts):
             return facts
         raise ContradictingFact(f"a fact of block {new.block.number} after one of block {facts[-1].block.number}")

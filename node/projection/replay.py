@@ -26,6 +26,8 @@ class World:
         """Whom the event concerns, in the order in which they are reduced (by kind, then by key)."""
         way = route(event)
         found = set(way.direct)
+        if way.above is None and way.settled is None and way.linked is None:
+            return way.direct
         for aggregate, index in self._indexes.items():
             above = way.above is not None and index.top_block is not None and index.top_block > way.above
             settled = way.settled is not None and (

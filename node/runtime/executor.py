@@ -11,7 +11,7 @@ with its reason. A fatal error ends the node and leaves the effect where it is. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -65,7 +65,8 @@ class Handlers:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorOptions:
-    """`parallel` effects at once; `lease` seconds for one attempt; `poll` the longest sleep. `observe` gets the name of
+    """`parallel` lanes at once inside this node and as many to the outside, so that parties who do not answer never
+    hold up a revocation; half of `lease` seconds for one attempt; `poll` the longest sleep. `observe` gets the name of
     the effect and `done`, `retry` or `dead` (metrics)."""
 
     parallel: int = 16
@@ -86,7 +87,7 @@ class Executor:
         self._clock = clock
         self._options = options or ExecutorOptions()
         self._wake = asyncio.Event()
-        self._busy = 0
+        self._busy = {True: 0, False: 0}
         journal.subscribe(self._committed)
 
     def _committed(self, applied: Applied) -> None:
@@ -97,8 +98,8 @@ class Executor:
         """Carry out one round of what can be claimed now; return how many were tried."""
         items = await self._outbox.claim(self._clock.now(), self._options.parallel, self._options.lease)
         async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(self._carry(item))
+            for lane in _lanes(items):
+                group.create_task(self._lane(lane))
         return len(items)
 
     async def run(self, life: Lifecycle) -> None:
@@ -111,10 +112,8 @@ class Executor:
             while not life.stop.is_set():
                 self._wake.clear()
                 now = self._clock.now()
-                free = self._options.parallel - self._busy
-                for item in await self._outbox.claim(now, free, self._options.lease) if free else []:
-                    self._busy += 1
-                    group.create_task(self._tracked(item))
+                for local in (True, False):
+                    await self._begin(group, now, local)
                 if abs(now - pruned) > 3_600:
                     pruned = now
                     await self._outbox.prune(now - _KEEP_DONE)
@@ -125,32 +124,51 @@ class Executor:
         await stop.wait()
         self._wake.set()
 
-    async def _tracked(self, item: OutboxItem) -> None:
+    async def _begin(self, group: asyncio.TaskGroup, now: int, local: bool) -> None:
+        free = self._options.parallel - self._busy[local]
+        items = await self._outbox.claim(now, free, self._options.lease, local=local) if free > 0 else []
+        for lane in _lanes(items):
+            self._busy[local] += 1
+            group.create_task(self._tracked(lane, local))
+
+    async def _tracked(self, lane: Sequence[OutboxItem], local: bool) -> None:
         try:
-            await self._carry(item)
+            await self._lane(lane)
         finally:
-            self._busy -= 1
+            self._busy[local] -= 1
             self._wake.set()
 
+    async def _lane(self, lane: Sequence[OutboxItem]) -> None:
+        """One after the other; what follows a failure, or would outlive its lease, is given back."""
+        end = self._clock.monotonic() + self._options.lease / 2
+        for place, item in enumerate(lane):
+            if not await self._carry(item) or self._clock.monotonic() > end:
+                for later in lane[place + 1 :]:
+                    await self._outbox.give_back(later)
+                return
+
     async def _sleep(self) -> None:
-        due = await self._outbox.next_due()
-        wait = self._options.poll
-        if due is not None and self._busy < self._options.parallel:
-            # A floor, because another process may hold the row that looks free from here.
-            wait = min(wait, max(0.02, due - self._clock.now()))
+        now, wait = self._clock.now(), self._options.poll
+        for local, busy in self._busy.items():
+            due = await self._outbox.next_due(now, local=local) if busy < self._options.parallel else None
+            if due is not None:
+                # A floor, because another process may hold the row that looks free from here.
+                wait = min(wait, max(0.02, due - now))
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()
         except TimeoutError:
             return
 
-    async def _carry(self, item: OutboxItem) -> None:
+    async def _carry(self, item: OutboxItem) -> bool:
+        """Tell whether the lane may go on."""
         name = type(item.effect).__name__
         error = await attempt(self._handle(item.effect))
         now = self._clock.now()
         if error is None:
             await self._outbox.acknowledge(item, now)
-            return self._observe(name, "done")
+            self._observe(name, "done")
+            return True
         fatal = fatal_part(error)
         if fatal is not None:
             raise fatal
@@ -158,22 +176,31 @@ class Executor:
         if isinstance(error, CallerError):
             _log.error("effect_dead", effect=name, reason=reason)
             await self._outbox.bury(item, now, reason)
-            return self._observe(name, "dead")
+            self._observe(name, "dead")
+            return True
         pause = self._options.backoff.delay(item.attempts + 1)
         known = isinstance(error, NodeError | OSError | TimeoutError)
         _log.warning("effect_put_off", effect=name, reason=reason, pause=round(pause, 1), exc_info=not known and error)
         await self._outbox.put_off(item, now + max(1, round(pause)), reason)
-        return self._observe(name, "retry")
+        self._observe(name, "retry")
+        return False
 
     async def _handle(self, effect: Effect) -> None:
         # Ends before the lease does, so that no second worker begins while this one still works.
-        async with asyncio.timeout(max(1, self._options.lease - 5)):
+        async with asyncio.timeout(max(1, self._options.lease / 2 - 1)):
             for handler in self._handlers[type(effect)]:
                 await handler(effect)
 
     def _observe(self, name: str, outcome: str) -> None:
         if self._options.observe is not None:
             self._options.observe(name, outcome)
+
+
+def _lanes(items: Sequence[OutboxItem]) -> list[list[OutboxItem]]:
+    lanes: dict[str, list[OutboxItem]] = {}
+    for item in items:
+        lanes.setdefault(item.lane, []).append(item)
+    return list(lanes.values())
 
 
 def _reason(error: Exception) -> str:

@@ -10,13 +10,11 @@ number and its position among that event's effects, so no replay and no crash ca
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.clock import Clock
@@ -26,8 +24,9 @@ from node.projection.base import AggregateId, Effect, Event, State
 from node.projection.codec import CODEC
 from node.projection.replay import World
 from node.storage.database import Database
-from node.storage.errors import JournalClosed, JournalDiffers
+from node.storage.errors import JournalDiffers
 from node.storage.extras import Extra
+from node.storage.group import GroupCommit
 from node.storage.schema import journal, journal_targets, outbox, states
 from node.storage.states import StateSet
 
@@ -35,7 +34,6 @@ __all__ = ["Applied", "Change", "Journal", "Recorded"]
 
 # Number of the advisory lock that orders the journal's writers on PostgreSQL; any constant of ours.
 _JOURNAL_LOCK: Final = 0x5761_7474_0002
-_GROUP: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +70,10 @@ class Applied:
         return found[-1] if found else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
     events: tuple[Event, ...]
     extras: tuple[Extra, ...]
-    done: asyncio.Future[Applied]
 
 
 class Journal:
@@ -85,10 +82,7 @@ class Journal:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._waiting: list[_Call] = []
-        self._group: list[_Call] = []
-        self._worker: asyncio.Task[None] | None = None
-        self._closed = False
+        self._group: GroupCommit[_Call, Applied] = GroupCommit("journal", self._commit)
         self._listeners: list[Callable[[Applied], None]] = []
 
     def subscribe(self, listener: Callable[[Applied], None]) -> None:
@@ -102,61 +96,41 @@ class Journal:
         (DuplicateParcel), JournalClosed after `close`, and the database's own errors; then nothing was written.
         A caller that is cancelled while waiting does not know whether it was written: its event is told again.
         """
-        if self._closed:
-            raise JournalClosed("The journal is closed.")
-        call = _Call(tuple(events), extras, asyncio.get_running_loop().create_future())
-        self._waiting.append(call)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._drain(), name="journal")
-            self._worker.add_done_callback(self._stopped)
-        return await call.done
+        return await self._group.submit(_Call(tuple(events), extras))
 
     async def close(self) -> None:
         """Finish what is waiting, then refuse."""
-        self._closed = True
-        if self._worker is not None:
-            await asyncio.wait([self._worker])
+        await self._group.close()
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            self._group = [call for call in self._waiting[:_GROUP] if not call.done.cancelled()]
-            del self._waiting[:_GROUP]
-            try:
-                await self._commit(self._group)
-            except (SQLAlchemyError, NodeError, OSError) as error:
-                for call in self._group:
-                    _fail(call, error)
-
-    def _stopped(self, worker: asyncio.Task[None]) -> None:
-        """A defect must not leave callers waiting for ever: they get it, and it ends them."""
-        error = JournalClosed("The journal was stopped.") if worker.cancelled() else worker.exception()
-        if error is not None:
-            for call in (*self._group, *self._waiting):
-                _fail(call, error)
-            self._waiting.clear()
-
-    async def _commit(self, group: Sequence[_Call]) -> None:
+    async def _commit(self, calls: Sequence[_Call]) -> list[Applied | NodeError]:
         """One transaction for the group; raises only what concerns all of it."""
-        results: list[tuple[_Call, Applied]] = []
+        results: list[Applied | NodeError] = []
         async with self._database.write() as connection:
             if self._database.concurrent:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOURNAL_LOCK})
-            for call in group:
+            query = select(func.coalesce(func.max(journal.c.seq), 0))
+            seq: int = (await connection.execute(query)).scalar_one()
+            for call in calls:
+                if len(calls) == 1:  # its error undoes the whole transaction, so no savepoint is needed
+                    results.append(await self._one(connection, call, seq))
+                    continue
                 try:
                     async with connection.begin_nested():
-                        results.append((call, await self._one(connection, call)))
+                        applied = await self._one(connection, call, seq)
                 except NodeError as error:
-                    _fail(call, error)
-        for call, applied in results:
-            for listener in self._listeners:
-                listener(applied)
-            if not call.done.done():
-                call.done.set_result(applied)
+                    results.append(error)
+                else:
+                    results.append(applied)
+                    seq = max((record.seq or 0 for record in applied.records), default=0) or seq
+        for each in results:
+            if isinstance(each, Applied):
+                for listener in self._listeners:
+                    listener(each)
+        return results
 
-    async def _one(self, connection: AsyncConnection, call: _Call) -> Applied:
+    async def _one(self, connection: AsyncConnection, call: _Call, seq: int) -> Applied:
         for extra in call.extras:
             await extra.write(connection)
-        seq = (await connection.execute(select(func.coalesce(func.max(journal.c.seq), 0)))).scalar_one()
         work = _Work(connection, seq, self._clock.now())
         await work.prepare(call.events)
         records = tuple([await work.reduce(event) for event in call.events])
@@ -181,11 +155,6 @@ class Journal:
         if wrong:
             raise JournalDiffers(f"{len(wrong)} states differ from the journal, first {wrong[0]}.")
         return count
-
-
-def _fail(call: _Call, error: BaseException) -> None:
-    if not call.done.done():
-        call.done.set_exception(error)
 
 
 class _Work:

@@ -1,25 +1,30 @@
 """Effects that wait to be carried out.
 
 An item is leased to one worker, then acknowledged, put off, or buried. A lease that runs out gives the item to the next
-worker: at least once. Within one lane (one aggregate and type of effect) items are handed out one after the other, in
-the order in which they came about; lanes do not wait for each other, so an unreachable party delays only its own.
+worker: at least once. A lane (one aggregate and type of effect) is worked off in the order in which its items came
+about, by one worker at a time; lanes do not wait for each other, so an unreachable party delays only its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, text, true, update
 from sqlalchemy import delete as sql_delete
 
+from node.errors import NodeError
 from node.projection.base import Effect
 from node.projection.codec import CODEC
 from node.storage.database import Database
+from node.storage.group import GroupCommit
 from node.storage.schema import outbox
 
 __all__ = ["Outbox", "OutboxCounts", "OutboxItem"]
 
+# Number of the advisory lock under which PostgreSQL hands out items; any constant of ours.
+_CLAIM_LOCK: Final = 0x5761_7474_0003
 _FAR: Final = 86_400
 """A due time further ahead than any back-off comes from a clock that was wrong; such an item is due now."""
 
@@ -30,6 +35,7 @@ class OutboxItem:
 
     seq: int
     position: int
+    lane: str
     effect: Effect
     attempts: int
     created_at: int
@@ -51,32 +57,31 @@ class Outbox:
     def __init__(self, database: Database, worker: str) -> None:
         self._database = database
         self._worker = worker
+        self._group: GroupCommit[tuple[OutboxItem, dict[str, object]], None] = GroupCommit("outbox", self._commit)
 
-    async def claim(self, now: int, limit: int, lease: int) -> list[OutboxItem]:
-        """Take up to `limit` items that are due, each for `lease` seconds."""
-        due = or_(outbox.c.due_at <= now, outbox.c.due_at > now + _FAR)
-        free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now, outbox.c.leased_until > now + _FAR)
+    async def claim(self, now: int, limit: int, lease: int, *, local: bool | None = None) -> list[OutboxItem]:
+        """Take up to `limit` items that are due, each for `lease` seconds.
+
+        `local` True: only what services of this node are told (`Notify`); False: only what goes out to others.
+        """
+        waiting = select(outbox.c.lane).where(outbox.c.status == "pending", ~_claimable(now))
         query = (
             select(outbox)
-            .where(outbox.c.status == "pending", due, free, ~_blocked())
+            .where(outbox.c.status == "pending", _claimable(now), outbox.c.lane.not_in(waiting), _reach(local))
             .order_by(outbox.c.seq, outbox.c.position)
             .limit(limit)
             .with_for_update(skip_locked=True, of=outbox)
         )
         async with self._database.write() as connection:
+            if self._database.concurrent:
+                # Two claims at once would split a lane between them: the second could not see the first one's leases.
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
             rows = (await connection.execute(query)).all()
-            for row in rows:
-                await connection.execute(
-                    update(outbox)
-                    .where(outbox.c.seq == row.seq, outbox.c.position == row.position)
-                    .values(leased_until=now + lease, worker=self._worker)
-                )
-        return [
-            OutboxItem(
-                row.seq, row.position, CODEC.decode(row.effect, Effect), row.attempts, row.created_at, row.reason
-            )
-            for row in rows
-        ]
+            if rows:
+                here = and_(outbox.c.seq == bindparam("at_seq"), outbox.c.position == bindparam("at_position"))
+                lease_it = update(outbox).where(here).values(leased_until=now + lease, worker=self._worker)
+                await connection.execute(lease_it, [{"at_seq": r.seq, "at_position": r.position} for r in rows])
+        return [_item(row) for row in rows]
 
     async def acknowledge(self, item: OutboxItem, now: int) -> None:
         """It was carried out."""
@@ -90,16 +95,25 @@ class Outbox:
         """It can never succeed: a dead letter, kept for a person to look at."""
         await self._settle(item, status="dead", done_at=now, reason=reason, attempts=item.attempts + 1)
 
+    async def give_back(self, item: OutboxItem) -> None:
+        """It was claimed and not begun; anybody may have it."""
+        await self._settle(item)
+
     async def _settle(self, item: OutboxItem, **values: object) -> None:
-        # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
-        mine = and_(
-            outbox.c.seq == item.seq,
-            outbox.c.position == item.position,
-            outbox.c.status == "pending",
-            outbox.c.worker == self._worker,
-        )
+        await self._group.submit((item, values))
+
+    async def _commit(self, jobs: Sequence[tuple[OutboxItem, dict[str, object]]]) -> list[NodeError | None]:
         async with self._database.write() as connection:
-            await connection.execute(update(outbox).where(mine).values(leased_until=None, worker=None, **values))
+            for item, values in jobs:
+                # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
+                mine = and_(
+                    outbox.c.seq == item.seq,
+                    outbox.c.position == item.position,
+                    outbox.c.status == "pending",
+                    outbox.c.worker == self._worker,
+                )
+                await connection.execute(update(outbox).where(mine).values(leased_until=None, worker=None, **values))
+        return [None] * len(jobs)
 
     async def release(self) -> None:
         """At the start of the only process on the database: leases of a former run mean nothing any more.
@@ -113,13 +127,19 @@ class Outbox:
                 update(outbox).where(outbox.c.status == "pending").values(leased_until=None, worker=None)
             )
 
-    async def next_due(self) -> int | None:
-        """When the next item can be claimed: due, not leased, and the first of its lane."""
+    async def next_due(self, now: int, *, local: bool | None = None) -> int | None:
+        """When the next item can be claimed: `now`, or the nearest end of a pause or a lease; None for an empty box."""
         leased = func.coalesce(outbox.c.leased_until, 0)
         free_at = case((outbox.c.due_at > leased, outbox.c.due_at), else_=leased)
-        query = select(func.min(free_at)).where(outbox.c.status == "pending", ~_blocked())
+        waiting = select(outbox.c.lane).where(outbox.c.status == "pending", ~_claimable(now))
+        ready = select(outbox.c.seq).where(
+            outbox.c.status == "pending", _claimable(now), outbox.c.lane.not_in(waiting), _reach(local)
+        )
+        later = select(func.min(free_at)).where(outbox.c.status == "pending", ~_claimable(now), _reach(local))
         async with self._database.read() as connection:
-            found: int | None = (await connection.execute(query)).scalar()
+            if (await connection.execute(ready.limit(1))).first() is not None:
+                return now
+            found: int | None = (await connection.execute(later)).scalar()
         return found
 
     async def counts(self) -> OutboxCounts:
@@ -137,10 +157,7 @@ class Outbox:
         query = select(outbox).where(outbox.c.status == "dead").order_by(outbox.c.seq.desc()).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return [
-            OutboxItem(r.seq, r.position, CODEC.decode(r.effect, Effect), r.attempts, r.created_at, r.reason)
-            for r in rows
-        ]
+        return [_item(row) for row in rows]
 
     async def revive(self, seq: int, position: int, now: int) -> None:
         """A person says: try this dead letter again."""
@@ -157,14 +174,19 @@ class Outbox:
             return (await connection.execute(sql_delete(outbox).where(old))).rowcount
 
 
-def _blocked() -> ColumnElement[bool]:
-    """An earlier item of the same lane is still pending."""
-    earlier = outbox.alias("earlier")
-    return exists().where(
-        earlier.c.lane == outbox.c.lane,
-        earlier.c.status == "pending",
-        or_(
-            earlier.c.seq < outbox.c.seq,
-            and_(earlier.c.seq == outbox.c.seq, earlier.c.position < outbox.c.position),
-        ),
-    )
+def _item(row: Any) -> OutboxItem:
+    effect = CODEC.decode(row.effect, Effect)
+    return OutboxItem(row.seq, row.position, row.lane, effect, row.attempts, row.created_at, row.reason)
+
+
+def _reach(local: bool | None) -> ColumnElement[bool]:
+    if local is None:
+        return true()
+    told = outbox.c.type.startswith("Notify", autoescape=True)
+    return told if local else ~told
+
+
+def _claimable(now: int) -> ColumnElement[bool]:
+    """Due and not leased. A time far ahead was written by a clock that was wrong and does not count."""
+    free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now, outbox.c.leased_until > now + _FAR)
+    return and_(or_(outbox.c.due_at <= now, outbox.c.due_at > now + _FAR), free)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.aggregates import Route, deadlines_of, index_of, initial
-from node.projection.base import AggregateId, State
+from node.projection.base import AggregateId, State, StateIndex
 from node.projection.codec import CODEC
 from node.storage.database import upsert
 from node.storage.schema import state_links, states, timers
@@ -27,6 +27,7 @@ class StateSet:
         self._known: dict[AggregateId, State] = {}
         self._created: dict[AggregateId, int] = {}
         self._changed: dict[AggregateId, int] = {}
+        self._stored: dict[AggregateId, State] = {}  # what the tables hold, as far as it was looked at
 
     async def load(self, aggregates: Iterable[AggregateId]) -> None:
         """Read those that are not known yet, in few queries."""
@@ -79,7 +80,7 @@ class StateSet:
             aggregate = AggregateId(kind, key)
             found.add(aggregate)
             if aggregate not in self._known:
-                self._known[aggregate] = CODEC.decode(document, State)
+                self._known[aggregate] = self._stored[aggregate] = CODEC.decode(document, State)
                 self._created[aggregate] = created
         return found
 
@@ -90,33 +91,39 @@ class StateSet:
         due: list[dict[str, Any]] = []
         for aggregate, seq in self._changed.items():
             here = {"kind": aggregate.kind, "key": aggregate.key}
-            for table in (state_links, timers):
-                await self._connection.execute(
-                    delete(table).where(table.c.kind == aggregate.kind, table.c.key == aggregate.key)
-                )
-            state = self._known[aggregate]
-            if state == initial(aggregate):
-                await self._connection.execute(
-                    delete(states).where(states.c.kind == aggregate.kind, states.c.key == aggregate.key)
-                )
-                continue
-            index = index_of(state)
-            rows.append(
-                {
-                    **here,
-                    "status": index.status,
-                    "top_block": index.top_block,
-                    "unsettled": index.unsettled,
-                    "chain_deadline": index.chain_deadline,
-                    "created_seq": self._created[aggregate],
-                    "updated_seq": seq,
-                    "document": CODEC.encode(state),
-                }
-            )
-            links.extend({**here, "name": name, "value": value} for name, value in dict.fromkeys(index.links))
-            due.extend({**here, "name": each.name, "due_at": each.at} for each in deadlines_of(state))
+            state, fresh = self._known[aggregate], initial(aggregate)
+            before = self._stored.get(aggregate, fresh)
+            index, old = index_of(state), index_of(before)
+            if before == fresh or index.links != old.links:
+                if before != fresh:
+                    await self._remove(state_links, aggregate)
+                if state != fresh:
+                    links.extend({**here, "name": name, "value": value} for name, value in dict.fromkeys(index.links))
+            if deadlines_of(state) != deadlines_of(before):
+                await self._remove(timers, aggregate)
+                due.extend({**here, "name": each.name, "due_at": each.at} for each in deadlines_of(state))
+            if state == fresh:
+                await self._remove(states, aggregate)
+            else:
+                rows.append({**here, **self._row(aggregate, state, index, seq)})
+            self._stored[aggregate] = state
         self._changed.clear()
         await upsert(self._connection, states, rows)
         for table, wanted in ((state_links, links), (timers, due)):
             if wanted:
                 await self._connection.execute(insert(table), wanted)
+
+    def _row(self, aggregate: AggregateId, state: State, index: StateIndex, seq: int) -> dict[str, Any]:
+        return {
+            "status": index.status,
+            "top_block": index.top_block,
+            "unsettled": index.unsettled,
+            "chain_deadline": index.chain_deadline,
+            "created_seq": self._created[aggregate],
+            "updated_seq": seq,
+            "document": CODEC.encode(state),
+        }
+
+    async def _remove(self, table: Table, aggregate: AggregateId) -> None:
+        here = (table.c.kind == aggregate.kind) & (table.c.key == aggregate.key)
+        await self._connection.execute(delete(table).where(here))

@@ -10,6 +10,7 @@ import pytest
 from node.clock import ManualClock
 from node.errors import NeedsPerson, Unreachable
 from node.projection import effects as f
+from node.projection import events as e
 from node.projection.base import Effect
 from node.projection.effects import EFFECTS
 from node.runtime.backoff import Backoff
@@ -19,7 +20,7 @@ from node.runtime.supervisor import Lifecycle, fatal_part
 from node.storage.database import Database
 from node.storage.journal import Journal
 from node.storage.outbox import Outbox
-from tests.unit.node.projection.kit import commit, granted, h32
+from tests.unit.node.projection.kit import commit, granted, h32, revoked
 
 BACKOFF = Backoff(first=2.0, longest=64.0, chance=lambda: 0.999)
 
@@ -156,6 +157,52 @@ async def test_running_it_wakes_at_once_and_keeps_the_order_of_a_lane(
     life.stop.set()
     await running
     assert epochs == list(range(1, 13))
+
+
+async def test_a_failure_holds_up_its_own_lane_only_and_keeps_its_order(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    carried: list[int] = []
+
+    async def handler(effect: Effect) -> None:
+        assert isinstance(effect, f.NotifyCommitted)
+        if effect.epoch == 2 and clock.now() < 1_002:
+            raise Unreachable("down")
+        carried.append(effect.epoch)
+
+    runner = executor(journal, database, clock, handlers(f.NotifyCommitted, handler))
+    await journal.apply([commit(1, 1), commit(2, 2), commit(3, 3), commit(9, 9, sid="t")])
+    assert [await runner.step(), await runner.step()] == [4, 0]
+    assert sorted(carried) == [1, 9]
+    clock.advance(2)
+    await runner.step()
+    assert carried[2:] == [2, 3]
+
+
+async def test_parties_who_do_not_answer_never_hold_up_a_revocation(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    """contracts.md, channels.md 4.2: a revocation acts at once, whatever else is going on."""
+    told = asyncio.Event()
+
+    async def hangs(_: Effect) -> None:
+        await asyncio.Event().wait()
+
+    async def revoked_now(_: Effect) -> None:
+        told.set()
+
+    table = Handlers()
+    table.on(f.SubmitMessage, hangs)
+    table.on(f.NotifyRevoked, revoked_now)
+    table.ignore(*EFFECTS)
+    running = asyncio.create_task(executor(journal, database, clock, table).run(Lifecycle()))
+    keys = [number.to_bytes(32, "big") for number in range(40)]
+    await journal.apply([e.RequestedSubmission(key, "Grant", "{}", (b"\x01" * 65,), None, 1) for key in keys])
+    await journal.apply([granted(5), revoked(6)])
+    async with asyncio.timeout(20):
+        await told.wait()
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_stopping_finishes_what_is_under_way(journal: Journal, database: Database, clock: ManualClock) -> None:

@@ -45,16 +45,28 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_former_holder_is_ignor
 async def test_a_lane_keeps_its_order_and_holds_up_nobody_else(journal: Journal, database: Database) -> None:
     await journal.apply([commit(1, 1), commit(2, 2), commit(1, 1, sid="t")])
     outbox = Outbox(database, "one")
-    first, other = await outbox.claim(1_000, 10, 60)
-    assert [getattr(item.effect, "epoch", None) for item in (first, other)] == [1, 1]
+    first, second, other = await outbox.claim(1_000, 10, 60)
+    assert [getattr(item.effect, "epoch", None) for item in (first, second, other)] == [1, 2, 1]
+    assert first.lane == second.lane != other.lane
+    assert await outbox.claim(1_000, 10, 60) == []
     await outbox.put_off(first, 1_030, "broker down")
+    await outbox.give_back(second)
     await outbox.acknowledge(other, 1_000)
     assert await outbox.claim(1_029, 10, 60) == []
-    assert await outbox.next_due() == 1_030
-    again = (await outbox.claim(1_030, 10, 60))[0]
+    assert await outbox.next_due(1_029) == 1_030
+    assert await outbox.next_due(1_031) == 1_031
+    again = (await outbox.claim(1_030, 1, 60))[0]
     assert (again.attempts, again.reason) == (1, "broker down")
     await outbox.acknowledge(again, 1_031)
     assert [getattr(item.effect, "epoch", None) for item in await outbox.claim(1_031, 10, 60)] == [2]
+
+
+async def test_what_stays_inside_and_what_goes_out_are_claimed_apart(journal: Journal, database: Database) -> None:
+    await journal.apply([granted(5), e.RequestedSubmission(h32("d"), "Grant", "{}", (b"\x01" * 65,), None, 1)])
+    outbox = Outbox(database, "one")
+    assert [type(item.effect) for item in await outbox.claim(1_000, 9, 60, local=False)] == [f.SubmitMessage]
+    assert (await outbox.next_due(1_000, local=False), await outbox.next_due(1_000, local=True)) == (1_060, 1_000)
+    assert [type(item.effect) for item in await outbox.claim(1_000, 9, 60, local=True)] == [f.NotifyGrantSeen]
 
 
 async def test_a_dead_letter_lets_the_next_pass_and_can_be_revived(journal: Journal, database: Database) -> None:
@@ -65,7 +77,9 @@ async def test_a_dead_letter_lets_the_next_pass_and_can_be_revived(journal: Jour
     assert (await outbox.counts()).dead == 1
     dead = (await outbox.dead())[0]
     assert (dead.seq, dead.reason) == (item.seq, "refused for good")
-    assert [getattr(each.effect, "epoch", None) for each in await outbox.claim(1_002, 10, 60)] == [2]
+    second = (await outbox.claim(1_002, 10, 60))[0]
+    assert getattr(second.effect, "epoch", None) == 2
+    await outbox.acknowledge(second, 1_002)
     await outbox.revive(item.seq, item.position, 1_003)
     assert [getattr(each.effect, "epoch", None) for each in await outbox.claim(1_003, 10, 60)] == [1]
 

@@ -1,0 +1,88 @@
+"""Group commit: jobs that wait at the same time share one transaction, and so one flush to disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.errors import NodeError
+from node.storage.errors import JournalClosed
+
+__all__ = ["GroupCommit"]
+
+J = TypeVar("J")
+R = TypeVar("R")
+_GROUP: Final = 256
+
+
+@dataclass(slots=True)
+class _Call(Generic[J, R]):
+    job: J
+    done: asyncio.Future[R] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class GroupCommit(Generic[J, R]):
+    """`commit` takes jobs in order and returns, after its transaction is on disk, a result or an error for each.
+
+    What it raises concerns all of them.
+    """
+
+    def __init__(self, name: str, commit: Callable[[Sequence[J]], Awaitable[Sequence[R | NodeError]]]) -> None:
+        self._name = name
+        self._commit = commit
+        self._waiting: list[_Call[J, R]] = []
+        self._group: list[_Call[J, R]] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, job: J) -> R:
+        """Return once the job is on disk. Raises its own error, the group's, or JournalClosed.
+
+        Cancelled while it waits, a job may or may not be written.
+        """
+        if self._closed:
+            raise JournalClosed(f"The {self._name} is closed.")
+        call: _Call[J, R] = _Call(job)
+        self._waiting.append(call)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._drain(), name=self._name)
+            self._worker.add_done_callback(self._stopped)
+        return await call.done
+
+    async def close(self) -> None:
+        """Finish what is waiting, then refuse."""
+        self._closed = True
+        if self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            self._group = [call for call in self._waiting[:_GROUP] if not call.done.cancelled()]
+            del self._waiting[:_GROUP]
+            try:
+                results = await self._commit([call.job for call in self._group])
+            except (SQLAlchemyError, NodeError, OSError) as error:
+                for call in self._group:
+                    call.fail(error)
+                continue
+            for call, result in zip(self._group, results, strict=True):
+                if isinstance(result, NodeError):
+                    call.fail(result)
+                elif not call.done.done():
+                    call.done.set_result(result)
+
+    def _stopped(self, worker: asyncio.Task[None]) -> None:
+        """A defect must not leave callers waiting for ever: they get it, and it ends them."""
+        error = JournalClosed(f"The {self._name} was stopped.") if worker.cancelled() else worker.exception()
+        if error is not None:
+            for call in (*self._group, *self._waiting):
+                call.fail(error)
+            self._waiting.clear()
