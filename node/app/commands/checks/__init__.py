@@ -1,0 +1,1 @@
+"""What `wattpact doctor` looks at, one module per place to look."""
