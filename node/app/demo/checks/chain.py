@@ -81,7 +81,10 @@ def commits_match_chain(evidence: Evidence) -> Check:
         wire: dict[int, list[WireCommit]] = {}
         for commit in commits(evidence, sid):
             wire.setdefault(commit.epoch, []).append(commit)
-        chain = {row.epoch: row.hash for row in commits_on_chain(evidence, sid)}
+        rows = commits_on_chain(evidence, sid)
+        chain = {row.epoch: row.hash for row in rows}
+        if len(rows) != len(chain):
+            faults.append(f"{name}: the chain has {len(rows)} commits for {len(chain)} epochs")
         total += len(wire)
         if not wire or sorted(wire) != list(range(1, len(wire) + 1)):
             faults.append(f"{name}: epochs {sorted(wire)} were published")
