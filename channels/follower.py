@@ -58,7 +58,8 @@ class Follower:
         FormatError, SignatureRejected, CommitRejected (with an alarm where there is evidence), CommitGap,
         CommitNotOnChain; ReaderRemoved when the commit removes this leaf (use `left` then).
         """
-        header = self._expect(params, data)
+        header = Header.decode(data)
+        self._expect(params, data, header)
         commit_hash = verify_commit_signature(data, header, params.domain, params.writer)
         commit = Commit.decode(data, header)
         self._check_predecessor(commit)
@@ -85,7 +86,7 @@ class Follower:
             expected = older.prev_commit_hash
         at, entered = self, []
         for data, header in zip(log, headers, strict=True):
-            at._expect(params, data)
+            at._expect(params, data, header)
             commit = Commit.decode(data, header)
             at._check_predecessor(commit)
             at, step = at._step(commit)
@@ -96,8 +97,8 @@ class Follower:
         """The state of a member that was removed in `epoch`, without its path keys."""
         return replace(self, path=Path(self.path.leaf, [bytes(32)] * len(self.path.keys)), removed_in=epoch)
 
-    def _expect(self, params: StreamParams, data: bytes) -> Header:
-        header = Header.decode(data)
+    def _expect(self, params: StreamParams, data: bytes, header: Header) -> None:
+        """The commit is the next one of this stream."""
         if header.sid != params.sid:
             raise CommitRejected("the commit belongs to another stream")
         if self.removed_in:
@@ -106,7 +107,6 @@ class Follower:
             raise CommitRejected(f"epoch {header.epoch} was followed already", self._older(header, data, params))
         if header.epoch > self.epoch + 1:
             raise CommitGap(f"commits {self.epoch + 1} to {header.epoch - 1} are missing")
-        return header
 
     def _older(self, header: Header, data: bytes, params: StreamParams) -> Forked | None:
         """A second, signed commit for the present epoch is evidence; anything older cannot be compared."""

@@ -7,9 +7,9 @@ secrets fail the AES-KW check or the confirmation, and the caller keeps the old 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from channels.commit import Commit, Wrap
+from channels.commit import Commit
 from channels.errors import CommitRejected, LeafError, ReaderRemoved
 from channels.wrapping import CommitKeys, evolve, node_key, parent_secret
 
@@ -44,30 +44,32 @@ class Path:
             raise CommitRejected("a tree never shrinks")
         keys = CommitKeys(header.sid, header.epoch)
         after = type(self)(self.leaf, self.keys)
+        wraps = {(level, index): wrapped for level, index, wrapped in commit.body.wraps}
         if commit.body.removed:
             # The new levels are renewed on the way up: a removal needs no wrap under the old root.
             after.keys.extend([bytes(32)] * (header.depth - self.depth))
-            after._climb(commit, keys)
+            after._climb(commit.body.removed, keys, wraps)
         else:
-            after._grow(header.depth, keys, commit.body.wraps)
+            after._grow(header.depth, keys, wraps)
         return after, after._open_epoch(keys, commit.epoch_wrap)
 
-    def _grow(self, depth: int, keys: CommitKeys, wraps: Sequence[Wrap]) -> None:
+    def _grow(self, depth: int, keys: CommitKeys, wraps: Mapping[tuple[int, int], bytes]) -> None:
         for level in range(self.depth, depth):
-            secret = self._unwrap(keys, level, _find(wraps, level, 0))
+            secret = self._unwrap(keys, level, wraps.get((level, 0)))
             self.keys.append(node_key(secret))
 
-    def _climb(self, commit: Commit, keys: CommitKeys) -> None:
+    def _climb(
+        self, removed: Sequence[tuple[int, int]], keys: CommitKeys, wraps: Mapping[tuple[int, int], bytes]
+    ) -> None:
         """Renew every ancestor that a removed leaf shares with this one."""
-        lowest = self._lowest_shared(commit.body.removed)
-        wraps = commit.body.wraps
-        secret = self._unwrap(keys, lowest - 1, _find(wraps, lowest - 1, self.leaf >> (lowest - 1)))
+        lowest = self._lowest_shared(removed)
+        secret = self._unwrap(keys, lowest - 1, wraps.get((lowest - 1, self.leaf >> (lowest - 1))))
         self._renew(lowest, secret)
         for level in range(lowest, self.depth):
             index = self.leaf >> level
             # A renewed left child is its parent's source. A right one is it only when the left was not renewed, and
             # then nothing is wrapped to it.
-            wrapped = _find(wraps, level, index) if index & 1 else None
+            wrapped = wraps.get((level, index)) if index & 1 else None
             secret = parent_secret(secret) if wrapped is None else self._unwrap(keys, level, wrapped)
             self._renew(level + 1, secret)
 
@@ -97,18 +99,3 @@ class Path:
         secret = keys.unwrap(self.keys[-1], self.depth, 0, wrapped)
         self._used(self.depth)
         return secret
-
-
-def _find(wraps: Sequence[Wrap], level: int, index: int) -> bytes | None:
-    """Binary search in wraps sorted by (level, index)."""
-    low, high = 0, len(wraps)
-    while low < high:
-        middle = (low + high) // 2
-        at = wraps[middle]
-        if (at[0], at[1]) < (level, index):
-            low = middle + 1
-        else:
-            high = middle
-    if low < len(wraps) and wraps[low][0] == level and wraps[low][1] == index:
-        return wraps[low][2]
-    return None

@@ -44,8 +44,10 @@ class Watch:
     def entered(self, epoch: int, first_slot: int, grant_block: int) -> None:
         """A commit opened an epoch."""
         self.first_slots[epoch] = first_slot
-        while len(self.first_slots) > _EPOCHS:
-            del self.first_slots[next(iter(self.first_slots))]
+        if len(self.first_slots) > 2 * _EPOCHS:
+            self.first_slots = dict(list(self.first_slots.items())[-_EPOCHS:])
+        if not self.revocations:
+            return
         self.revocations = [
             Revocation(seen.block, seen.at, epoch) if not seen.answered and seen.block <= grant_block else seen
             for seen in self.revocations
