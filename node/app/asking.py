@@ -78,8 +78,6 @@ class AnswerDesk:
         await until_stopped(life, self._listen())
 
     async def _listen(self) -> None:
-        while not self._gateway.writing:
-            await asyncio.sleep(0.5)
         open_: set[bytes] = set()
         async with asyncio.TaskGroup() as group:
             while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from node.app.core import Core
 from node.app.services import until_stopped
 from node.ledger.batch import ChainBatch
@@ -11,6 +13,8 @@ from node.runtime.supervisor import Lifecycle, Service
 from node.storage.extras import ChainUpdate
 
 __all__ = ["ChainFeed"]
+
+_log = structlog.get_logger(__name__)
 
 _FINAL = "finalized"
 
@@ -48,6 +52,10 @@ class ChainFeed:
             cursor = (_FINAL, batch.finalized.number, batch.finalized.hash)
         update = ChainUpdate(batch.headers, batch.rollback_to, batch.keep_from, cursor)
         await self._core.storage.journal.apply(events, update)
+        if batch.undone_final:
+            # Deeper than finality: what acted as final may have been read. The writers remove the leaves by themselves.
+            _log.error("reorg_below_finality", ancestor=batch.rollback_to)
+            self._core.metrics.alarm("reorg_too_deep")
         if batch.finalized is not None:
             self._core.chain.final = batch.finalized.number
         if batch.cursor is not None:

@@ -28,7 +28,7 @@ from node.ledger.indexer import Indexer, IndexerOptions
 from node.ledger.logs import Watched
 from node.ledger.registry import RegistryDecoder, registry_reason
 from node.ledger.relay import Relay
-from node.ledger.rpc import Rpc
+from node.ledger.rpc import Rpc, RpcOptions
 from node.ledger.sender import Sender, SenderOptions
 from node.ledger.stored import StoredTransactions
 from node.ledger.views import RegistryViews
@@ -192,7 +192,8 @@ async def _open_chain(
     stack: AsyncExitStack, settings: Settings, folder: DataDir, identity: Identity, storage: Storage, clock: Clock
 ) -> Chain:
     chosen = settings.chain
-    rpc = Rpc([str(url) for url in chosen.rpc_urls], chosen.chain_id, clock)
+    limits = RpcOptions(max_head_age=chosen.max_chain_silence_s)
+    rpc = Rpc([str(url) for url in chosen.rpc_urls], chosen.chain_id, clock, limits)
     stack.push_async_callback(rpc.close)
     registry = bytes(chosen.registry)
     finality = Finality(depth=chosen.finality)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
+from channels.errors import FolderLocked, StoreError, StoreKeyWrong
 from channels.guard import FolderLock
 from channels.highwater import HighWater
 from node.api import ApiParts, ApiServer, Tokens, create_api
@@ -24,6 +26,7 @@ from node.app.facade.streams import Streams
 from node.app.gateway import GatewayRole
 from node.app.home import HomeRole
 from node.app.intake import Intake
+from node.app.owntopic import OwnTopics
 from node.app.pairing import GatewayPairing, HomePairing
 from node.app.parcels import Inbox, Post
 from node.app.provider import ProviderRole
@@ -32,7 +35,7 @@ from node.app.submissions import Submissions
 from node.app.tokens import StoredTokens
 from node.clock import SystemClock
 from node.config import LoadedConfig, LocalAccess, Settings, keystore_passphrase, remove_access, write_access
-from node.errors import ConfigError, ExitCode
+from node.errors import ConfigError, Conflict, ExitCode, NeedsPerson
 from node.observability import configure_logging
 from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
 from node.runtime.backoff import Backoff
@@ -59,7 +62,14 @@ def run_node(config: LoadedConfig, without_history: bool) -> None:
     settings = config.settings
     configure_logging(settings.log.level, settings.log.format)
     supervisor = Supervisor(SystemClock())
-    code = asyncio.run(_serve(settings, without_history, supervisor))
+    try:
+        code = asyncio.run(_serve(settings, without_history, supervisor))
+    except StoreKeyWrong as wrong:
+        raise NeedsPerson(
+            f"{wrong}.", remedy="channels.db belongs to another identity: restore the right one."
+        ) from wrong
+    except StoreError as error:
+        raise NeedsPerson(f"{error}.", remedy="Check the data folder, or restore the newest backup.") from error
     if code is not ExitCode.OK and supervisor.fatal is not None:
         raise supervisor.fatal
 
@@ -72,13 +82,31 @@ async def _serve(settings: Settings, without_history: bool, supervisor: Supervis
         )
     folder = DataDir.of(settings)
     clock = SystemClock()
-    with FolderLock(folder.root):
+    with _locked(folder):
         keystore, identity = open_identity(folder, passphrase)
         async with open_core(settings, keystore, identity, clock) as core:
             node = _Node(core, folder, without_history)
             code = await supervisor.run(node.services())
             await node.close()
             return code
+
+
+@contextmanager
+def _locked(folder: DataDir) -> Iterator[None]:
+    """One node per data folder. Raises AnotherRuns (exit 7)."""
+    lock = FolderLock(folder.root)
+    try:
+        lock.__enter__()
+    except FolderLocked as taken:
+        raise AnotherRuns(f"{taken}.", remedy="Stop that node first, or use another data folder.") from taken
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+class AnotherRuns(Conflict):
+    """A node runs on this data folder already."""
 
 
 class _Node:
@@ -140,6 +168,7 @@ class _Node:
             services += roles.gateway.services()
             services.append(Intake(core, self._feed, roles.gateway).service())
             services.append(AnswerDesk(core, roles.gateway).service())
+            services.append(OwnTopics(core, roles.gateway).service())
         services.append(roles.provider.service())
         return services
 

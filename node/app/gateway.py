@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from channels.errors import GuardError, HighWaterMissing
 from channels.gate import Gate
-from channels.highwater import HighWater
+from channels.highwater import HighWater, Mark
 from channels.slots import StreamParams
 from channels.writer import Writer
 from keys.errors import KeysError
@@ -23,15 +24,16 @@ from node.app.parcels import Inbox, Kept, Post
 from node.app.services import looped
 from node.app.streamports import OWNER_KEYS, READER_KEYS, ChainAnswers, CommitRoad, ConsentAnswers
 from node.app.streamspec import StreamSpec, load_masters, stream_spec
-from node.errors import Refused
+from node.errors import NeedsPerson, Refused
 from node.projection.base import Peer
 from node.projection.device import Device, DeviceStatus
-from node.projection.effects import NotifyDevicePaired
+from node.projection.effects import NotifyDevicePaired, NotifyDeviceUnpaired
 from node.projection.events import ReceivedRevocation
 from node.projection.stream import Stream
 from node.runtime.executor import Handlers
 from node.runtime.supervisor import Service
 from node.services.gateway.engine import Ports, StreamEngine
+from node.services.gateway.errors import StreamNotOurs
 from node.services.gateway.publisher import Publisher
 from node.wire.consents import ConsentRevoked
 from node.wire.streams import GrantForWriter, OwnerKey, StreamOffer
@@ -54,6 +56,8 @@ class Writing:
     spec: StreamSpec
     engine: StreamEngine
     publisher: Publisher
+    mark: Mark
+    opened_at: float
 
 
 class GatewayRole:
@@ -77,6 +81,7 @@ class GatewayRole:
     def register(self, handlers: Handlers, inbox: Inbox) -> None:
         """What this role carries out and takes in."""
         handlers.on(NotifyDevicePaired, self._offer_streams)
+        handlers.on(NotifyDeviceUnpaired, self._put_out)
         inbox.on("stream.grant", self._take_grant)
         inbox.on("stream.owner_key", self._take_owner_key)
         inbox.on("consent.revoked", self._take_revocation)
@@ -112,7 +117,7 @@ class GatewayRole:
         specs = []
         for category in self._core.settings.streams.names:
             genesis = await self._genesis(category)
-            specs.append(stream_spec(self._core, category, device.owner, genesis))
+            specs.append(stream_spec(self._core, category, device, genesis))
         self.specs = tuple(specs)
 
     async def _genesis(self, category: str) -> int:
@@ -136,6 +141,14 @@ class GatewayRole:
             return
         for spec in self.specs:
             await self._offer(spec, peer)
+
+    async def _put_out(self, effect: NotifyDeviceUnpaired) -> None:
+        """The owner ended the pairing: nothing is read or sealed from here on."""
+        device = await self._core.storage.views.one(Device, effect.device_hash)
+        if device.device == self._core.keys.identity.device().address:
+            self.specs = ()
+            self.writing.clear()
+            _log.warning("gateway_unpaired", owner=effect.owner.hex())
 
     async def _offer(self, spec: StreamSpec, peer: Peer) -> None:
         memory, now = self._core.storage.memory, self._core.clock.now()
@@ -197,10 +210,27 @@ class GatewayRole:
         """One round over all streams."""
         await self._open_writers()
         again = False
-        for writing in self.writing.values():
-            again |= await writing.engine.step()
+        for sid, writing in list(self.writing.items()):
+            if self._listening(writing):
+                continue
+            try:
+                again |= await writing.engine.step()
+            except StreamNotOurs as ended:
+                _log.warning("stream_ended", category=writing.spec.category, reason=str(ended))
+                self.writing.pop(sid, None)
             self._published.set()
         return again
+
+    def _listening(self, writing: Writing) -> bool:
+        """A restored folder listens for one slot before its first seal: another copy would be heard by then."""
+        if not writing.mark.restored:
+            return False
+        until = writing.opened_at + writing.spec.params.slot_seconds
+        if self._core.clock.monotonic() < until:
+            writing.engine.fault = "restored from a backup: listening for another copy before the first seal"
+            return True
+        writing.mark.restored = False
+        return False
 
     async def _publish(self) -> bool:
         sent = 0
@@ -223,11 +253,14 @@ class GatewayRole:
         store = core.storage.channels
         masters = load_masters(core, spec.sid, os.urandom(64))
         snapshot = await store.writer_snapshot(spec.sid)
-        mark = self._high_water.open(spec.sid, fresh=stream.epoch == 0 and snapshot is None)
+        mark = self._mark(spec, fresh=stream.epoch == 0 and snapshot is None)
         if snapshot is None:
             writer = Writer(spec.params, masters, spec.stream_key, self._instance, gate=self._gate)
         else:
             writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
+            last = await store.last_commit(spec.sid)
+            recorded = 0 if last is None else last.epoch
+            mark.compare(chain_epoch=stream.epoch, recorded_epoch=recorded, retained_seq=0)
         ports = Ports(
             store,
             ChainAnswers(core, self._feed),
@@ -240,7 +273,18 @@ class GatewayRole:
         engine = StreamEngine(writer, self._instance, ports, self._gate)
         await engine.load()
         _log.info("writer_open", category=spec.category, epoch=writer.epoch, seq=writer.position.seq)
-        return Writing(spec, engine, Publisher(spec.sid, store, core.transport))
+        return Writing(spec, engine, Publisher(spec.sid, store, core.transport), mark, core.clock.monotonic())
+
+    def _mark(self, spec: StreamSpec, *, fresh: bool) -> Mark:
+        try:
+            return self._high_water.open(spec.sid, fresh=fresh)
+        except HighWaterMissing as missing:
+            raise NeedsPerson(
+                f"{missing}.",
+                remedy="If no copy of this gateway ran elsewhere, start once with `wattpact run --without-history`.",
+            ) from missing
+        except GuardError as damaged:
+            raise NeedsPerson(f"{damaged}.", remedy="Restore the file from the newest backup.") from damaged
 
     async def shutdown(self) -> None:
         """The last checkpoints, and whatever the broker still takes."""

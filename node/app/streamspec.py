@@ -14,6 +14,7 @@ from keys.messages import Domain, RegisterStream
 from keys.signers import LocalSigner
 from keys.stream_key import StreamKey
 from node.app.core import Core
+from node.projection.device import Device
 
 __all__ = ["StreamSpec", "load_masters", "stream_id", "stream_spec"]
 
@@ -56,10 +57,13 @@ def stream_id(domain: Domain, owner: bytes, name_hash: bytes) -> bytes:
     return bytes(keccak(encode(["uint256", "address", "address", "bytes32"], fields)))
 
 
-def stream_spec(core: Core, category: str, owner: bytes, genesis: int) -> StreamSpec:
-    """The stream of a category for an owner; the same on every call, so that nothing of it must be remembered."""
+def stream_spec(core: Core, category: str, pairing: Device, genesis: int) -> StreamSpec:
+    """The stream of a category under a pairing; the same on every call, so that nothing of it must be remembered.
+
+    A pairing that ended took its streams' writer with it, so the next pairing begins new streams.
+    """
     identity, settings = core.keys.identity, core.settings.streams
-    label = f"{category}/{owner.hex()}"
+    owner, label = pairing.owner, f"{category}/{pairing.device_hash.hex()}"
     salt = identity.secret(f"stream-salt/{label}")
     name_hash = bytes(keccak(salt + category.encode()))
     writer, stream_key = identity.writer(label), identity.stream_key(label)
