@@ -4,7 +4,7 @@
     wattpact/v1/{sid}/data               writer -> readers
     wattpact/v1/{sid}/checkpoints        writer -> readers   the last one retained
     wattpact/v1/{sid}/capsule/{grantId}  writer -> one reader, retained until the reader's receipt
-    wattpact/v1/{sid}/ask                readers -> writer   signed requests and receipts (channels/requests.py)
+    wattpact/v1/{sid}/ask                readers -> writer   signed requests and receipts (channels/asks.py)
     wattpact/v1/{sid}/replay/{grantId}   writer -> one reader: answers to that reader's requests
 
 `sid` and `grantId` are 64 lower-case hex digits; any other spelling is no topic of ours, so two names never mean one

@@ -67,7 +67,7 @@ def mosquitto_files(
         if not user.password_hash.startswith(MOSQUITTO_PREFIX):
             raise BrokerSettingsError(f"the hash of {user.name} is not of Mosquitto's kind; set the password anew")
     for text in (str(folder), host, *(str(path) for path in tls or ())):
-        if not text.isprintable() or text != text.strip() or " " in text:
+        if not text or not text.isprintable() or " " in text:
             raise BrokerSettingsError("a path or address for Mosquitto has no spaces and no control characters")
     lines = [
         "# Written by wattpact; changes here are overwritten.",

@@ -60,6 +60,9 @@ class FrameReader(ReaderAdapter):  # type: ignore[misc]
             await self._room.wait()
             # The silence was ours.
             self._deadline = asyncio.get_running_loop().time() + self._idle_seconds
+        # Before it is waited for: a field inside a packet may claim more bytes than the packet has.
+        if n > (self._left if self._header is None and not between else 1):
+            raise ConnectionResetError
         async with asyncio.timeout_at(self._deadline):
             data = await self._exactly(n)
         now = asyncio.get_running_loop().time()
@@ -68,11 +71,7 @@ class FrameReader(ReaderAdapter):  # type: ignore[misc]
             self._deadline = now + self._packet_seconds
         elif self._header is not None:
             self._header.append(data[0])
-        if n > 1 and (between or self._header is not None):
-            raise ConnectionResetError
         if self._header is None:
-            if n > self._left:
-                raise ConnectionResetError
             self._left -= n
         elif len(self._header) > 1 and not data[0] & 0x80:
             self._left = sum((byte & 0x7F) << (7 * i) for i, byte in enumerate(self._header[1:]))
