@@ -214,7 +214,7 @@ def _decode_wraps(data: bytes, depth: int) -> tuple[Wrap, ...]:
     if names:
         require(names[-1][0] < depth, "a wrap names no node")
         last = _last_names(depth)
-        require(all([name <= last[name[0]] for name in names]), "a wrap names no node")
+        require(all(name <= last[name[0]] for name in names), "a wrap names no node")
     return tuple(_WRAP.iter_unpack(data))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from channels.errors import FormatError, NoKey
 from channels.ggm import DEPTH, LEAVES, Cover, CoverNode, minimal_nodes
-from channels.kdf import sha256, kdf
+from channels.kdf import kdf, sha256
 
 ROOT = sha256(b"root")
 SLOTS = 64

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.errors import CommitRejected
-from channels.kdf import sha256, kdf, kdf_info, kdf_with
+from channels.kdf import kdf, kdf_info, kdf_with, sha256
 from channels.wrapping import CommitKeys
 
 # RFC 5869 appendix A: PRK, info, first 32 bytes of OKM (one block of expand).
