@@ -9,6 +9,7 @@ commits, envelopes, checkpoints and capsules are public records and lie there as
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Table, insert, select
@@ -57,13 +58,12 @@ class SqlStore:
         """Open or create the store. Raises StoreKeyWrong, StoreSchemaError, StoreUnavailable."""
         seal = StoreSeal(key)
         database = Database(url)
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(database.close)
             async with database.writing() as c:
                 await c.run_sync(t.upgrade)
                 await _check_key(c, seal)
-        except BaseException:
-            await database.close()
-            raise
+            undo.pop_all()
         return cls(database, seal)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -118,17 +118,16 @@ class MqttTransport:
         if self._running is None:
             raise TransportClosed("the transport is not running")
         inbox = self._board.open(topics, self._unsubscribe)
-        try:
-            while True:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(inbox.aclose)
+            refused = None
+            while refused is None:
                 await self._link.wait_connected()
                 refused = await self._subscribe_now(inbox.names)
-                if refused:
-                    raise TransportRefused(f"the broker refuses a subscription to {min(refused)}")
-                if refused is not None:
-                    return inbox
-        except BaseException:
-            await inbox.aclose()
-            raise
+            if refused:
+                raise TransportRefused(f"the broker refuses a subscription to {min(refused)}")
+            undo.pop_all()
+        return inbox
 
     async def _subscribe_now(self, names: Iterable[str]) -> set[str] | None:
         """Ask the broker; returns the refused names, or None when the connection went away meanwhile."""

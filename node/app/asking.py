@@ -8,7 +8,7 @@ import os
 import structlog
 
 from channels.errors import FormatError, RejectedError
-from channels.requests import Ask, AskKind, AskLimiter
+from channels.asks import Ask, AskKind, AskLimiter
 from channels.stores.records import StoredEnvelope
 from channels.transports.topics import Kind, Topic
 from keys.messages import parcel_domain

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.architecture.source import PACKAGES, ROOT, Module, modules
 
-ROOTS = {"keys": "KeysError", "channels": "ChannelError", "contracts": "ContractError", "node": "NodeError"}
+ROOTS = {"keys": "KeysError", "channels": "ChannelError", "contracts": "ContractsError", "node": "NodeError"}
 MAX_FILE, MAX_FUNCTION, MAX_CONSTRUCTOR = 400, 60, 7
 LONG_FILES: frozenset[str] = frozenset()
 LONG_FUNCTIONS: frozenset[str] = frozenset()

@@ -26,15 +26,14 @@ from channels.errors import (
     ReaderRemoved,
     RejectedError,
 )
-from channels.kdf import sha256
 from channels.reader import Progress, Reader
 from channels.reader_state import restore_reader, snapshot_reader
-from channels.readings import decode_batch, encode_batch
 from channels.slots import StreamParams
-from channels.stores.records import Alarm, Confirmation, OpenedReading, OpenRecord, StoredCommit, StoredEnvelope
+from channels.stores.records import Alarm
 from channels.transports.base import Delivery
 from channels.transports.topics import Kind
 from node.clock import Clock
+from node.services.provider.keeping import Kept, alarm_value
 from node.services.provider.ports import AskPort, FactsPort, KeyPort, ReaderLog
 from node.services.provider.replay import ReplayKind, split_replay
 
@@ -93,17 +92,6 @@ class _Missing:
     asked: float = field(default=-1e9)
 
 
-@dataclass(slots=True)
-class _Kept:
-    """What the next transaction writes."""
-
-    readings: list[OpenedReading] = field(default_factory=list)
-    confirmed: list[Confirmation] = field(default_factory=list)
-    envelopes: list[StoredEnvelope] = field(default_factory=list)
-    commits: list[StoredCommit] = field(default_factory=list)
-    alarms: list[Alarm] = field(default_factory=list)
-
-
 class Membership:
     """One reader with its store. `take` and `tick` are called by one task each; `lock` keeps them apart."""
 
@@ -120,7 +108,7 @@ class Membership:
         self._capsule: bytes | None = None
         self._missing: dict[str, _Missing] = {}
         self._history_from: int | None = None
-        self._kept = _Kept()
+        self._kept = Kept()
         self._behind_at = time.monotonic()
 
     @property
@@ -364,73 +352,22 @@ class Membership:
     # Keeping
 
     def _keep(self, progress: Progress, envelopes: Sequence[bytes] = (), commits: Sequence[bytes] = ()) -> None:
-        """Adds to what the next `_flush` writes."""
-        headers = {h.seq: (h, raw) for raw in envelopes if (h := self._header(raw)) is not None}
-        for reading in progress.readings:
-            header = headers.get(reading.seq)
-            inst = header[0].inst if header else bytes(16)
-            place = (reading.slot, reading.epoch, reading.seq)
-            self._kept.readings += self._unfold(reading.plaintext, place, inst, reading.provisional)
-        self._kept.confirmed += [Confirmation(first, last - first + 1) for first, last in progress.final]
-        self._kept.envelopes += [
-            StoredEnvelope(h.epoch, h.slot, h.inst, h.seq, sha256(raw), raw) for h, raw in headers.values()
-        ]
-        self._kept.commits += [self._stored_commit(raw) for raw in commits]
+        self._kept.add(self._params, progress, envelopes, commits)
         for alarm in progress.alarms:
             self._alarm_of(alarm)
 
     async def _flush(self, *, always: bool = False) -> None:
         """One transaction for everything since the last one: state, readings, log and alarms."""
-        kept, self._kept = self._kept, _Kept()
-        if not always and kept == _Kept():
+        kept, self._kept = self._kept, Kept()
+        if not always and kept == Kept():
             return
-        record = OpenRecord(
-            snapshot=snapshot_reader(self._reader),
-            readings=tuple(kept.readings),
-            confirmed=tuple(kept.confirmed),
-            envelopes=tuple(kept.envelopes),
-            commits=tuple(kept.commits),
-            alarms=tuple(kept.alarms),
-        )
+        record = kept.record(snapshot_reader(self._reader))
         await self._ports.store.record_open(self.sid, self._grant_id, record)
         self.opened += len(kept.readings)
 
-    def _header(self, raw: bytes) -> EnvelopeHeader | None:
-        try:
-            return EnvelopeHeader.decode(raw, self._params.signed_envelopes)
-        except FormatError:
-            return None
-
-    def _unfold(
-        self, plaintext: bytes, place: tuple[int, int, int], inst: bytes, provisional: bool
-    ) -> list[OpenedReading]:
-        slot, epoch, seq = place
-        return [
-            OpenedReading(r.meter_time, slot, epoch, inst, seq, index, provisional, encode_batch([r]))
-            for index, r in enumerate(decode_batch(plaintext))
-        ]
-
-    @staticmethod
-    def _stored_commit(data: bytes) -> StoredCommit:
-        return StoredCommit(Header.decode(data).epoch, sha256(data[:-65]), data)
-
-    def _alarm_value(self, alarm: ChannelAlarm) -> Alarm:
-        name = type(alarm).__name__
-        return Alarm(name, self._ports.clock.now(), repr_without_evidence(alarm), alarm.evidence)
-
     def _alarm_of(self, alarm: ChannelAlarm) -> None:
-        self._kept.alarms.append(self._alarm_value(alarm))
+        self._kept.alarms.append(alarm_value(alarm, self._ports.clock.now()))
 
     def _alarm(self, kind: str, detail: str, evidence: tuple[bytes, ...]) -> None:
         _log.warning("channel_alarm", kind=kind, detail=detail)
         self._kept.alarms.append(Alarm(kind, self._ports.clock.now(), detail, evidence))
-
-
-def repr_without_evidence(alarm: ChannelAlarm) -> str:
-    """The facts of an alarm in one line; the evidence is kept beside it in bytes."""
-    fields = [f for f in type(alarm).__dataclass_fields__ if f != "evidence"]
-    return ", ".join(f"{name}={_short(getattr(alarm, name))}" for name in fields)
-
-
-def _short(value: object) -> str:
-    return value.hex()[:16] if isinstance(value, bytes) else str(value)
