@@ -11,7 +11,6 @@ import structlog
 from channels.slots import OPEN_SLOT, StreamParams
 from channels.transports.base import Delivery
 from channels.transports.topics import Kind, Topic
-from keys.errors import EntryMissing
 from keys.messages import digest
 from keys.parcel import Parcel
 from keys.sealing import SealingKey
@@ -21,6 +20,7 @@ from node.app.asking import Asker
 from node.app.chainfacts import FactsAnswers
 from node.app.core import Core, canonical, peer_of
 from node.app.parcels import Inbox, Kept, fetch_card
+from node.app.readerkeys import OwnKey, StoredKey, consent_key_name
 from node.app.services import until_stopped
 from node.app.submissions import submission_of
 from node.errors import NotFound, Refused
@@ -63,42 +63,6 @@ class Reading:
     task: asyncio.Task[None]
 
 
-class StoredKey:
-    """A reader's private key in the keystore until its capsule was taken (channels.md 4, rule 6)."""
-
-    def __init__(self, core: Core, name: str) -> None:
-        self._core = core
-        self._name = name
-
-    def key(self) -> SealingKey | None:
-        """See KeyPort.key."""
-        try:
-            return SealingKey.from_bytes(self._core.keys.keystore.get(self._name))
-        except EntryMissing:
-            return None
-
-    def delete(self) -> None:
-        """See KeyPort.delete."""
-        try:
-            self._core.keys.keystore.delete(self._name)
-        except EntryMissing:
-            return
-
-
-class OwnKey:
-    """The household's own key follows from its phrase: what it opens is the household's anyway."""
-
-    def __init__(self, key: SealingKey) -> None:
-        self._key = key
-
-    def key(self) -> SealingKey | None:
-        """See KeyPort.key."""
-        return self._key
-
-    def delete(self) -> None:
-        """Nothing to delete: whoever has the phrase is the owner."""
-
-
 class ProviderRole:
     """All readers of one node. Each stream under each grant has one task that takes its deliveries in turn."""
 
@@ -128,7 +92,7 @@ class ProviderRole:
             )
         request_id, now = os.urandom(32), core.clock.now()
         secret = SealingKey.generate()
-        core.keys.keystore.put(_key_name(request_id), "sealing", secret.to_bytes())
+        core.keys.keystore.put(consent_key_name(request_id), "sealing", secret.to_bytes())
         start = now if form.start is None else form.start
         wish = Ask(
             tuple(form.streams),
@@ -251,7 +215,7 @@ class ProviderRole:
         )
         slots = params.granted_slots(consent.terms.start, consent.terms.end)
         await self._core.storage.memory.facts.set("category", access.sid.hex(), access.category)
-        key = StoredKey(self._core, _key_name(request_id))
+        key = StoredKey(self._core, request_id, access.sid, consent.terms.sids)
         asker = Asker(self._core, access.sid, grant_id, self.signer_for(request_id))
         ports = Ports(self._core.storage.channels, self._facts, key, asker, self._core.clock)
         await self._begin(params, grant_id, slots, ports, access.category)
@@ -321,7 +285,3 @@ class ProviderRole:
                 await asyncio.wait_for(wake.wait(), TICK_S)
             except TimeoutError:
                 continue
-
-
-def _key_name(request_id: bytes) -> str:
-    return f"reader-{request_id.hex()}"

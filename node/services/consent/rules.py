@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from channels.slots import slot_interval
 from keys.messages import Grant, Revoke
 from keys.sealing import reader_key_hash
 from node.services.consent.errors import ConsentRefused, UnknownRequest
@@ -71,8 +70,9 @@ def choose_scope(request: ConsentRequest, wish: Wish, owned: Sequence[OwnedStrea
 
 
 def _require_whole_slot(stream: OwnedStream, start: int, end: int) -> None:
-    first, last = slot_interval(stream.genesis, stream.slot_seconds, start, end)
-    if first >= last:
+    # channels.md 1: the slots of a grant are those that it covers wholly.
+    first = max(0, -((stream.genesis - start) // stream.slot_seconds))
+    if end != OPEN_END and first >= (end - stream.genesis) // stream.slot_seconds:
         raise ConsentRefused(
             f"{stream.category} is keyed in slots of {stream.slot_seconds} s and the interval holds no whole slot",
             remedy="choose a longer interval",

@@ -275,7 +275,9 @@ class StreamEngine:
 
     def _checkpoint(self, data: bytes) -> StoredCheckpoint:
         found = Checkpoint.decode(data)
-        return StoredCheckpoint(found.epoch, found.slot, self._instance, found.first_seq, found.count, sha256(data), data)
+        return StoredCheckpoint(
+            found.epoch, found.slot, self._instance, found.first_seq, found.count, sha256(data), data
+        )
 
     async def _close_slots(self, present: Backlog) -> None:
         """Signs for slots that every clock has left behind."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from channels.alarms import Alarm as ChannelAlarm
-from channels.capsule import CapsuleHeader
+from channels.capsule import NO_REQUEST, CapsuleHeader, CapsuleKind
 from channels.checkpoint import Checkpoint
 from channels.commit import Header
 from channels.envelope import EnvelopeHeader
@@ -43,6 +43,9 @@ _log = structlog.get_logger(__name__)
 
 ASK_AGAIN = 3.0
 """Seconds between two requests for the same missing part."""
+
+RESYNC_AGAIN = 6 * 3600.0
+"""Seconds between two requests for a resync: the writer answers four a day."""
 
 GIVE_UP = 30.0
 """Seconds after which a gap is taken as lost and reported."""
@@ -166,6 +169,8 @@ class Membership:
         """Looks again at what waited for the chain or for stragglers, and asks for what is missing."""
         async with self.lock:
             await self._enter()
+            if self._reader.epoch == 0 and self._ports.key.key() is None:
+                await self._ask_resync()
             await self._follow()
             await self._read()
             # While the past is being read every slot is overdue; a checkpoint is missed only in the present.
@@ -182,12 +187,18 @@ class Membership:
             return
         header = CapsuleHeader.decode(data)
         key = self._ports.key.key()
-        if header.epoch <= self._reader.epoch or key is None:
+        if header.epoch <= self._reader.epoch:
             self._capsule = None
+            return
+        if key is None:
+            await self._ask_resync()
+            return
+        if (header.kind is CapsuleKind.RESYNC) != (key[1] != NO_REQUEST):
+            self._capsule = None  # kept at the broker from before; it is sealed to another key
             return
         facts = await self._ports.facts.facts(self.sid, header.epoch)
         try:
-            self._reader.receive_capsule(data, key, facts)
+            self._reader.receive_capsule(data, key[0], facts, key[1])
         except CommitNotOnChain:
             return
         except (CapsuleRejected, RejectedError) as error:
@@ -197,13 +208,19 @@ class Membership:
         self._capsule = None
         await self._flush(always=True)
         # From here on the state in the store opens what the capsule opened, so its key can go.
-        self._ports.key.delete()
+        await self._ports.key.delete()
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
         newest = await self._first_slot_now()
         if self._slots[0] < newest and not self._reader.chain.start:
             self._history_from = self._slots[0]
         await self._ports.ask.receipt(header.epoch)
         _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
+
+    async def _ask_resync(self) -> None:
+        """The state is lost and the key of the Welcome is gone, as it should be: ask for a new way in."""
+        if self._due("resync", RESYNC_AGAIN):
+            request_id, public = self._ports.key.renew()
+            await self._ports.ask.resync(self._reader.epoch, request_id, public)
 
     async def _first_slot_now(self) -> int:
         return max(0, self._params.clamped_slot(self._ports.clock.now()))
@@ -334,11 +351,11 @@ class Membership:
 
     # Asking
 
-    def _due(self, what: str) -> bool:
+    def _due(self, what: str, again: float = ASK_AGAIN) -> bool:
         """Whether to ask now; a first wait of one second lets stragglers come by themselves."""
         now = time.monotonic()
-        missing = self._missing.setdefault(what, _Missing(now, now - ASK_AGAIN + 1.0))
-        if now - missing.asked < ASK_AGAIN:
+        missing = self._missing.setdefault(what, _Missing(now, now - again + 1.0))
+        if now - missing.asked < again:
             return False
         missing.asked = now
         if len(self._missing) > 64:

@@ -26,11 +26,15 @@ class FactsPort(Protocol):
 class KeyPort(Protocol):
     """The private key that a capsule is sealed to."""
 
-    def key(self) -> SealingKey | None:
-        """None once it was deleted."""
+    def key(self) -> tuple[SealingKey, bytes] | None:
+        """The key and the 32-byte id of the Resync request it was made for (zero for a Welcome); None once deleted."""
         ...
 
-    def delete(self) -> None:
+    def renew(self) -> tuple[bytes, bytes]:
+        """A fresh key for a Resync, kept: its request id (32 bytes) and public key (1,216 bytes)."""
+        ...
+
+    async def delete(self) -> None:
         """The capsule was taken: nobody, this node included, can open it again."""
         ...
 
@@ -48,6 +52,10 @@ class AskPort(Protocol):
 
     async def commits(self, first_epoch: int, last_epoch: int) -> None:
         """Commits by epoch, both ends included."""
+        ...
+
+    async def resync(self, since_epoch: int, request_id: bytes, public: bytes) -> None:
+        """A new capsule for a member whose state is lost; at most four a day are answered."""
         ...
 
     async def receipt(self, epoch: int) -> None:

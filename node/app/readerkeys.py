@@ -1,0 +1,89 @@
+"""A reader's private keys: from the consent until every capsule was taken, then again for a resync."""
+
+from __future__ import annotations
+
+import os
+
+from keys.errors import EntryMissing
+from keys.sealing import SealingKey
+from node.app.core import Core
+
+__all__ = ["OwnKey", "StoredKey", "consent_key_name"]
+
+TAKEN = "capsule_taken"
+"""Namespace of facts: the streams of a consent whose capsule was taken, by the name of its key."""
+
+
+def consent_key_name(request_id: bytes) -> str:
+    """The keystore entry of a consent's key."""
+    return f"reader-{request_id.hex()}"
+
+
+class StoredKey:
+    """The key of one stream under one consent. Implements `KeyPort`.
+
+    One consent has one key for all its streams, so it is deleted when the last of their capsules was taken
+    (channels.md 4, rule 6). A resync has a key of its own, which is deleted with its capsule.
+    """
+
+    def __init__(self, core: Core, request_id: bytes, sid: bytes, sids: tuple[bytes, ...]) -> None:
+        self._core = core
+        self._name = consent_key_name(request_id)
+        self._fresh = f"resync-{request_id.hex()[:24]}-{sid.hex()[:24]}"
+        self._sid = sid
+        self._sids = sids
+
+    def key(self) -> tuple[SealingKey, bytes] | None:
+        """See KeyPort.key."""
+        keystore = self._core.keys.keystore
+        names = keystore.names()
+        if self._fresh in names:
+            secret = keystore.get(self._fresh)
+            return SealingKey.from_bytes(secret[32:]), secret[:32]
+        if self._name in names:
+            return SealingKey.from_bytes(keystore.get(self._name)), bytes(32)
+        return None
+
+    def renew(self) -> tuple[bytes, bytes]:
+        """See KeyPort.renew."""
+        self._drop(self._fresh)
+        request_id, fresh = os.urandom(32), SealingKey.generate()
+        self._core.keys.keystore.put(self._fresh, "resync", request_id + fresh.to_bytes())
+        return request_id, fresh.public_bytes
+
+    async def delete(self) -> None:
+        """See KeyPort.delete."""
+        self._drop(self._fresh)
+        facts = self._core.storage.memory.facts
+        taken = set(await facts.get(TAKEN, self._name) or []) | {self._sid.hex()}
+        await facts.set(TAKEN, self._name, sorted(taken))
+        if taken >= {sid.hex() for sid in self._sids}:
+            self._drop(self._name)
+
+    def _drop(self, name: str) -> None:
+        try:
+            self._core.keys.keystore.delete(name)
+        except EntryMissing:
+            return
+
+
+class OwnKey:
+    """The household's own key follows from its phrase: what it opens is the household's anyway; a `KeyPort`."""
+
+    def __init__(self, key: SealingKey) -> None:
+        self._key = key
+        self._resync: tuple[SealingKey, bytes] | None = None
+
+    def key(self) -> tuple[SealingKey, bytes] | None:
+        """See KeyPort.key."""
+        return self._resync or (self._key, bytes(32))
+
+    def renew(self) -> tuple[bytes, bytes]:
+        """See KeyPort.renew."""
+        request_id, fresh = os.urandom(32), SealingKey.generate()
+        self._resync = (fresh, request_id)
+        return request_id, fresh.public_bytes
+
+    async def delete(self) -> None:
+        """Nothing to delete but a resync's key: whoever has the phrase is the owner."""
+        self._resync = None

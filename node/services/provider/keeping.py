@@ -1,0 +1,89 @@
+"""What a reader has opened since the last transaction, on its way into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from channels.alarms import Alarm as ChannelAlarm
+from channels.commit import Commit, Header
+from channels.envelope import EnvelopeHeader
+from channels.errors import FormatError
+from channels.kdf import sha256
+from channels.reader import Progress, Reading
+from channels.readings import decode_batch, encode_batch
+from channels.slots import StreamParams
+from channels.stores.records import Alarm, Confirmation, OpenedReading, OpenRecord, StoredCommit, StoredEnvelope
+
+__all__ = ["Kept", "alarm_value"]
+
+
+@dataclass(slots=True)
+class Kept:
+    """Lists that grow between two transactions."""
+
+    readings: list[OpenedReading] = field(default_factory=list)
+    confirmed: list[Confirmation] = field(default_factory=list)
+    envelopes: list[StoredEnvelope] = field(default_factory=list)
+    commits: list[StoredCommit] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+    def add(
+        self, params: StreamParams, progress: Progress, envelopes: Sequence[bytes], commits: Sequence[bytes]
+    ) -> None:
+        """What one step brought; alarms are added by the caller, who knows the time."""
+        headers = {header.seq: (header, raw) for raw in envelopes if (header := _header(raw, params)) is not None}
+        for reading in progress.readings:
+            found = headers.get(reading.seq)
+            self.readings += _unfold(reading, found[0].inst if found else bytes(16))
+        self.confirmed += [Confirmation(first, last - first + 1) for first, last in progress.final]
+        self.envelopes += [
+            StoredEnvelope(h.epoch, h.slot, h.inst, h.seq, sha256(raw), raw) for h, raw in headers.values()
+        ]
+        self.commits += [StoredCommit(Header.decode(raw).epoch, Commit.hash_of(raw), raw) for raw in commits]
+
+    def record(self, snapshot: bytes) -> OpenRecord:
+        """Everything as one record for the store."""
+        return OpenRecord(
+            snapshot=snapshot,
+            readings=tuple(self.readings),
+            confirmed=tuple(self.confirmed),
+            envelopes=tuple(self.envelopes),
+            commits=tuple(self.commits),
+            alarms=tuple(self.alarms),
+        )
+
+
+def _header(raw: bytes, params: StreamParams) -> EnvelopeHeader | None:
+    try:
+        return EnvelopeHeader.decode(raw, params.signed_envelopes)
+    except FormatError:
+        return None
+
+
+def _unfold(opened: Reading, inst: bytes) -> list[OpenedReading]:
+    """The readings of one envelope, each with its own payload."""
+    return [
+        OpenedReading(
+            each.meter_time,
+            opened.slot,
+            opened.epoch,
+            inst,
+            opened.seq,
+            index,
+            opened.provisional,
+            encode_batch([each]),
+        )
+        for index, each in enumerate(decode_batch(opened.plaintext))
+    ]
+
+
+def alarm_value(alarm: ChannelAlarm, now: int) -> Alarm:
+    """An alarm of the protocol as the store keeps it: its facts in one line, the evidence beside it in bytes."""
+    names = [name for name in type(alarm).__dataclass_fields__ if name != "evidence"]
+    facts = ", ".join(f"{name}={_short(getattr(alarm, name))}" for name in names)
+    return Alarm(type(alarm).__name__, now, facts, alarm.evidence)
+
+
+def _short(value: object) -> str:
+    return value.hex()[:16] if isinstance(value, bytes) else str(value)
