@@ -6,14 +6,17 @@ import base64
 from typing import Literal
 
 from channels.readings import decode_batch
+from channels.slots import StreamParams
 from channels.stores.records import OpenedReading
 from node.api.views import ExportView, ReadingsPage, ReadingView, StreamView
+from node.app.commands.export import build_export, events_of, heights_needed, read_log
 from node.app.core import Core
 from node.app.gateway import GatewayRole
 from node.app.home import HomeRole
 from node.app.provider import ProviderRole
-from node.errors import InvalidInput, NotFound, Refused
-from node.projection.base import ADDRESS_ZERO
+from node.errors import InvalidInput, NotFound
+from node.ledger.headers import Header
+from node.projection.base import ADDRESS_ZERO, AggregateId, Event
 from node.projection.stream import Stream
 
 __all__ = ["Streams"]
@@ -113,7 +116,32 @@ class Streams:
         )
 
     async def export(self, sid: bytes) -> ExportView:
-        raise Refused("Exports are made by the command line.")
+        """Everything that `wattpact verify` needs: the chain's events with their headers, and this node's log."""
+        params = self._params(sid)
+        views, rpc = self._core.storage.views, self._core.chain.rpc
+        history: list[Event] = []
+        after = 0
+        while page := await views.history(AggregateId("stream", sid), after=after, limit=500):
+            history += [entry.event for entry in page]
+            after = page[-1].seq
+        events = events_of(history)
+        headers: list[Header] = []
+        for height in heights_needed(events):
+            block = await rpc.block(height)
+            if block is not None:
+                headers.append(block.header)
+        headers += self._core.chain.indexer.chain.headers
+        log = await read_log(self._core.storage.channels, params)
+        return build_export(params, headers, events, log)
+
+    def _params(self, sid: bytes) -> StreamParams:
+        for (each, _), reading in self._provider.reading.items():
+            if each == sid:
+                return reading.membership.params
+        found = self._gateway.params_of(sid) if self._gateway else None
+        if found is None:
+            raise NotFound("This node has no such stream.", remedy="`wattpact stream list` shows all.")
+        return found
 
 
 def _reading(row: OpenedReading) -> ReadingView:

@@ -119,6 +119,10 @@ class Membership:
         return self._params.sid
 
     @property
+    def params(self) -> StreamParams:
+        return self._params
+
+    @property
     def grant_id(self) -> bytes:
         return self._grant_id
 
