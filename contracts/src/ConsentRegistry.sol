@@ -34,9 +34,9 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     mapping(bytes32 sid => Stream) private _streams;
 
-    /// @dev Entries, by `keccak256(owner, grantId, sid)`. With the owner in the key, an owner's revocation needs no other slot to know
-    /// that it is one, and a transfer leaves the former owner's grants where nobody looks. Revoking clears the slot; the
-    /// grant cannot come back, because its nonce is used.
+    /// @dev Entries, by `keccak256(owner, grantId, sid)`. With the owner in the key, an owner's revocation needs no
+    /// other slot to know that it is one, and a transfer leaves the former owner's grants where nobody looks. Revoking
+    /// clears the slot; the grant cannot come back, because its nonce is used.
     mapping(bytes32 key => uint256 word) private _entries;
 
     /// @dev By `keccak256(account, grantId, sid)`, `sid = 0` for all: revocations that found no entry to clear.
@@ -237,8 +237,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
                 emit Events.Rejected(keccak256(items[i].message), Errors.UnknownKind.selector);
                 continue;
             }
-            // A call into itself, so that whatever an item did is undone when it fails; a delegatecall, so that the caller
-            // stays the caller. It runs this very code, on this storage, and carries no value.
+            // A call into itself, so that whatever an item did is undone when it fails; a delegatecall, so that the
+            // caller stays the caller. It runs this very code, on this storage, and carries no value.
             (bool ok, bytes memory reason) = address(this).delegatecall(data);
             if (!ok) _reject(items[i], reason, before);
         }
@@ -321,7 +321,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         _entries[key] = Entries.pack(Entry(m.reader, m.start, m.end, stream.transfers));
     }
 
-    /// @dev Clears the entry if `m.account` is its reader; false if there is none. A stranger to a known grant is refused.
+    /// @dev Clears the entry if `m.account` is its reader; false if there is none. A stranger to a known grant is
+    /// refused.
     function _clearAsReader(Revoke calldata m) private returns (bool) {
         bytes32 key = _key(_streams[m.sid].owner, m.grantId, m.sid);
         address reader = Entries.readerOf(_entries[key]);
@@ -336,7 +337,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         Stream storage stream = _streams[sid];
         address owner = stream.owner;
         entry = Entries.unpack(_entries[_key(owner, grantId, sid)]);
-        if (entry.transfers != stream.transfers || _isVoid(owner, grantId, sid) || _isVoid(entry.reader, grantId, sid)) delete entry;
+        bool revoked = _isVoid(owner, grantId, sid) || _isVoid(entry.reader, grantId, sid);
+        if (revoked || entry.transfers != stream.transfers) delete entry;
     }
 
     function _isVoid(address account, bytes32 grantId, bytes32 sid) private view returns (bool) {
@@ -347,7 +349,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     function _reject(Item calldata item, bytes memory reason, uint256 before) private {
         // forge-lint: disable-next-line(unsafe-typecast)
         bytes4 code = bytes4(reason); // the selector; the arguments do not fit the event
-        // Running out shows as an empty reason with the item's 63/64 gone. A message that cannot be decoded leaves more.
+        // Running out shows as an empty reason with the item's 63/64 gone. A message that cannot be decoded leaves
+        // more.
         bool ranOut = reason.length == 0 && gasleft() < before / 32;
         if (ranOut || code == Errors.InsufficientGas.selector) revert Errors.InsufficientGas(gasleft());
         bytes32 digest = keccak256(item.message);

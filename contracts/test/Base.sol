@@ -9,8 +9,8 @@ import { Errors } from "../src/libraries/Errors.sol";
 import { Events } from "../src/libraries/Events.sol";
 import { Vm } from "./Vm.sol";
 
-/// @dev Named actors, messages with sensible fields, signatures. Struct hashes are written out here a second time, so that a
-/// slip in the contract's own does not cancel out.
+/// @dev Named actors, messages with sensible fields, signatures. Struct hashes are written out here a second time, so
+/// that a slip in the contract's own does not cancel out.
 interface IRegistry is IConsentRegistry, IERC5267 { }
 
 abstract contract Base {

@@ -174,8 +174,8 @@ contract BatchTest is Base {
 
     /* STARVATION */
 
-    /// @dev Calls with every amount of gas from far too little to plenty. Whatever the amount, the batch either reverts as a
-    /// whole or does not refuse the good item.
+    /// @dev Calls with every amount of gas from far too little to plenty. Whatever the amount, the batch either reverts
+    /// as a whole or does not refuse the good item.
     function neverRefused(Item[] memory items, bytes32 id, bytes32 stream, uint256 from, uint256 to) private {
         bytes memory data = abi.encodeCall(registry.batch, (items));
         bool everWorked;

@@ -5,8 +5,8 @@ import { Grant, RegisterStream, Revoke } from "../src/interfaces/IConsentRegistr
 import { Base, Errors } from "./Base.sol";
 import "./mocks/Wallets.sol";
 
-/// @dev contracts.md, rules for all messages: who counts as having signed. The account kinds that can act on chain are a
-/// plain key, a key with delegated code (EIP-7702) that answers EIP-1271 or does not, and a contract.
+/// @dev contracts.md, rules for all messages: who counts as having signed. The account kinds that can act on chain are
+/// a plain key, a key with delegated code (EIP-7702) that answers EIP-1271 or does not, and a contract.
 contract SignaturesTest is Base {
     bytes32 private sid;
 

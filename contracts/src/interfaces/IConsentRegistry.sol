@@ -137,7 +137,8 @@ struct Item {
 
 /// @title Consent registry
 /// @notice Records who may read which meter stream, for which time, and who writes it. Every action is a message signed
-/// by the account that it binds (EIP-712) and may be brought by anybody. The registry has no owner, no role and no upgrade.
+/// by the account that it binds (EIP-712) and may be brought by anybody. The registry has no owner, no role and no
+/// upgrade.
 /// @dev A signature argument is 65 bytes `r || s || v`, or whatever the account's EIP-1271 code takes, or empty, which
 /// means "the caller is that account". All functions revert with an error of `Errors`; a revert leaves nothing behind,
 /// so a refused message may succeed later, until its deadline.
@@ -163,22 +164,24 @@ interface IConsentRegistry {
     ) external;
 
     /// @notice Ends a pairing and, in the same call, the writing right of the streams named.
-    /// @dev Either side can do it alone. A device can name any stream of its owner: the registry does not know which device
-    /// writes which stream. The worst a stolen device gains is that streams pause until their owner sets a writer again.
+    /// @dev Either side can do it alone. A device can name any stream of its owner: the registry does not know which
+    /// device writes which stream. The worst a stolen device gains is that streams pause until their owner sets a
+    /// writer again.
     function unpairDevice(UnpairDevice calldata m, bytes calldata sig) external;
 
     /// @notice Records a grant.
-    /// @dev A grant that was revoked before it came is recorded, and its event emitted, but it is never live: revocations
-    /// are looked up when liveness is asked for. So the set of messages decides, never their order.
+    /// @dev A grant that was revoked before it came is recorded, and its event emitted, but it is never live:
+    /// revocations are looked up when liveness is asked for. So the set of messages decides, never their order.
     /// @return grantId The EIP-712 digest of the message.
     function grant(Grant calldata m, bytes calldata sig) external returns (bytes32 grantId);
 
     /// @notice Ends a grant for one stream or all, for good; also a grant that has not come yet.
-    /// @dev Before the grant is known, and for all streams at once, nobody can tell whether `account` is a party to it. The
-    /// revocation is then recorded under that account and counts only if the grant names it as owner or reader. Whoever
-    /// follows the events must apply the same rule: a `Revoked` whose account is not a party to the grant means nothing.
-    /// @dev Needs up to 75,000 gas where the grant is not known and 55,000 where it is (less after the refund). Do not take
-    /// an estimate for the limit: a reorg can turn one case into the other.
+    /// @dev Before the grant is known, and for all streams at once, nobody can tell whether `account` is a party to it.
+    /// The revocation is then recorded under that account and counts only if the grant names it as owner or reader.
+    /// Whoever follows the events must apply the same rule: a `Revoked` whose account is not a party to the grant means
+    /// nothing.
+    /// @dev Needs up to 75,000 gas where the grant is not known and 55,000 where it is (less after the refund). Do not
+    /// take an estimate for the limit: a reorg can turn one case into the other.
     function revoke(Revoke calldata m, bytes calldata sig) external;
 
     /// @notice Announces a reader's new key. The first key travels in the Grant.
@@ -194,8 +197,8 @@ interface IConsentRegistry {
     function transferStream(TransferStream calldata m, bytes calldata ownerSig, bytes calldata newOwnerSig) external;
 
     /// @notice Takes many messages of many signers. One that is refused emits `Rejected` and changes nothing.
-    /// @dev Reverts as a whole, with InsufficientGas, when an item might have failed for want of gas: whoever brings the
-    /// batch must not be able to have a good message refused.
+    /// @dev Reverts as a whole, with InsufficientGas, when an item might have failed for want of gas: whoever brings
+    /// the batch must not be able to have a good message refused.
     function batch(Item[] calldata items) external;
 
     /// @notice The state of a stream; all zero when not registered.
@@ -205,11 +208,12 @@ interface IConsentRegistry {
     /// @param time Seconds UTC, past or future.
     function isLive(bytes32 grantId, bytes32 sid, uint40 time) external view returns (bool);
 
-    /// @notice The record of a grant for one of its streams; all zero when unknown, revoked by stream, or given by a former
-    /// owner. Being recorded does not mean being live.
+    /// @notice The record of a grant for one of its streams; all zero when unknown, revoked by stream, or given by a
+    /// former owner. Being recorded does not mean being live.
     function grantOf(bytes32 grantId, bytes32 sid) external view returns (Entry memory);
 
-    /// @notice Whether a revocation was recorded under an account ahead of the grant or for all its streams (`sid = 0`).
+    /// @notice Whether a revocation was recorded under an account ahead of the grant or for all its streams (`sid =
+    /// 0`).
     function isVoided(address account, bytes32 grantId, bytes32 sid) external view returns (bool);
 
     /// @notice The two sides of a pairing; zero when not paired.

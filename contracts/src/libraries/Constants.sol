@@ -5,8 +5,8 @@ pragma solidity ^0.8.24;
 /// brings it and with how much gas.
 uint256 constant EIP1271_GAS = 100_000;
 
-/// @dev Gas that must be left before such a call: a call gets at most 63/64 of what is left (EIP-150), and the rest of the
-/// message needs its share afterwards.
+/// @dev Gas that must be left before such a call: a call gets at most 63/64 of what is left (EIP-150), and the rest of
+/// the message needs its share afterwards.
 uint256 constant EIP1271_GAS_LEFT = EIP1271_GAS * 64 / 63 + 50_000;
 
 /// @dev Gas that must be left before each item of a batch. With less, the 1/64 that is held back from the item would be

@@ -36,8 +36,8 @@ library Events {
         bytes32 textHash
     );
 
-    /// @notice An account revoked a grant for one stream, or for all (`sid = 0`). Anybody can have this emitted for a grant
-    /// that is not known: it counts only if the account is the grant's owner or reader.
+    /// @notice An account revoked a grant for one stream, or for all (`sid = 0`). Anybody can have this emitted for a
+    /// grant that is not known: it counts only if the account is the grant's owner or reader.
     event Revoked(bytes32 indexed grantId, address indexed account, bytes32 indexed sid);
 
     /// @notice The reader of a grant has another key.

@@ -36,8 +36,8 @@ library Items {
         return keccak256(bytes.concat(typeHash, message[:words * 32]));
     }
 
-    /// @dev The hash of a struct of `words` fields of which number `place` is the `bytes32[]`: the array's offset gives way
-    /// to the hash of its elements.
+    /// @dev The hash of a struct of `words` fields of which number `place` is the `bytes32[]`: the array's offset gives
+    /// way to the hash of its elements.
     function _hashWithStreams(bytes32 typeHash, bytes calldata body, uint256 words, uint256 place)
         private
         pure

@@ -14,8 +14,8 @@ import {
 } from "../interfaces/IConsentRegistry.sol";
 
 /// @title EIP-712 types and struct hashes of the messages
-/// @dev A struct of value types hashes as its type hash followed by its ABI encoding; a `bytes32[]` stands as the keccak256
-/// of its elements.
+/// @dev A struct of value types hashes as its type hash followed by its ABI encoding; a `bytes32[]` stands as the
+/// keccak256 of its elements.
 library Messages {
     bytes32 internal constant REGISTER_STREAM = keccak256(
         "RegisterStream(address owner,bytes32 nameHash,address writer,bytes32 streamKeyHash,uint40 genesis,uint32 slotSeconds,uint256 nonce,uint40 deadline)"

@@ -15,11 +15,11 @@ library Signatures {
     }
 
     /// @notice Reverts unless `account` signed `digest`, or is the caller where the signature is empty.
-    /// @dev ecrecover comes first, code second. OpenZeppelin's SignatureChecker asks for code first and would thus refuse
-    /// the plain signature of an account that has delegated its code (EIP-7702) to something without EIP-1271, although
-    /// the key behind the account signed. Trying the key first cannot admit anybody else: an address that a signature
-    /// recovers to is the address of that key. OpenZeppelin's recovery refuses high s, v other than 27 and 28, the zero
-    /// address and every length but 65.
+    /// @dev ecrecover comes first, code second. OpenZeppelin's SignatureChecker asks for code first and would thus
+    /// refuse the plain signature of an account that has delegated its code (EIP-7702) to something without EIP-1271,
+    /// although the key behind the account signed. Trying the key first cannot admit anybody else: an address that a
+    /// signature recovers to is the address of that key. OpenZeppelin's recovery refuses high s, v other than 27 and
+    /// 28, the zero address and every length but 65.
     function requireSigned(address account, bytes32 digest, bytes calldata signature) internal view {
         if (isCaller(account, signature)) return;
         // An empty signature goes no further: there are wallets whose EIP-1271 code takes it for one given elsewhere.

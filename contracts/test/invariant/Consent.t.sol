@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import { Base } from "../Base.sol";
 import { Handler } from "./Handler.sol";
 
-/// @dev contracts.md, Proof: nobody but the owner ever causes a live grant; a revoked or expired grant is never live, whatever
-/// order messages arrive in; a nonce is used once.
+/// @dev contracts.md, Proof: nobody but the owner ever causes a live grant; a revoked or expired grant is never live,
+/// whatever order messages arrive in; a nonce is used once.
 contract ConsentInvariants is Base {
     Handler private handler;
 
@@ -40,7 +40,15 @@ contract ConsentInvariants is Base {
         targets[0] = FuzzSelector(address(handler), actions);
     }
 
-    function invariant_livenessIsWhatTheSetOfMessagesSays() public view {
+    /// @dev One campaign for all four: what they say is about the same steps.
+    function invariant_consent() public view {
+        livenessIsWhatTheSetOfMessagesSays();
+        onlyTheOwnersSignatureOrCallMadeIt();
+        aNonceIsUsedOnce();
+        epochsHaveNoGaps();
+    }
+
+    function livenessIsWhatTheSetOfMessagesSays() private view {
         uint40[3] memory times = [uint40(block.timestamp), uint40(block.timestamp) - 700, uint40(block.timestamp) + 700];
         for (uint256 i; i < handler.kept_(); ++i) {
             (bytes32 id,,) = handler.keptAt(i);
@@ -54,7 +62,7 @@ contract ConsentInvariants is Base {
         }
     }
 
-    function invariant_onlyTheOwnersSignatureOrCallMadeIt() public view {
+    function onlyTheOwnersSignatureOrCallMadeIt() private view {
         for (uint256 i; i < handler.kept_(); ++i) {
             (bytes32 id, address owner_, bool byOwner) = handler.keptAt(i);
             for (uint256 s; s < 3; ++s) {
@@ -66,11 +74,11 @@ contract ConsentInvariants is Base {
         }
     }
 
-    function invariant_aNonceIsUsedOnce() public view {
+    function aNonceIsUsedOnce() private view {
         check(handler.mostUses() <= 1, "once");
     }
 
-    function invariant_epochsHaveNoGaps() public view {
+    function epochsHaveNoGaps() private view {
         for (uint256 s; s < 3; ++s) {
             bytes32 sid = handler.sids(s);
             check(registry.streams(sid).epoch == handler.epochOf(sid), "epoch");

@@ -3,17 +3,17 @@ pragma solidity 0.8.37;
 
 import "../../src/interfaces/IConsentRegistry.sol";
 import "../../src/libraries/Constants.sol";
-import { Base, IRegistry } from "../Base.sol";
+import { Base, Events, IRegistry } from "../Base.sol";
+import { Log } from "../Vm.sol";
 
-/// @dev Signs messages, keeps them, and brings them in any order, any number of times, singly and in batches, from anybody.
-/// Beside the registry it keeps its own account of what should be true, by the plainest rule: a set of grants recorded
-/// and a set of revocations accepted, without regard to their order.
+/// @dev Signs messages, keeps them, and brings them in any order, any number of times, singly and in batches, from
+/// anybody. Beside the registry it keeps its own account of what should be true, by the plainest rule: a set of grants
+/// recorded and a set of revocations accepted, without regard to their order.
 contract Handler is Base {
     struct Kept {
         Grant message;
         bytes signature;
         bytes32 id;
-        bool recorded;
     }
 
     uint256 internal constant PEOPLE = 4;
@@ -32,6 +32,7 @@ contract Handler is Base {
     mapping(address account => mapping(bytes32 id => mapping(bytes32 sid => bool))) public revoked;
     mapping(address account => mapping(uint256 nonce => uint256)) public timesUsed;
     mapping(bytes32 id => bool) public calledByOwner;
+    mapping(bytes32 id => bool) public recorded;
     uint256 public mostUses;
 
     constructor(IRegistry registry_) {
@@ -61,7 +62,7 @@ contract Handler is Base {
     }
 
     function recordGrant(Kept storage kept) private {
-        kept.recorded = true;
+        recorded[kept.id] = true;
         count(kept.message.owner, kept.message.nonce);
         for (uint256 i; i < kept.message.sids.length; ++i) {
             transfersAt[kept.id][kept.message.sids[i]] = transfersOf[kept.message.sids[i]];
@@ -85,7 +86,7 @@ contract Handler is Base {
         m.nonce = nonce % 64 + 1000;
         m.deadline = uint40(block.timestamp) + 5000;
         bytes32 id = digest(m);
-        _kept.push(Kept(m, sign(keys[signer % PEOPLE], id), id, false));
+        _kept.push(Kept(m, sign(keys[signer % PEOPLE], id), id));
     }
 
     /// @dev An honest grant of the present owner, so that many are live.
@@ -96,7 +97,7 @@ contract Handler is Base {
         m.start = uint40(block.timestamp);
         m.nonce = nonce % 64 + 2000;
         bytes32 id = digest(m);
-        _kept.push(Kept(m, sign(keyOf(m.owner), id), id, false));
+        _kept.push(Kept(m, sign(keyOf(m.owner), id), id));
     }
 
     function keyOf(address account) private view returns (uint256) {
@@ -127,23 +128,20 @@ contract Handler is Base {
 
     function bringBatch(uint256 a, uint256 b, uint256 c) external {
         if (_kept.length == 0) return;
-        Item[] memory items = new Item[](3);
         uint256[3] memory chosen = [a % _kept.length, b % _kept.length, c % _kept.length];
-        bool[3] memory before;
+        Item[] memory items = new Item[](3);
         for (uint256 i; i < 3; ++i) {
             Kept storage kept = _kept[chosen[i]];
-            before[i] = registry.nonceUsed(kept.message.owner, kept.message.nonce);
             items[i] = Item(KIND_GRANT, abi.encode(kept.message), kept.signature, "");
         }
+        vm.recordLogs();
         registry.batch(items);
+        Log[] memory logs = vm.getRecordedLogs();
+        check(logs.length == 3, "each item is recorded or refused, once");
         for (uint256 i; i < 3; ++i) {
-            Kept storage kept = _kept[chosen[i]];
-            // The entry is how the batch says yes.
-            bool there = registry.grantOf(kept.id, kept.message.sids[0]).reader != address(0);
-            if (there && !kept.recorded) {
-                check(!before[i], "nonce");
-                recordGrant(kept);
-            }
+            if (logs[i].topics[0] == Events.Rejected.selector) continue;
+            check(logs[i].topics[1] == _kept[chosen[i]].id, "in their order");
+            recordGrant(_kept[chosen[i]]);
         }
     }
 
@@ -211,18 +209,9 @@ contract Handler is Base {
         for (uint256 i; i < m.sids.length; ++i) {
             named = named || m.sids[i] == sid;
         }
-        // The same message may be kept twice; either copy stands for both.
-        bool recorded = kept.recorded || recordedElsewhere(kept.id);
-        return named && recorded && m.start <= time && time < m.end && ownerOf[sid] == m.owner
+        return named && recorded[kept.id] && m.start <= time && time < m.end && ownerOf[sid] == m.owner
             && transfersAt[kept.id][sid] == transfersOf[sid] && !isRevoked(m.owner, kept.id, sid)
             && !isRevoked(m.reader, kept.id, sid);
-    }
-
-    function recordedElsewhere(bytes32 id) private view returns (bool) {
-        for (uint256 i; i < _kept.length; ++i) {
-            if (_kept[i].id == id && _kept[i].recorded) return true;
-        }
-        return false;
     }
 
     /// @return id The grant's id.
