@@ -56,5 +56,5 @@ async def test_a_chain_that_ends_by_itself_ends_the_command(tmp_path: Path) -> N
 
 def test_a_file_that_cannot_be_written_is_named_and_nothing_stays(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="devnet.json"):
+    with pytest.raises(ConfigError, match="cannot be written"):
         run_devnet(DevnetOptions(port=0, out=tmp_path / "file" / "devnet.json"))
