@@ -62,6 +62,7 @@ class KeyHarvest:
     looks: int = 0
     _keystore: Keystore | None = None
     _seal: StoreSeal | None = None
+    _stamp: int = 0
 
     async def run(self) -> None:
         """Looks until cancelled."""
@@ -111,6 +112,11 @@ class KeyHarvest:
         path = self.folder / "channels.db"
         if self._seal is None or not path.exists():
             return
+        # SQLite writes to its log first; while that and the file stand still there is nothing new to take.
+        stamp = max(file.stat().st_mtime_ns for file in self.folder.glob("channels.db*") if file.suffix != ".db-shm")
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
         source = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)
         copy = sqlite3.connect(":memory:")
         try:

@@ -149,7 +149,7 @@ class DemoNode:
         await self.shared.processes.start(self.name, (*APP, "--config", str(self.config), "run"))
         await self.until_up()
 
-    async def until_up(self, within: float = 60.0) -> None:
+    async def until_up(self, within: float = 90.0) -> None:
         """Waits until the REST interface answers. Raises DemoFailed."""
         end = asyncio.get_running_loop().time() + within
         while asyncio.get_running_loop().time() < end:

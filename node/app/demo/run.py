@@ -6,10 +6,11 @@ import asyncio
 import multiprocessing
 import os
 import shutil
+import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -55,7 +56,7 @@ async def run_demo(options: Options) -> bool:
         path = out / leftover
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    with Steps(console) as steps:
+    with Steps(console) as steps, _ended_by(signal.SIGTERM):
         async with _stage(steps, out) as story:
             try:
                 await play(story)
@@ -70,6 +71,18 @@ async def run_demo(options: Options) -> bool:
     show_report(report, console)
     console.print(f"Report: {out / 'report.json'}", markup=False)
     return bool(report["ok"])
+
+
+@contextmanager
+def _ended_by(number: signal.Signals) -> Iterator[None]:
+    """A signal ends the run as Ctrl-C does, so that no process is left behind."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is not None:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(number)
 
 
 def failed(error: NodeError) -> dict[str, Any]:

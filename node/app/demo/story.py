@@ -114,7 +114,6 @@ class Story:
     harvests: dict[str, KeyHarvest] = field(default_factory=dict)
     names: dict[bytes, str] = field(default_factory=dict)
     granted: dict[str, bytes] = field(default_factory=dict)
-    requests: dict[str, str] = field(default_factory=dict)
     moments: dict[str, float] = field(default_factory=dict)
     outages: list[Outage] = field(default_factory=list)
     rebuilds: list[Rebuild] = field(default_factory=list)
@@ -137,7 +136,7 @@ class Story:
         self.moments[moment] = time.time()
         return self.moments[moment]
 
-    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], within: float = 60.0) -> None:
+    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], within: float = 90.0) -> None:
         await until(what, holds, within, self.processes)
 
     def logs(self, event: str) -> int:
