@@ -7,9 +7,8 @@ import os
 
 import structlog
 
-from channels.errors import FormatError, RejectedError
 from channels.asks import Ask, AskKind, AskLimiter
-from channels.stores.records import StoredEnvelope
+from channels.errors import FormatError, RejectedError
 from channels.transports.topics import Kind, Topic
 from keys.messages import parcel_domain
 from keys.signers import LocalSigner
@@ -26,6 +25,12 @@ __all__ = ["AnswerDesk", "Asker"]
 _log = structlog.get_logger(__name__)
 
 PAGE = 500
+
+AT_ONCE = 64
+"""Messages that may be on their way to the broker at once."""
+
+SAME_AGAIN_S = 10.0
+"""The same question of the same reader within this time is one that crossed its answer."""
 
 
 class Asker:
@@ -70,6 +75,7 @@ class AnswerDesk:
         self._core = core
         self._gateway = gateway
         self._limiter = AskLimiter()
+        self._answered: dict[tuple[bytes, AskKind, int, int], float] = {}
 
     def service(self) -> Service:
         return Service("answers", self._run)
@@ -108,6 +114,12 @@ class AnswerDesk:
         if refused is not None:
             _log.warning("request_refused", reason=refused)
             return
+        question = (ask.grant_id, ask.kind, ask.first, ask.last)
+        moment = self._core.clock.monotonic()
+        if ask.kind is not AskKind.RESYNC and moment - self._answered.get(question, -1e9) < SAME_AGAIN_S:
+            return
+        self._answered = {q: at for q, at in self._answered.items() if moment - at < SAME_AGAIN_S}
+        self._answered[question] = moment
         if ask.kind is AskKind.ENVELOPES:
             await self._envelopes(ask, ask.first, ask.last)
         elif ask.kind is AskKind.HISTORY:
@@ -132,8 +144,9 @@ class AnswerDesk:
 
     async def _replay(self, ask: Ask, kind: ReplayKind, messages: list[bytes]) -> None:
         topic = Topic(Kind.REPLAY, ask.sid, ask.grant_id)
-        for message in messages:
-            await self._core.transport.publish(topic, bytes([kind]) + message)
+        for at in range(0, len(messages), AT_ONCE):
+            part = messages[at : at + AT_ONCE]
+            await asyncio.gather(*(self._core.transport.publish(topic, bytes([kind]) + one) for one in part))
 
     async def _envelopes(self, ask: Ask, first: int, last: int) -> None:
         store = self._core.storage.channels
@@ -141,15 +154,8 @@ class AnswerDesk:
             page = await store.envelopes_by_seq(ask.sid, first, last, PAGE)
             if not page:
                 return
-            await self._send_all(ask, page)
+            await self._replay(ask, ReplayKind.ENVELOPE, [envelope.data for envelope in page])
             first = page[-1].seq + 1
-
-    async def _send_all(self, ask: Ask, page: tuple[StoredEnvelope, ...]) -> None:
-        topic = Topic(Kind.REPLAY, ask.sid, ask.grant_id)
-        prefix = bytes([ReplayKind.ENVELOPE])
-        for at in range(0, len(page), 64):
-            part = page[at : at + 64]
-            await asyncio.gather(*(self._core.transport.publish(topic, prefix + e.data) for e in part))
 
     async def _history(self, ask: Ask) -> None:
         """From the first envelope of the slot on: the reader's keys decide what of it opens."""

@@ -168,7 +168,9 @@ class MeterSettings(_Section):
     device: Path | None = Field(default=None, description="serial device such as /dev/ttyUSB0, or the file")
     version: Literal["4", "5"] = Field(default="5", description="DSMR version, which decides the speed of the port")
     max_backlog_s: int = Field(
-        default=0, ge=0, description="age of the oldest reading that a logger may replay; 0 takes none older than max_skew_s"
+        default=0,
+        ge=0,
+        description="age of the oldest reading that a logger may replay; 0 takes none older than max_skew_s",
     )
     max_skew_s: int = Field(
         default=120,

@@ -148,6 +148,7 @@ class Membership:
                 try:
                     if kind is Kind.REPLAY:
                         which, payload = split_replay(payload)
+                        self._answering()
                         kind = _REPLAYED[which]
                     await self._sort(kind, payload)
                 except FormatError as error:
@@ -365,6 +366,12 @@ class Membership:
         if len(self._missing) > 64:
             self._missing = {what: missing}
         return True
+
+    def _answering(self) -> None:
+        """An answer is arriving: nothing is asked again, and no gap is given up, while it does."""
+        now = time.monotonic()
+        for missing in self._missing.values():
+            missing.asked = missing.since = now
 
     def _overdue(self, what: str) -> bool:
         missing = self._missing.get(what)

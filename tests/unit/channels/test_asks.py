@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.errors import FormatError, SignatureRejected, UsageError
 from channels.asks import DAILY_RESYNCS, MAX_RANGE, VALID_SECONDS, Ask, AskKind, AskLimiter
+from channels.errors import FormatError, SignatureRejected, UsageError
 from keys.messages import parcel_domain, registry_domain
 from keys.sealing import PUBLIC_SIZE
 from keys.signers import LocalSigner
