@@ -281,7 +281,8 @@ class GatewayRole:
         except HighWaterMissing as missing:
             raise NeedsPerson(
                 f"{missing}.",
-                remedy="If no copy of this gateway ran elsewhere, start once with `wattpact run --without-history`.",
+                remedy="If no copy of this gateway ran elsewhere, start it once with "
+                "`wattpact run --write-without-history-and-risk-a-second-writer`.",
             ) from missing
         except GuardError as damaged:
             raise NeedsPerson(f"{damaged}.", remedy="Restore the file from the newest backup.") from damaged

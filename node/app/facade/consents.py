@@ -118,7 +118,7 @@ class Consents:
         return await self.request(request_id)
 
     async def revoke(self, grant_id: bytes, scope: RevokeScope, external: ExternalSignature | None) -> ActionView:
-        await self.consent(grant_id)
+        await self._known(grant_id)
         signature = bytes(external.signature) if external is not None else None
         if self._home is not None:
             digest = await self._home.revoke(grant_id, scope.sid, signature)
@@ -126,8 +126,13 @@ class Consents:
             digest = await self._as_provider().revoke(grant_id, scope.sid, signature)
         return ActionView(state="queued", digest=digest, transaction=to_hex(digest))
 
+    async def _known(self, grant_id: bytes) -> None:
+        """Raises NotFound. What was granted a moment ago may be revoked before the chain has it: that voids it."""
+        if not await self._core.storage.views.page(Request, link=("grant", grant_id), limit=1):
+            await self.consent(grant_id)
+
     async def revoke_unsigned(self, grant_id: bytes, scope: RevokeScope) -> UnsignedView:
-        await self.consent(grant_id)
+        await self._known(grant_id)
         prepared = self._as_home().revoke_unsigned(grant_id, scope.sid)
         return UnsignedView(typed_data=prepared.typed_data, digest=prepared.digest, expires_at=prepared.expires_at)
 
