@@ -130,7 +130,7 @@ async def test_the_health_step_asks_a_running_node(tmp_path: Path) -> None:
 def certificates(tmp_path: Path) -> Path:
     """`own.pem`, `own.key` and another pair, in a folder."""
     for name in ("own", "other"):
-        words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()
+        words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
         files = ("-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem")
         subprocess.run(["openssl", *words, "-subj", f"/CN={name}", *files], check=True, capture_output=True)
     return tmp_path

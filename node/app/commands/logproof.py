@@ -71,30 +71,37 @@ def _keys(says: ChainSays, log: ChannelLog) -> tuple[dict[bytes, ExportedStreamK
 def _commits(
     sid: bytes, domain: Domain, says: ChainSays, messages: Sequence[bytes]
 ) -> tuple[dict[int, Header], Finding]:
-    """Headers of the commits by epoch; those that fail stay in, so that what hangs on them is looked at too."""
+    """Headers of the commits by epoch; those that fail stay in, so that what hangs on them is looked at too.
+
+    A reader's log begins where it joined: the chain has the hash that its first commit must name.
+    """
     judge = Judgement("commits", _FALSE)
     headers: dict[int, Header] = {}
-    before, first_slot = NO_COMMIT, 0
+    expected, before, first_slot = 0, NO_COMMIT, 0
     for index, data in enumerate(messages):
-        epoch = index + 1
         try:
             header = Header.decode(data)
         except FormatError as error:
-            judge.fault(f"commit {epoch}: {error}")
+            judge.fault(f"commit {index}: {error}")
             continue
+        if not headers and header.epoch > 1 and header.epoch - 1 in says.commits:
+            expected, before = header.epoch, says.commits[header.epoch - 1][0]
+        expected = expected or 1
         for fault in _commit_faults(sid, domain, says, data, header):
-            judge.fault(f"commit {epoch}: {fault}")
-        if header.epoch != epoch:
-            judge.fault(f"commit {epoch} says that it is epoch {header.epoch}")
+            judge.fault(f"commit of epoch {header.epoch}: {fault}")
+        if header.epoch != expected:
+            judge.fault(f"the commit of epoch {header.epoch} stands where that of epoch {expected} should")
         if header.prev_commit_hash != before:
-            judge.fault(f"commit {epoch} does not name the one before it")
+            judge.fault(f"the commit of epoch {header.epoch} does not name the one before it")
         if header.first_slot < first_slot:
-            judge.fault(f"commit {epoch} goes back to slot {header.first_slot}")
-        before, first_slot = Commit.hash_of(data), header.first_slot
+            judge.fault(f"the commit of epoch {header.epoch} goes back to slot {header.first_slot}")
+        expected, before, first_slot = header.epoch + 1, Commit.hash_of(data), header.first_slot
         headers.setdefault(header.epoch, header)
     for epoch in sorted(says.commits.keys() - headers.keys()):
-        judge.fault(f"epoch {epoch} is on the chain, its commit is missing")
-    return headers, judge.finding(f"{len(headers)}, in order, signed by the writer, each with its hash on the chain")
+        if epoch >= min(headers, default=0):
+            judge.fault(f"epoch {epoch} is on the chain, its commit is missing")
+    span = f"epochs {min(headers)} to {max(headers)}, " if headers else ""
+    return headers, judge.finding(f"{len(headers)}, {span}signed by the writer, each with its hash on the chain")
 
 
 def _commit_faults(sid: bytes, domain: Domain, says: ChainSays, data: bytes, header: Header) -> Iterator[str]:

@@ -270,6 +270,20 @@ def test_the_newest_part_of_a_log_is_enough(tmp_path: Path) -> None:
     assert found["envelopes"].detail.startswith("10, 5 to 14")
 
 
+def test_a_log_may_begin_where_a_reader_joined(tmp_path: Path) -> None:
+    """The chain vouches for the commit before; an envelope of an epoch whose commit is missing is found."""
+    document = copy(STORY)
+    drop("commit", 0)(document)
+    assert failures(tmp_path, document) == {"envelopes"}
+    while EnvelopeHeader.decode(bytes.fromhex(first_of(document, "envelope")["data"][2:])).epoch == 1:
+        drop("envelope", 0)(document)
+    found = judged(tmp_path, document)
+    assert all(finding.ok for finding in found.values()), found
+    assert "epochs 2 to 3" in found["commits"].detail
+    member("events", 1, "commit_hash", flip(0))(document)
+    assert failures(tmp_path, document) == {"commits"}
+
+
 def test_a_run_of_the_chain_may_be_left_out_and_is_told(tmp_path: Path) -> None:
     document = copy(STORY)
     del document["headers"][2:5]
