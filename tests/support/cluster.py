@@ -206,8 +206,9 @@ class Cluster:
         return [item["time"] for item in json.loads(answer.body)["items"]]
 
     async def ask(self, provider: str, **wish: object) -> str:
-        """A request for the raw stream that has arrived at the home; its id."""
-        body = {"home": self.home.url, "streams": [RAW], "purpose": "insight", **wish}
+        """A request for the raw stream from its genesis on that has arrived at the home; its id."""
+        # From the genesis on, so that nobody waits for the next slot to begin.
+        body = {"home": self.home.url, "streams": [RAW], "purpose": "insight", "start": self.genesis, **wish}
         request: str = (await self.nodes[provider].post("/requests", body))["id"]
 
         async def arrived() -> bool:

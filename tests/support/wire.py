@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -34,7 +35,7 @@ def unbroken(heard: Iterable[Heard], sid: bytes) -> list[SealedEnvelope]:
     envelopes = sorted(envelopes_of(heard, sid), key=lambda envelope: envelope.seq)
     numbers = [envelope.seq for envelope in envelopes]
     assert numbers == list(range(1, len(numbers) + 1)), _odd(numbers)
-    for before, after in zip(envelopes, envelopes[1:], strict=False):
+    for before, after in pairwise(envelopes):
         assert after.previous == before.hash, f"seq {after.seq} does not follow seq {before.seq}"
         assert (after.epoch, after.slot) >= (before.epoch, before.slot), f"seq {after.seq} goes back"
     return envelopes
