@@ -215,7 +215,7 @@ class Membership:
         # From here on the state in the store opens what the capsule opened, so its key can go.
         await self._ports.key.delete()
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
-        newest = await self._first_slot_now()
+        newest = self._params.clamped_slot(self._ports.clock.now())
         if self._slots[0] < newest and not self._reader.chain.start:
             self._history_from = self._slots[0]
         await self._ports.ask.receipt(header.epoch)
@@ -226,9 +226,6 @@ class Membership:
         if self._due("resync", RESYNC_AGAIN):
             request_id, public = self._ports.key.renew()
             await self._ports.ask.resync(self._reader.epoch, request_id, public)
-
-    async def _first_slot_now(self) -> int:
-        return max(0, self._params.clamped_slot(self._ports.clock.now()))
 
     async def _follow(self) -> None:
         reader = self._reader
