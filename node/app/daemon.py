@@ -15,6 +15,7 @@ from channels.highwater import HighWater
 from node.api import ApiParts, ApiServer, Tokens, create_api
 from node.app.asking import AnswerDesk
 from node.app.chainfeed import ChainFeed
+from node.app.commands.broker import broker_settings
 from node.app.core import Core, open_core
 from node.app.datadir import DataDir, open_identity
 from node.app.facade import NodeFacadeOfApp
@@ -39,6 +40,7 @@ from node.errors import ConfigError, Conflict, ExitCode, NeedsPerson
 from node.observability import configure_logging
 from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
 from node.runtime.backoff import Backoff
+from node.runtime.broker.embedded import EmbeddedBroker
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
 from node.runtime.supervisor import Lifecycle, Service, Supervisor
@@ -158,6 +160,7 @@ class _Node:
         executor = Executor(core.storage.outbox, core.storage.journal, self._handlers, core.clock, options)
         scheduler = Scheduler(core.storage.timers, core.storage.journal, core.clock, self._horizon)
         services = [
+            *self._own_broker(),
             Service("api", self._serve_api, needed=True),
             Service("outbox", executor.run),
             Service("sender", self._send),
@@ -171,6 +174,22 @@ class _Node:
             services.append(OwnTopics(core, roles.gateway).service())
         services.append(roles.provider.service())
         return services
+
+    def _own_broker(self) -> list[Service]:
+        """The embedded broker, where the config asks for one; everything else waits until it listens."""
+        if not self._core.settings.broker.embedded:
+            return []
+        broker = EmbeddedBroker(broker_settings(self._core.settings))
+
+        async def run(life: Lifecycle) -> None:
+            await broker.start()
+            life.ready()
+            try:
+                await life.stop.wait()
+            finally:
+                await broker.stop()
+
+        return [Service("broker", run, needed=True)]
 
     def _horizon(self) -> int | None:
         """A clock that runs ahead ends no consent: nothing is due later than the chain's time plus the allowed skew."""
