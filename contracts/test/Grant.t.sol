@@ -37,6 +37,14 @@ contract GrantTest is Base {
         check(e.reader == reader && e.start == start && e.end == end, "packing");
     }
 
+    function test_theIntervalIsHalfOpen() public {
+        Grant memory m = aGrant(sid);
+        (m.start, m.end) = (NOW + 10, NOW + 20);
+        bytes32 id = give(m);
+        check(!registry.isLive(id, sid, NOW + 9) && registry.isLive(id, sid, NOW + 10), "from the start");
+        check(registry.isLive(id, sid, NOW + 19) && !registry.isLive(id, sid, NOW + 20), "until the end");
+    }
+
     function test_theIdCoversEveryField() public {
         Grant memory m = aGrant(sid);
         bytes memory sig = sign(OWNER_KEY, digest(m));
