@@ -272,7 +272,8 @@ class Membership:
         if self._history_from is not None and not await self._begin_history():
             return
         while batch := self._next_batch():
-            await self._feed(batch)
+            if not await self._feed(batch):
+                return
         if not self._held or self._reader.removed_in:
             return
         first = min(self._held)
@@ -315,7 +316,8 @@ class Membership:
             batch = [self._held.pop(seq) for seq in late]
         return batch
 
-    async def _feed(self, batch: Sequence[bytes]) -> None:
+    async def _feed(self, batch: Sequence[bytes]) -> bool:
+        """False when the chain of envelopes stops here until a commit has come, and been seen on the ledger."""
         unknown = [raw for raw in batch if self._epoch(raw) > self._reader.epoch]
         known = batch[: len(batch) - len(unknown)] if unknown else batch
         if unknown and not self._reader.removed_in:
@@ -323,19 +325,17 @@ class Membership:
             for raw in unknown:
                 self._held[EnvelopeHeader.decode(raw, self._params.signed_envelopes).seq] = raw
             if not known:
-                await self._wait_for_commit(self._epoch(unknown[0]))
-                return
+                if self._reader.epoch + 1 not in self._commits and self._due("commits"):
+                    await self._ports.ask.commits(self._reader.epoch + 1, self._epoch(unknown[0]))
+                return False
         progress = self._reader.open(known, self._ports.clock.now())
         if known and self._slot(known[-1]) < self._params.clamped_slot(self._ports.clock.now()) - 1:
             self._behind_at = time.monotonic()
         self._keep(progress, envelopes=known)
+        return True
 
     def _epoch(self, envelope: bytes) -> int:
         return EnvelopeHeader.decode(envelope, self._params.signed_envelopes).epoch
-
-    async def _wait_for_commit(self, epoch: int) -> None:
-        if self._due("commits"):
-            await self._ports.ask.commits(self._reader.epoch + 1, epoch)
 
     async def _accept(self, data: bytes) -> None:
         if self._reader.epoch == 0:
