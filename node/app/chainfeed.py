@@ -52,6 +52,8 @@ class ChainFeed:
             cursor = (_FINAL, batch.finalized.number, batch.finalized.hash)
         update = ChainUpdate(batch.headers, batch.rollback_to, batch.keep_from, cursor)
         await self._core.storage.journal.apply(events, update)
+        if batch.rollback_to is not None:
+            self._core.chain.sender.look_again()
         if batch.undone_final:
             # Deeper than finality: what acted as final may have been read. The writers remove the leaves by themselves.
             _log.error("reorg_below_finality", ancestor=batch.rollback_to)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from channels.errors import EmptyInterval
 from channels.slots import StreamParams
-from keys.messages import StreamCommit
+from keys.messages import StreamCommit, digest
 from keys.signers import Signer
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
 from node.app.submissions import submission_of
 from node.projection.consent import Consent, ConsentStatus
 from node.projection.stream import Stream
+from node.projection.submission import Submission, SubmissionStatus
 from node.services.gateway.members import ActingGrant
 from node.services.gateway.ports import StreamFacts
 
@@ -101,5 +102,8 @@ class CommitRoad:
 
     async def submit(self, message: StreamCommit, signature: bytes) -> None:
         """See CommitPort.submit. Not kept on the private log: the commit itself is in the channel log."""
+        known = await self._core.storage.views.one(Submission, digest(message, self._core.chain.domain))
+        if known.status not in (SubmissionStatus.NONE, SubmissionStatus.REJECTED):
+            return
         await self._core.storage.journal.apply([submission_of(self._core, message, [signature])])
         self._core.wake()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from keys.messages import Message, digest, from_typed_data, typed_data
 from node.app.core import Core, canonical
 from node.ledger.errors import MessageRefused
-from node.ledger.transaction import Transaction, TxState
+from node.ledger.transaction import Inclusion, Transaction, TxState
 from node.projection.base import AggregateId, Block, Event
 from node.projection.effects import SubmitMessage
 from node.projection.events import (
@@ -61,7 +61,17 @@ class Submissions:
                 # The registry shows the effect already, put there by somebody else or before our database was lost.
                 await self._tell(LoggedMessageIncluded(Block(header.number, header.hash), effect.digest))
             return
-        await self._heard(relayed.transaction)
+        known = relayed.transaction
+        if known.inclusion is not None and not await self._still_there(known.inclusion):
+            # The sender has not looked yet. It will, and send it again, and tell.
+            self._core.chain.sender.look_again()
+            return
+        await self._heard(known)
+
+    async def _still_there(self, inclusion: Inclusion) -> bool:
+        """Whether no reorg has removed the block since."""
+        receipt = await self._core.chain.rpc.receipt(inclusion.transaction_hash)
+        return receipt is not None and receipt.block_hash == inclusion.block_hash
 
     async def _heard(self, transaction: Transaction) -> None:
         key = transaction.key
@@ -78,7 +88,11 @@ class Submissions:
             await self._tell(ReceivedSubmissionSent(key, latest.hash, now))
         found = transaction.inclusion
         if transaction.state in (TxState.MINED, TxState.FINAL) and found is not None and found.ok:
-            await self._tell(LoggedMessageIncluded(Block(found.block_number, found.block_hash), key))
+            block = Block(found.block_number, found.block_hash)
+            if known.block not in (None, block):
+                # The sender saw the reorg before the journal: after the rollback the effect asks again.
+                return
+            await self._tell(LoggedMessageIncluded(block, key))
 
     async def _tell(self, event: Event) -> None:
         await self._core.storage.journal.apply([event])

@@ -161,6 +161,11 @@ class Sender:
             except TimeoutError:
                 pass
 
+    def look_again(self) -> None:
+        """The chain was reorganised: the next pass comes at once and looks, also when nothing is out."""
+        self._passed_at = None
+        self._wake.set()
+
     async def step(self) -> None:
         """Make one pass. Raises RpcError, FeesTooHigh, SenderUnfunded; whatever was possible before that is done."""
         async with self._mutex:

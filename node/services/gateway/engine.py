@@ -89,7 +89,7 @@ class StreamEngine:
         self._gate = gate
         self._members: dict[bytes, Member] = {}
         self._waiting: tuple[bytes, ...] = ()
-        self._submitted = 0
+        self._complained = False
         self._closed = -1
 
     @property
@@ -125,12 +125,13 @@ class StreamEngine:
         in `fault`.
         """
         async with self.lock:
+            self._complained = False
             try:
                 again = await self._round()
             except GateRefused as refused:
                 self._say(str(refused))
                 return False
-            if not again and not self._waiting:
+            if not again and not self._waiting and not self._complained:
                 self._say("")
             return again
 
@@ -142,6 +143,7 @@ class StreamEngine:
         wanted = await self._demand()
         await self._block(wanted)
         self._check(facts)
+        await self._bring(facts)
         if self._writer.epoch > self._writer.active_epoch:
             return await self._settle(facts)
         number, block_time = self._ports.chain.block()
@@ -192,21 +194,23 @@ class StreamEngine:
             )
 
     async def _settle(self, facts: StreamFacts) -> bool:
-        """A stored commit is on its way: bring it onto the chain, and use its epoch once it is there."""
+        """A stored commit is on its way: its epoch is used once it is there."""
         epoch = self._writer.epoch
         if facts.epoch == epoch:
             closing = self._writer.activate(epoch)
             await self._record((), (), closing)
             _log.info("epoch_active", epoch=epoch, members=len(self._members))
             return True
-        if self._submitted != epoch:
-            stored = await self._ports.store.last_commit(self.sid)
-            if stored is not None:
-                message = StreamCommit(self.sid, stored.epoch, stored.hash)
-                await self._ports.commits.submit(message, stored.data[-65:])
-                self._submitted = epoch
         self._say(f"waiting for the chain to include epoch {epoch}")
         return False
+
+    async def _bring(self, facts: StreamFacts) -> None:
+        """Every stored commit that the chain lacks goes there, the oldest first: a reorg may have removed several, and
+        the registry takes none before its predecessor."""
+        if facts.epoch >= self._writer.epoch:
+            return
+        for stored in await self._ports.store.commits(self.sid, facts.epoch + 1):
+            await self._ports.commits.submit(StreamCommit(self.sid, stored.epoch, stored.hash), stored.data[-65:])
 
     def _floor(self) -> int:
         """The first slot that may still be sealed under the active epoch."""
@@ -366,6 +370,7 @@ class StreamEngine:
             await self._ports.store.add_pending(self.sid, slotted)
 
     def _say(self, fault: str) -> None:
+        self._complained = bool(fault)
         if fault != self.fault:
             self.fault = fault
             if fault:

@@ -67,7 +67,8 @@ class CommitPort(Protocol):
         ...
 
     async def submit(self, message: StreamCommit, signature: bytes) -> None:
-        """Brings it onto the chain until it is final; the same message again is left alone."""
+        """Brings it onto the chain until it is final. The same message again is left alone unless it was refused:
+        then it came before its predecessor, and is tried once more."""
         ...
 
 
