@@ -105,14 +105,17 @@ class DemoNode:
         """The hash of this node's password at the broker, of the kind that both brokers understand."""
         return self.folder / "broker.hash"
 
-    async def init(self) -> None:
-        """Folder, identity (`wattpact init`) and config file."""
+    def make_folder(self) -> None:
+        """The data folder with its secrets: passphrase of the keystore, password at the broker and its hash."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o700, parents=True)
-        passphrase = write_private(self.passphrase_file, secrets.token_urlsafe(24) + "\n").read_text().strip()
+        write_private(self.passphrase_file, secrets.token_urlsafe(24) + "\n")
         write_private(self.folder / "broker.password", self.password + "\n")
         write_private(self.hash_file, hash_for_mosquitto(self.password) + "\n")
-        shared = self.shared
+
+    async def init(self) -> None:
+        """Identity (`wattpact init`) and config file."""
+        shared, passphrase = self.shared, self.passphrase_file.read_text().strip()
         made = await self.cli(
             "--data-dir", str(self.folder), "init", "--role", self.role, "--name", f"Demo {self.name}",
             "--registry", shared.registry, "--rpc-url", shared.rpc_url, "--chain-id", str(shared.chain_id),
@@ -150,13 +153,16 @@ class DemoNode:
         await self.until_up()
 
     async def until_up(self, within: float = 90.0) -> None:
-        """Waits until the REST interface answers. Raises DemoFailed."""
+        """Waits until the REST interface answers. Raises DemoFailed.
+
+        After a kill the access file of the dead process lies there still, and its token is refused.
+        """
         end = asyncio.get_running_loop().time() + within
         while asyncio.get_running_loop().time() < end:
             self.shared.processes.check()
             try:
                 await self.get("/status")
-            except (aiohttp.ClientError, NodeUnreachable, TimeoutError, OSError):
+            except (aiohttp.ClientError, NodeUnreachable, DemoFailed, TimeoutError, OSError):
                 await asyncio.sleep(0.1)
             else:
                 return

@@ -8,11 +8,11 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -34,8 +34,6 @@ from node.runtime.devnet.devnet import Devnet
 from node.types import address_from_text, address_to_text
 
 __all__ = ["Options", "failed", "judge", "run_demo"]
-
-_AT_ONCE: Final = 3
 
 
 class Options(Protocol):
@@ -139,10 +137,14 @@ async def _stage(steps: Steps, out: Path) -> AsyncIterator[Story]:
         meter = Meter(folder)
         story = Story(steps, out, processes, devnet, watch, tap, meter, now - now % SLOT_SECONDS - HISTORY_S)
         story.moments["start"] = began
-        with steps.step("folders, keys and settings of gateway, home and four providers"):
-            await _make_nodes(story)
-        with steps.step("broker, meter and six nodes start"):
-            await _start(story, stack)
+        await _make_nodes(story)
+        with steps.step("broker, meter, gateway and home start with fresh keys"):
+            await _bring_up(story, (GATEWAY, HOME))
+            await story.processes.start("broker", await broker_command(story))
+            await story.processes.start("meter", story.meter.command(story.genesis))
+            await asyncio.gather(*(story.nodes[name].start() for name in (GATEWAY, HOME)))
+        story.providers = asyncio.create_task(_start_providers(story, stack))
+        stack.push_async_callback(_forget, story.providers)
         yield story
 
 
@@ -166,29 +168,34 @@ async def _make_nodes(story: Story) -> None:
         HOME: DemoNode(HOME, "home", shared),
         **{letter: DemoNode(letter, "provider", shared) for letter in PROVIDERS},
     }
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def make(node: DemoNode) -> None:
-        async with limit:
-            await node.init()
-
-    await asyncio.gather(*(make(node) for node in story.nodes.values()))
     for node in story.nodes.values():
-        await devnet.fund(address_from_text(node.addresses["sender"]))
+        node.make_folder()
 
 
-async def _start(story: Story, stack: AsyncExitStack) -> None:
-    await story.processes.start("broker", await broker_command(story))
-    await story.processes.start("meter", story.meter.command(story.genesis))
-    await asyncio.gather(*(story.nodes[name].start() for name in (GATEWAY, HOME)))
-    await asyncio.gather(*(story.nodes[letter].start() for letter in PROVIDERS))
-    for letter in PROVIDERS:
-        node = story.nodes[letter]
-        passphrase = node.passphrase_file.read_text().strip()
-        harvest = KeyHarvest(letter, node.folder, passphrase, story.out / "stolen")
-        story.harvests[letter] = harvest
-        task = asyncio.create_task(harvest.run(), name=f"harvest-{letter}")
-        stack.callback(task.cancel)
+async def _bring_up(story: Story, names: Sequence[str]) -> None:
+    """Identities, and money for their transactions."""
+    await asyncio.gather(*(story.nodes[name].init() for name in names))
+    for name in names:
+        await story.devnet.fund(address_from_text(story.nodes[name].addresses["sender"]))
+
+
+async def _start_providers(story: Story, stack: AsyncExitStack) -> None:
+    """Goes on while gateway and home pair. From the start of each provider on somebody steals from its disk."""
+    with story.steps.step("four providers start with fresh keys"):
+        await _bring_up(story, PROVIDERS)
+        for letter in PROVIDERS:
+            node = story.nodes[letter]
+            passphrase = node.passphrase_file.read_text().strip()
+            harvest = KeyHarvest(letter, node.folder, passphrase, story.out / "stolen")
+            story.harvests[letter] = harvest
+            stack.push_async_callback(_forget, asyncio.create_task(harvest.run(), name=f"harvest-{letter}"))
+        await asyncio.gather(*(story.nodes[letter].start() for letter in PROVIDERS))
+
+
+async def _forget(task: asyncio.Task[None]) -> None:
+    """Ends a background task."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _keep(story: Story, console: Console, report: dict[str, Any]) -> None:

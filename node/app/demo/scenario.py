@@ -130,6 +130,8 @@ async def _grant(story: Story, letter: str, request_id: str) -> None:
 
 
 async def _ask_and_grant(story: Story) -> None:
+    if story.providers is not None:
+        await story.providers
     a, c, d = await asyncio.gather(_ask_by_hand(story, "A"), _ask(story, "C", story.genesis), _ask(story, "D"))
     await story.home.cli("consent", "deny", d, "--reason", "No, thank you", "--json")
     answer = json.loads(await story.home.cli("consent", "grant", a, "--json"))

@@ -110,6 +110,7 @@ class Story:
     tap: Wiretap
     meter: Meter
     genesis: int
+    providers: asyncio.Task[None] | None = None
     nodes: dict[str, DemoNode] = field(default_factory=dict)
     harvests: dict[str, KeyHarvest] = field(default_factory=dict)
     names: dict[bytes, str] = field(default_factory=dict)
