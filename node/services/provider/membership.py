@@ -111,6 +111,7 @@ class Membership:
         self._capsule: bytes | None = None
         self._missing: dict[str, _Missing] = {}
         self._history_from: int | None = None
+        self._past_came = False
         self._kept = Kept()
         self._behind_at = time.monotonic()
 
@@ -149,6 +150,7 @@ class Membership:
                     if kind is Kind.REPLAY:
                         which, payload = split_replay(payload)
                         self._answering()
+                        self._past_came |= which is ReplayKind.ENVELOPE
                         kind = _REPLAYED[which]
                     await self._sort(kind, payload)
                 except FormatError as error:
@@ -216,7 +218,8 @@ class Membership:
         await self._ports.key.delete()
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
         newest = self._params.clamped_slot(self._ports.clock.now())
-        if self._slots[0] < newest and not self._reader.chain.start:
+        # The present slot counts as well: what was sealed in it before this reader came lies in the past.
+        if self._slots[0] <= newest and not self._reader.chain.start:
             self._history_from = self._slots[0]
         await self._ports.ask.receipt(header.epoch)
         _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
@@ -288,9 +291,8 @@ class Membership:
         """The past comes first, so that the chain is read from its beginning; True once it has begun."""
         if self._history_from is None:
             return True
-        early = [seq for seq, raw in self._held.items() if self._slot(raw) <= self._history_from]
-        start = min(self._held, default=0)
-        if early or start == 1 or self._overdue("history"):
+        # A live envelope of the first slot proves nothing: others of the slot may have been sealed before it.
+        if self._past_came or 1 in self._held or self._overdue("history"):
             self._history_from = None
             self._missing.pop("history", None)
             return True
