@@ -72,6 +72,8 @@ class HighWater:
             if not isinstance(error, FileNotFoundError):
                 raise HighWaterDamaged(f"{path} cannot be read: {error.strerror}") from error
             if fresh:
+                # From here on it is there: a stream whose first commit comes before its first reading is no restore.
+                _write(path, START)
                 return Mark(path)
             if not self._start_without:
                 raise HighWaterMissing(f"{path} is missing, and the stream has been written before") from None

@@ -33,7 +33,14 @@ def test_a_mark_outlives_the_process(tmp_path: Path) -> None:
     assert (again.position, again.restored) == (HERE, False), "an ordinary restart does not wait"
     assert HighWater(tmp_path).open(OTHER, fresh=True).position == START
     assert stat.S_IMODE(os.stat(the_file(tmp_path)).st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == [the_file(tmp_path).name]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".mark", ".mark"], "nothing half-written is left"
+
+
+def test_a_stream_without_a_reading_yet_starts_again(tmp_path: Path) -> None:
+    """Its first commit comes before its first reading: a restart in between is no restored backup."""
+    mark_in(tmp_path)
+    again = HighWater(tmp_path).open(SID, fresh=False)
+    assert (again.position, again.restored) == (START, False)
 
 
 def test_a_writer_refuses_to_start_without_its_mark(tmp_path: Path) -> None:
