@@ -205,6 +205,10 @@ class ReaderStore(Protocol):
         """Readings with start <= meter_time < end, by meter time, epoch, seq and index."""
         ...
 
+    async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
+        """How many readings of a grant are kept."""
+        ...
+
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """Keep an alarm; returns its id. The same kind with the same evidence is kept once."""
         ...

@@ -294,6 +294,11 @@ class MemoryStore:
         stream.alarms.append(replace(alarm, id=self._alarm_id))
         return self._alarm_id
 
+    async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
+        """See ReaderStore.reading_count."""
+        reader = self._at(sid).readers.get(grant_id)
+        return 0 if reader is None else len(reader.readings)
+
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """See ReaderStore.raise_alarm."""
         return self._keep_alarm(self._at(sid), alarm)

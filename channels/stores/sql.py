@@ -341,6 +341,10 @@ class SqlStore:
 
         return await self._read_of(sid, read)
 
+    async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
+        """See ReaderStore.reading_count."""
+        return await self._read_of(sid, lambda c, stream: sql_reader.count_readings(c, stream, grant_id))
+
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """See ReaderStore.raise_alarm."""
         seal = self._seal

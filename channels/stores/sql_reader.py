@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,7 @@ __all__ = [
     "add_readings",
     "alarm_of",
     "confirm",
+    "count_readings",
     "drop_reader",
     "in_range",
     "keep_alarm",
@@ -122,6 +123,14 @@ async def confirm(c: AsyncConnection, reader: int, covers: Sequence[Confirmation
     for cover in covers:
         end = cover.first_seq + cover.count
         await c.execute(statement, {"first": cover.first_seq, "end": end})
+
+
+async def count_readings(c: AsyncConnection, stream: int, grant_id: bytes) -> int:
+    """How many readings of a grant are kept."""
+    owner = select(t.reader.c.id).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
+    query = select(func.count()).select_from(t.reading).where(t.reading.c.reader == owner.scalar_subquery())
+    count: int = (await c.execute(query)).scalar_one()
+    return count
 
 
 async def drop_reader(c: AsyncConnection, stream: int, grant_id: bytes) -> None:

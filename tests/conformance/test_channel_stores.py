@@ -332,6 +332,7 @@ async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
     kept = await store.readings(SID, GRANT, 100, 120)
     assert [row.seq for row in kept if not row.provisional] == list(range(5, 15))
     assert [row.meter_time for row in await store.readings(SID, GRANT, 103, 106)] == [103, 104, 105]
+    assert (await store.reading_count(SID, GRANT), await store.reading_count(SID, GRANT2)) == (20, 0)
     assert [row.seq for row in await store.readings(SID, GRANT, 100, 120, limit=3, offset=2)] == [2, 3, 4]
     assert await store.readings(SID, GRANT2, 0, 1000) == ()
     await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(20, 99),)))

@@ -73,7 +73,8 @@ class Streams:
             return None
         facts = state.registration[-1]
         writing = self._gateway.writing.get(sid) if self._gateway else None
-        opened = [reading for (each, _), reading in self._provider.reading.items() if each == sid]
+        store = self._core.storage.channels
+        counts = [await store.reading_count(sid, grant) for each, grant in self._provider.reading if each == sid]
         return StreamView(
             sid=sid,
             name=await self._name(sid),
@@ -84,8 +85,8 @@ class Streams:
             slot_seconds=facts.slot_seconds,
             epoch=state.epoch,
             live_readers=(await writing.engine.status()).members if writing else None,
-            readings=sum(reading.membership.opened for reading in opened) if opened else None,
-            alarms=len(await self._core.storage.channels.alarms(sid)),
+            readings=sum(counts) if counts else None,
+            alarms=len(await store.alarms(sid)),
         )
 
     async def _name(self, sid: bytes) -> str | None:
