@@ -37,7 +37,7 @@ async def cluster(clusters: Clusters) -> AsyncIterator[Cluster]:
 
 
 async def _revoked_everywhere(cluster: Cluster, grant: str) -> bool:
-    for name in ("home", "gateway", "beta"):
+    for name in ("home", "beta"):
         if (await cluster.nodes[name].get(f"/consents/{grant}"))["state"] != "revoked":
             return False
     denied = [r for r in await cluster.nodes["beta"].items("/requests") if r["state"] == "denied"]
@@ -93,4 +93,4 @@ async def test_after_all_rebuilds_the_household_decides_as_before(cluster: Clust
 
 
 async def _state(cluster: Cluster, grant: str, state: str) -> bool:
-    return bool((await cluster.gateway.get(f"/consents/{grant}"))["state"] == state)
+    return bool((await cluster.home.get(f"/consents/{grant}"))["state"] == state)
