@@ -14,6 +14,7 @@ from channels.guard import FolderLock
 from channels.highwater import HighWater
 from node.api import ApiParts, ApiServer, Tokens, create_api
 from node.app.asking import AnswerDesk
+from node.app.cards import OwnCard
 from node.app.chainfeed import ChainFeed
 from node.app.commands.broker import broker_settings
 from node.app.core import Core, open_core
@@ -224,7 +225,7 @@ class _Node:
             self._pairing,
             LedgerPart(core),
             self._inbox,
-            core.card,
+            OwnCard(core),
         )
 
     async def close(self) -> None:

@@ -34,6 +34,25 @@ HELD = 3_600
 QUEUED = 64
 """Chunks of the port that may wait; beyond that the port itself holds the sender back."""
 
+OUTCOMES = {
+    "accepted": "ok",
+    "accepted_backlog": "ok",
+    "checksum": "checksum",
+    "truncated": "truncated",
+    "malformed": "malformed",
+    "unsupported_version": "malformed",
+    "bad_trailer": "malformed",
+    "oversize": "malformed",
+    "set_aside_gateway_clock": "skew",
+    "set_aside_future": "skew",
+    "set_aside_far_future": "skew",
+    "set_aside_past": "skew",
+    "set_aside_repeated": "duplicate",
+    "set_aside_stuck": "duplicate",
+    "set_aside_backward": "duplicate",
+}
+"""Names of the metric for the meter's own, finer ones."""
+
 AT_ONCE = 256
 """Telegrams that one transaction keeps at most."""
 
@@ -55,6 +74,7 @@ class Intake:
         self._held: deque[_Held] = deque(maxlen=HELD)
         self._derived = DerivedState()
         self._last_reason = ""
+        self._counted: dict[str, int] = {}
 
     def service(self) -> Service:
         return Service("meter", self._run)
@@ -95,6 +115,7 @@ class Intake:
                     chunk = None if full or arriving.empty() else arriving.get_nowait()
                 if results:
                     await self._keep(pipeline, results)
+                self._count()
 
     @staticmethod
     async def _fill(source: MeterSource, arriving: asyncio.Queue[bytes]) -> None:
@@ -154,6 +175,14 @@ class Intake:
         # One transaction: a crash keeps the readings with the state that they led to, or neither.
         await self._core.storage.channels.take_in(batches, note)
         self._core.wake()
+
+    def _count(self) -> None:
+        """The counters of this meter as metrics, under the few names that these have."""
+        found = self.counters.snapshot()
+        for outcome, name in OUTCOMES.items():
+            for _ in range(found.get(outcome, 0) - self._counted.get(outcome, 0)):
+                self._core.metrics.telegram(name)
+        self._counted = found
 
     def _set_aside(self, result: SetAside) -> None:
         if result.reason.recoverable:

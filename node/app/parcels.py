@@ -20,9 +20,8 @@ from node.projection.events import ReceivedAnswerReceipt
 from node.runtime.errors import PermanentFailure
 from node.storage.errors import DuplicateParcel
 from node.storage.extras import SeenParcel
-from node.wire.consents import PartyCard
 
-__all__ = ["Inbox", "Kept", "Post", "fetch_card"]
+__all__ = ["Inbox", "Kept", "Post"]
 
 ANSWERS = frozenset({"consent.granted", "consent.denied", "consent.expired"})
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -37,23 +36,6 @@ class Kept:
 
 
 Taker = Callable[[Parcel], Awaitable[Kept]]
-
-
-async def fetch_card(core: Core, url: str) -> PartyCard:
-    """The card that a node shows of itself. Raises NodeUnreachable, or Refused for something that is no card."""
-    address = url.rstrip("/") + "/.well-known/wattpact.json"
-    try:
-        async with core.http.get(address, allow_redirects=False) as answer:
-            raw = await answer.content.read(65_536)
-            if answer.status != 200:
-                raise NodeUnreachable(f"{url} answers {answer.status}.", remedy="Check the address.")
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise NodeUnreachable(f"{url} cannot be reached.", remedy="Check the address and the network.") from error
-    try:
-        document = json.loads(raw)
-        return PartyCard.model_validate(document.get("card", document))
-    except (ValueError, ValidationError, AttributeError) as error:
-        raise Refused(f"{url} does not show a party card.", remedy="Is a Wattpact node there?") from error
 
 
 class Post:

@@ -17,9 +17,10 @@ from keys.sealing import SealingKey
 from keys.signers import LocalSigner
 from node.api.forms import ConsentRequestForm
 from node.app.asking import Asker
+from node.app.cards import fetch_card
 from node.app.chainfacts import FactsAnswers
 from node.app.core import Core, canonical, peer_of
-from node.app.parcels import Inbox, Kept, fetch_card
+from node.app.parcels import Inbox, Kept
 from node.app.readerkeys import OwnKey, StoredKey, consent_key_name
 from node.app.services import until_stopped
 from node.app.submissions import submission_of

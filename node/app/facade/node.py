@@ -27,13 +27,13 @@ from node.api.views import (
     TransactionView,
     UnsignedView,
 )
+from node.app.cards import OwnCard
 from node.app.facade.consents import Consents
 from node.app.facade.health import Health
 from node.app.facade.ledger import LedgerPart
 from node.app.facade.pairing import PairingPart
 from node.app.facade.streams import Streams
 from node.app.parcels import Inbox
-from node.wire.consents import PartyCard
 
 __all__ = ["NodeFacadeOfApp"]
 
@@ -49,7 +49,7 @@ class NodeFacadeOfApp:
         pairing: PairingPart,
         ledger: LedgerPart,
         inbox: Inbox,
-        card: PartyCard,
+        card: OwnCard,
     ) -> None:
         self._health = health
         self._streams = streams
@@ -131,7 +131,7 @@ class NodeFacadeOfApp:
         await self._inbox.take(parcel, peer)
 
     async def party_card(self) -> dict[str, Any]:
-        return {"card": self._card.to_json()}
+        return await self._card.signed()
 
     async def transactions(self) -> tuple[TransactionView, ...]:
         return await self._ledger.transactions()

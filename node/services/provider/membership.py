@@ -44,6 +44,9 @@ _log = structlog.get_logger(__name__)
 ASK_AGAIN = 3.0
 """Seconds between two requests for the same missing part."""
 
+HISTORY_AGAIN = 15.0
+"""Seconds between two requests for the past: its answer is long."""
+
 RESYNC_AGAIN = 6 * 3600.0
 """Seconds between two requests for a resync: the writer answers four a day."""
 
@@ -296,7 +299,7 @@ class Membership:
             self._history_from = None
             self._missing.pop("history", None)
             return True
-        if self._due("history"):
+        if self._due("history", HISTORY_AGAIN):
             await self._ports.ask.history(self._history_from)
         return False
 
