@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -34,6 +34,7 @@ from channels.transports.base import Delivery
 from channels.transports.topics import Kind
 from node.clock import Clock
 from node.services.provider.keeping import Kept, alarm_value
+from node.services.provider.missing import Missing
 from node.services.provider.ports import AskPort, FactsPort, KeyPort, ReaderLog
 from node.services.provider.replay import ReplayKind, split_replay
 
@@ -41,17 +42,11 @@ __all__ = ["Membership", "MembershipStatus", "Ports"]
 
 _log = structlog.get_logger(__name__)
 
-ASK_AGAIN = 3.0
-"""Seconds between two requests for the same missing part."""
-
 HISTORY_AGAIN = 15.0
 """Seconds between two requests for the past: its answer is long."""
 
 RESYNC_AGAIN = 6 * 3600.0
 """Seconds between two requests for a resync: the writer answers four a day."""
-
-GIVE_UP = 30.0
-"""Seconds after which a gap is taken as lost and reported."""
 
 MAX_HELD = 20_000
 """Envelopes that may wait for their place; beyond that the newest are dropped and asked for again."""
@@ -90,14 +85,6 @@ class MembershipStatus:
     opened: int
 
 
-@dataclass(slots=True)
-class _Missing:
-    """Something that was asked for: since when, and when last (monotonic seconds)."""
-
-    since: float
-    asked: float = field(default=-1e9)
-
-
 class Membership:
     """One reader with its store. `take` and `tick` are called by one task each; `lock` keeps them apart."""
 
@@ -112,7 +99,7 @@ class Membership:
         self._commits: dict[int, bytes] = {}
         self._held: dict[int, bytes] = {}
         self._capsule: bytes | None = None
-        self._missing: dict[str, _Missing] = {}
+        self._missing = Missing()
         self._history_from: int | None = None
         self._past_came = False
         self._kept = Kept()
@@ -152,7 +139,7 @@ class Membership:
                 try:
                     if kind is Kind.REPLAY:
                         which, payload = split_replay(payload)
-                        self._answering()
+                        self._missing.arriving()
                         self._past_came |= which is ReplayKind.ENVELOPE
                         kind = _REPLAYED[which]
                     await self._sort(kind, payload)
@@ -229,7 +216,7 @@ class Membership:
 
     async def _ask_resync(self) -> None:
         """The state is lost and the key of the Welcome is gone, as it should be: ask for a new way in."""
-        if self._due("resync", RESYNC_AGAIN):
+        if self._missing.due("resync", RESYNC_AGAIN):
             request_id, public = self._ports.key.renew()
             await self._ports.ask.resync(self._reader.epoch, request_id, public)
 
@@ -254,10 +241,10 @@ class Membership:
             del self._commits[reader.epoch]
             self._keep(progress, commits=[data])
         newest = max(self._commits, default=0)
-        if newest > reader.epoch and self._due("commits"):
+        if newest > reader.epoch and self._missing.due("commits"):
             await self._ports.ask.commits(reader.epoch + 1, newest)
         elif newest <= reader.epoch:
-            self._missing.pop("commits", None)
+            self._missing.came("commits")
 
     # Envelopes and checkpoints
 
@@ -284,8 +271,8 @@ class Membership:
             return
         first = min(self._held)
         expected = self._reader.chain.next_seq
-        if first > expected and self._due(f"seq {expected}"):
-            if self._overdue(f"seq {expected}"):
+        if first > expected and self._missing.due(f"seq {expected}"):
+            if self._missing.overdue(f"seq {expected}"):
                 await self._feed([self._held.pop(first)])
             else:
                 await self._ports.ask.envelopes(expected, first - 1)
@@ -295,11 +282,11 @@ class Membership:
         if self._history_from is None:
             return True
         # A live envelope of the first slot proves nothing: others of the slot may have been sealed before it.
-        if self._past_came or 1 in self._held or self._overdue("history"):
+        if self._past_came or 1 in self._held or self._missing.overdue("history"):
             self._history_from = None
-            self._missing.pop("history", None)
+            self._missing.came("history")
             return True
-        if self._due("history", HISTORY_AGAIN):
+        if self._missing.due("history", HISTORY_AGAIN):
             await self._ports.ask.history(self._history_from)
         return False
 
@@ -330,7 +317,7 @@ class Membership:
             for raw in unknown:
                 self._held[EnvelopeHeader.decode(raw, self._params.signed_envelopes).seq] = raw
             if not known:
-                if self._reader.epoch + 1 not in self._commits and self._due("commits"):
+                if self._reader.epoch + 1 not in self._commits and self._missing.due("commits"):
                     await self._ports.ask.commits(self._reader.epoch + 1, self._epoch(unknown[0]))
                 return False
         progress = self._reader.open(known, self._ports.clock.now())
@@ -353,31 +340,8 @@ class Membership:
         self._keep(progress)
         last = Checkpoint.decode(data).last_seq
         expected = self._reader.chain.next_seq
-        if self._reader.chain.start and last >= expected and not self._held and self._due(f"seq {expected}"):
+        if self._reader.chain.start and last >= expected and not self._held and self._missing.due(f"seq {expected}"):
             await self._ports.ask.envelopes(expected, last)
-
-    # Asking
-
-    def _due(self, what: str, again: float = ASK_AGAIN) -> bool:
-        """Whether to ask now; a first wait of one second lets stragglers come by themselves."""
-        now = time.monotonic()
-        missing = self._missing.setdefault(what, _Missing(now, now - again + 1.0))
-        if now - missing.asked < again:
-            return False
-        missing.asked = now
-        if len(self._missing) > 64:
-            self._missing = {what: missing}
-        return True
-
-    def _answering(self) -> None:
-        """An answer is arriving: nothing is asked again, and no gap is given up, while it does."""
-        now = time.monotonic()
-        for missing in self._missing.values():
-            missing.asked = missing.since = now
-
-    def _overdue(self, what: str) -> bool:
-        missing = self._missing.get(what)
-        return missing is not None and time.monotonic() - missing.since > GIVE_UP
 
     # Keeping
 

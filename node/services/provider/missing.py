@@ -1,0 +1,58 @@
+"""What a reader waits for: since when, when it last asked, and when it stops hoping. Times in monotonic seconds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+__all__ = ["ASK_AGAIN", "Missing"]
+
+ASK_AGAIN = 3.0
+"""Seconds between two requests for the same missing part."""
+
+GIVE_UP = 30.0
+"""Seconds after which a gap is taken as lost and reported."""
+
+FIRST_WAIT = 1.0
+"""Seconds before the first request: stragglers come by themselves."""
+
+MOST = 64
+
+
+@dataclass(slots=True)
+class _Part:
+    since: float
+    asked: float
+
+
+@dataclass(slots=True)
+class Missing:
+    """Named parts that have not come yet."""
+
+    _parts: dict[str, _Part] = field(default_factory=dict)
+
+    def due(self, what: str, again: float = ASK_AGAIN) -> bool:
+        """Whether to ask now; then the request counts as made."""
+        now = time.monotonic()
+        part = self._parts.setdefault(what, _Part(now, now - again + FIRST_WAIT))
+        if now - part.asked < again:
+            return False
+        part.asked = now
+        if len(self._parts) > MOST:
+            self._parts = {what: part}
+        return True
+
+    def arriving(self) -> None:
+        """An answer is on its way: nothing is asked again, and no gap is given up, while it is."""
+        now = time.monotonic()
+        for part in self._parts.values():
+            part.asked = part.since = now
+
+    def overdue(self, what: str) -> bool:
+        """Whether a part was waited for long enough."""
+        part = self._parts.get(what)
+        return part is not None and time.monotonic() - part.since > GIVE_UP
+
+    def came(self, what: str) -> None:
+        """No longer missing."""
+        self._parts.pop(what, None)
