@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -77,20 +77,28 @@ class Attack:
         self._sid = sid
         # Runs of few values are counters and padding, never a key.
         self._stolen = [c for c in dict.fromkeys(stolen) if len(c) == DEPTH and len(set(c)) > 8]
-        self._cache: dict[tuple[bytes, int, int, int], bytes] = {}
-        self._secrets = self._follow(sorted(commits, key=lambda commit: commit.epoch))
+        self._commits = {commit.epoch: commit for commit in commits}
+        self._secrets = self._follow([commit for _, commit in sorted(self._commits.items())])
 
     def open_any(self, envelopes: Sequence[SealedEnvelope]) -> list[Opened]:
         """The envelopes that anything opens; everything is tried on every slot of every epoch."""
         opened: list[Opened] = []
-        for epoch, slots in _places(envelopes).items():
-            shared = _common(slots)
+        if not envelopes:
+            return opened
+        places = _places(envelopes)
+        slots_ = [envelope.slot for envelope in envelopes]
+        shared, some = _common(slots_), slots_[0]
+        levels = range(DEPTH + 1)
+        nodes = [(level, *self._down(key, level, shared, some)) for key in self._stolen for level in levels]
+        secrets = self._from_epoch_tree(list(places))
+        for epoch, slots in places.items():
             first = next(iter(slots.values()))[0]
             # An epoch's secret opens all of its slots or none, so it is tried on the first one.
-            secrets = (self._through_epoch(role, secret, epoch) for role, secret in self._epoch_secrets(epoch))
-            whole = [key for key in secrets if self._tries(key, first)]
-            for slot, members in slots.items():
-                opened += self._first(chain(whole, self._slot_nodes(shared, slot)), members)
+            direct = [*secrets[epoch], *self._direct(epoch)]
+            whole = [key for key in (self._through_epoch(*found, epoch) for found in direct) if self._tries(key, first)]
+            for members in slots.values():
+                keys = (_Key(f"slot tree level {level}", node, depth, None) for level, node, depth in nodes)
+                opened += self._first(chain(whole, keys), members)
         return opened
 
     def decrypt(self, envelopes: Sequence[SealedEnvelope]) -> list[Opened]:
@@ -104,17 +112,22 @@ class Attack:
                 if not left:
                     break
                 slot = next(iter(left))
-                key = next((k for k in self._all_keys(epoch, slot) if self._tries(k, left[slot][0])), None)
+                key = next((k for k in self._all_keys(epoch) if self._tries(k, left[slot][0])), None)
                 if key is None:
                     del left[slot]
                 else:
                     useful.insert(0, key)
         return sorted(opened, key=lambda found: found.seq)
 
-    def _all_keys(self, epoch: int, slot: int) -> Iterator[_Key]:
-        for role, secret in self._epoch_secrets(epoch):
-            yield self._through_epoch(role, secret, epoch)
-        yield from self._slot_nodes(0, slot)
+    def _all_keys(self, epoch: int) -> Iterator[_Key]:
+        """Everything in every part, one after the other, for whoever stops at the first that fits."""
+        for found in self._direct(epoch):
+            yield self._through_epoch(*found, epoch)
+        for candidate in self._stolen:
+            for level in range(DEPTH + 1):
+                yield _Key(f"slot tree level {level}", candidate, level, None)
+                if level < DEPTH and self._confirms(epoch, secret := _descend(candidate, level, epoch)):
+                    yield self._through_epoch(f"epoch tree level {level}", secret, epoch)
 
     def _first(self, keys: Iterator[_Key], members: Sequence[SealedEnvelope]) -> list[Opened]:
         for key in keys:
@@ -135,33 +148,39 @@ class Attack:
     def _tries(key: _Key, envelope: SealedEnvelope) -> bool:
         return _decrypt(key.slot_key(envelope.slot), envelope) is not None
 
-    def _slot_nodes(self, shared: int, slot: int) -> Iterator[_Key]:
-        """Every candidate as a node of the slot tree; the way down that all slots share is gone once."""
-        for candidate in self._stolen:
-            for level in range(DEPTH + 1):
-                node, depth = candidate, level
-                if level < shared:
-                    node, depth = self._shared(candidate, level, shared, slot), shared
-                yield _Key(f"slot tree level {level}", node, depth, None)
-
-    def _shared(self, candidate: bytes, level: int, shared: int, slot: int) -> bytes:
-        name = (candidate, level, shared, slot >> (DEPTH - shared))
-        found = self._cache.get(name)
-        if found is None:
-            found = self._cache[name] = _descend(candidate, level, slot, shared)
-        return found
+    def _down(self, candidate: bytes, level: int, shared: int, leaf: int) -> tuple[bytes, int]:
+        """A candidate as a node of a tree whose leaves share `shared` leading bits: where these end, or where it is."""
+        return (_descend(candidate, level, leaf, shared), shared) if level < shared else (candidate, level)
 
     def _through_epoch(self, role: str, secret: bytes, epoch: int) -> _Key:
         root = _kdf(secret, "slot-root", self._sid + struct.pack(">Q", epoch))
         return _Key(role, root, 0, epoch)
 
-    def _epoch_secrets(self, epoch: int) -> Iterator[tuple[str, bytes]]:
-        for secret in self._secrets.get(epoch, ()):
-            yield "reader tree", secret
+    def _direct(self, epoch: int) -> Iterator[tuple[str, bytes]]:
+        """What may be the epoch's secret itself."""
+        yield from (("reader tree", secret) for secret in self._secrets.get(epoch, ()))
+        yield from (("epoch secret", candidate) for candidate in self._stolen)
+
+    def _from_epoch_tree(self, epochs: Sequence[int]) -> dict[int, list[tuple[str, bytes]]]:
+        """Secrets of these epochs that candidates give as nodes above them in the epoch tree."""
+        found: dict[int, list[tuple[str, bytes]]] = {epoch: [] for epoch in epochs}
+        shared = _common(epochs)
         for candidate in self._stolen:
-            yield "epoch secret", candidate
             for level in range(DEPTH):
-                yield f"epoch tree level {level}", _descend(candidate, level, epoch)
+                node, depth = self._down(candidate, level, shared, epochs[0])
+                for epoch in epochs:
+                    secret = _descend(node, depth, epoch)
+                    if self._confirms(epoch, secret):
+                        found[epoch].append((f"epoch tree level {level}", secret))
+        return found
+
+    def _confirms(self, epoch: int, secret: bytes) -> bool:
+        """channels.md 2: every commit carries a value that only the secret of its epoch gives."""
+        commit = self._commits.get(epoch)
+        if commit is None:
+            return True
+        context = self._sid + struct.pack(">Q", epoch) + commit.confirmed
+        return _kdf(secret, "confirm", context) == commit.confirm
 
     # The reader tree
 
@@ -230,9 +249,9 @@ def _places(envelopes: Sequence[SealedEnvelope]) -> dict[int, dict[int, list[Sea
     return found
 
 
-def _common(slots: Mapping[int, object]) -> int:
-    """How many leading bits all slots share."""
-    return DEPTH - (min(slots) ^ max(slots)).bit_length()
+def _common(leaves: Sequence[int]) -> int:
+    """How many leading bits all leaves share."""
+    return DEPTH - (min(leaves, default=0) ^ max(leaves, default=0)).bit_length()
 
 
 def _take(opened: list[Opened], attack: Attack, useful: Sequence[_Key], members: Sequence[SealedEnvelope]) -> bool:

@@ -12,7 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from node.app.demo.checks import Check
-from node.app.demo.checks.base import attack_of, commits, envelopes, first_revocation, grant_of, removal
+from node.app.demo.checks.base import (
+    commits,
+    envelopes,
+    first_revocation,
+    grant_of,
+    opened_after_revocation,
+    removal,
+)
 from node.app.demo.evidence import Evidence
 from node.app.demo.gas import gas_by_message
 
@@ -45,6 +52,7 @@ def _provider(evidence: Evidence, letter: str) -> dict[str, Any]:
     provider, grant = evidence.providers[letter], grant_of(evidence, letter)
     setting = evidence.setting
     streams = {}
+    newest = max((e.slot for sid in setting.names for e in envelopes(evidence, sid)), default=0)
     for sid, name in setting.names.items():
         readings = provider.readings.get(sid, ())
         read = {reading.slot for reading in readings}
@@ -52,7 +60,7 @@ def _provider(evidence: Evidence, letter: str) -> dict[str, Any]:
         granted: list[int] = []
         if grant is not None and sid in grant.sids:
             low, high = grant.slots(setting.genesis, setting.slot_seconds)
-            granted = [low, min(high, max(published, default=low) + 1)]
+            granted = [low, max(low, min(high, newest + 1))]
         streams[name] = {
             "granted_slots": granted,
             "slots_granted": granted[1] - granted[0] if granted else 0,
@@ -72,12 +80,10 @@ def _provider(evidence: Evidence, letter: str) -> dict[str, Any]:
             "states": len(harvest.material),
             "looks": harvest.looks,
         }
-    revoked = first_revocation(evidence, letter)
-    if revoked is not None:
-        later = {sid: [e for e in envelopes(evidence, sid) if e.at > revoked.seen_at + 0.5] for sid in setting.names}
-        opened = sum(len(attack_of(evidence, letter, sid).open_any(found_)) for sid, found_ in later.items())
-        found["envelopes_after_revocation"] = sum(len(found_) for found_ in later.values())
-        found["opened_after_revocation_by_any_key"] = opened
+    if first_revocation(evidence, letter) is not None:
+        later = opened_after_revocation(evidence, letter).values()
+        found["envelopes_after_revocation"] = sum(count for count, _ in later)
+        found["opened_after_revocation_by_any_key"] = sum(opened for _, opened in later)
     return found
 
 

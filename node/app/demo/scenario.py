@@ -249,9 +249,9 @@ async def _reorg(story: Story) -> None:
 
     async def back() -> bool:
         found = story.on_chain("Revoked", grant_id)
-        return bool(found) and first.hash not in found
+        return bool(found) and first.hash not in found and story.commits_are_back()
 
-    await story.until("the revocation is on chain again", back)
+    await story.until("the revocation and the commits after it are on chain again", back)
 
 
 async def _expire(story: Story, end: int) -> None:

@@ -23,9 +23,9 @@ from node.app.demo.keyharvest import KeyHarvest
 from node.app.demo.nodes import DemoNode
 from node.app.demo.processes import Processes
 from node.app.demo.progress import Steps
-from node.app.demo.registrylog import name_of
+from node.app.demo.registrylog import commits_on_chain, name_of
 from node.app.demo.truthfile import read_truth
-from node.app.demo.wirelog import envelopes_of
+from node.app.demo.wirelog import commits_of, envelopes_of
 from node.app.demo.wiretap import Wiretap
 from node.runtime.devnet.devnet import Devnet
 
@@ -150,6 +150,12 @@ class Story:
         return [
             block.hash for block in found for log in block.logs if name_of(log) == event and log.topics[1] == grant_id
         ]
+
+    def commits_are_back(self) -> bool:
+        """Whether the chain has every epoch that readers were told of."""
+        chain = self.evidence_of_chain()
+        told = {sid: max((c.epoch for c in commits_of(self.tap.heard, sid)), default=0) for sid in self.names}
+        return all(len(commits_on_chain(chain, sid)) >= epoch for sid, epoch in told.items())
 
     def evidence_of_chain(self) -> Evidence:
         """Only what the chain shows now."""

@@ -37,7 +37,10 @@ class SealedEnvelope:
 
 @dataclass(frozen=True, slots=True)
 class WireCommit:
-    """A commit by its fields. `wraps`: (level, index, 40 bytes); `removed`: (first leaf, count)."""
+    """A commit by its fields. `wraps`: (level, index, 40 bytes); `removed`: (first leaf, count).
+
+    `confirm` is the confirmation of the epoch secret, `confirmed` the hash of all bytes before it.
+    """
 
     at: float
     sid: bytes
@@ -51,6 +54,8 @@ class WireCommit:
     added: tuple[int, ...]
     wraps: tuple[tuple[int, int, bytes], ...]
     epoch_wrap: bytes
+    confirmed: bytes
+    confirm: bytes
     size: int
 
 
@@ -80,10 +85,10 @@ def parse_commit(heard: Heard) -> WireCommit:
     at += 4 * n_add
     wraps = tuple(struct.unpack_from(">BI40s", data, at + _WRAP * i) for i in range(n_wraps))
     at += _WRAP * n_wraps
-    digest = hashlib.sha256(data[:-_SIGNATURE]).digest()
+    digest, confirmed = hashlib.sha256(data[:-_SIGNATURE]).digest(), hashlib.sha256(data[: at + 40]).digest()
     return WireCommit(
         heard.at, sid, epoch, previous, digest, first_slot, depth, n_live,
-        removed, added, wraps, data[at : at + 40], len(data),
+        removed, added, wraps, data[at : at + 40], confirmed, data[at + 40 : at + 72], len(data),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from node.app.demo.checks.base import (
     envelopes,
     first_revocation,
     grant_of,
+    opened_after_revocation,
     removal,
     stolen,
 )
@@ -197,15 +198,10 @@ def a_keys_after_revocation(evidence: Evidence) -> Check:
     revoked, grant = first_revocation(evidence, "A"), grant_of(evidence, "A")
     if revoked is None or grant is None:
         return Check(name, False, "no revocation of A's grant was seen in a block")
-    faults, tried = [], 0
-    for sid, stream in evidence.setting.names.items():
-        gone = removal(evidence, sid)
-        epoch = 2**64 if gone is None else gone.epoch
-        later = [e for e in envelopes(evidence, sid) if e.at > revoked.seen_at + LATEST_OLD_S or e.epoch >= epoch]
-        tried += len(later)
-        opened = _opened_of(evidence, "A", sid, later)
-        if opened:
-            faults.append(f"{opened} of {len(later)} envelopes of {stream} open")
+    later = opened_after_revocation(evidence, "A")
+    names = evidence.setting.names
+    faults = [f"{opened} of {count} envelopes of {names[sid]} open" for sid, (count, opened) in later.items() if opened]
+    tried = sum(count for count, _ in later.values())
     control = _control(evidence, "A", grant, revoked.seen_at)
     if not control:
         faults.append("the keys do not even open what A was granted: nothing was proven")

@@ -30,6 +30,7 @@ __all__ = [
     "envelopes",
     "first_revocation",
     "grant_of",
+    "opened_after_revocation",
     "removal",
     "stolen",
 ]
@@ -170,6 +171,23 @@ def _request_ids(evidence: Evidence, sid: bytes) -> set[bytes]:
 def attack_of(evidence: Evidence, letter: str, sid: bytes) -> Attack:
     """The provider's stolen material against a stream."""
     return Attack(sid, stolen(evidence, letter, sid), commits(evidence, sid))
+
+
+@cache
+def opened_after_revocation(evidence: Evidence, letter: str) -> Mapping[bytes, tuple[int, int]]:
+    """By stream: how many envelopes came after the revocation, and how many of them anything that was stolen opens.
+
+    After it: half a second after its block was first seen, or under the epoch that removed the reader.
+    """
+    revoked = first_revocation(evidence, letter)
+    found: dict[bytes, tuple[int, int]] = {}
+    for sid in evidence.setting.names if revoked is not None else ():
+        gone = removal(evidence, sid)
+        epoch = 2**64 if gone is None else gone.epoch
+        late = 0.0 if revoked is None else revoked.seen_at + LATEST_OLD_S
+        later = [e for e in envelopes(evidence, sid) if e.at > late or e.epoch >= epoch]
+        found[sid] = (len(later), len(attack_of(evidence, letter, sid).open_any(later)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from eth_abi.abi import encode
 
-from keys.messages import Domain, Grant, digest, registry_domain
+from keys.messages import Domain, Grant, StreamCommit, digest, registry_domain
 from node.app.demo.evidence import Block, Log, Receipt
 from node.app.demo.registrylog import topic
 
@@ -87,8 +87,7 @@ class Ledger:
     def committed(self, sid: bytes, epoch: int, commit_hash: bytes) -> None:
         self.emit("Committed(bytes32,uint64,bytes32)", [sid], ["uint64", "bytes32"], [epoch, commit_hash])
 
-    def has(self, signature: str, *topics: bytes) -> bool:
-        """Whether a block that stands, or the next one, has such a log."""
-        logs = [log for block in self.chain for log in block.logs] + self.pending
-        wanted = (topic(signature), *map(_word, topics))
-        return any(log.topics[: len(wanted)] == wanted for log in logs)
+    def was_seen(self, message: StreamCommit) -> bool:
+        """Whether a block ever had this commit."""
+        wanted = encode(["uint64", "bytes32"], [message.epoch, message.commit_hash])
+        return any(log.data == wanted for block in self.seen for log in block.logs)

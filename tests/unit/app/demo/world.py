@@ -211,14 +211,8 @@ class World:
         self.ledger.revoked(message.grant_id, message.account)
 
     def after_reorg(self) -> None:
-        """Home and gateway notice what is gone and send it again."""
+        """The home notices what is gone and sends it again; the gateway's engine does so by itself."""
         self.revoke_a()
-        self.recommit()
-
-    def recommit(self) -> None:
-        for message in self.submitted:
-            if not self.ledger.has("Committed(bytes32,uint64,bytes32)", message.sid, *()) or not self.on_chain(message):
-                self.ledger.committed(message.sid, message.epoch, message.commit_hash)
 
     def on_chain(self, message: StreamCommit) -> bool:
         return any(commit == (message.epoch, message.commit_hash) for commit in self.chain_commits(pending=True))
@@ -256,7 +250,7 @@ class World:
         for due, message in list(self.later):
             if due <= now:
                 self.later.remove((due, message))
-                self.ledger.committed(message.sid, message.epoch, message.commit_hash)
+                self.include(message)
         self.ledger.mine(now)
         if meter:
             await self.say(now)
@@ -268,6 +262,11 @@ class World:
                 await self.publisher.drain(self.engine.active_epoch)
         for party in self.parties.values():
             party.steal()
+
+    def include(self, message: StreamCommit) -> None:
+        """The registry takes each epoch once."""
+        if not self.on_chain(message):
+            self.ledger.committed(message.sid, message.epoch, message.commit_hash)
 
     async def say(self, at: int) -> None:
         """The meter speaks; whoever listens keeps it."""
