@@ -45,7 +45,7 @@ class Mark:
         `chain_epoch` is the stream's head on chain, `recorded_epoch` the newest commit in the store, `retained_seq` the
         last sequence number under the topic's retained checkpoint (0 without one; its signature is the caller's to
         check, or a broker could make every start wait). After an ordinary crash the store has the newest commit, for
-        it is recorded before it is sent, and the mark every envelope, for it is written before they are.
+        it is recorded before it is sent, and the mark every published envelope, for it is written before they go out.
         """
         if chain_epoch > max(recorded_epoch, self.position.epoch) or retained_seq > self.position.seq:
             self.restored = True

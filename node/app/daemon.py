@@ -90,7 +90,9 @@ async def _serve(settings: Settings, without_history: bool, supervisor: Supervis
         async with open_core(settings, keystore, identity, clock) as core:
             node = _Node(core, folder, without_history)
             code = await supervisor.run(node.services())
-            await node.close()
+            if code is ExitCode.OK:
+                # A writer that was told of another one, or of an old backup, has nothing left to say.
+                await node.close()
             return code
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import os
 from dataclasses import dataclass
 
@@ -45,19 +47,23 @@ _log = structlog.get_logger(__name__)
 OFFER = "stream_offer"
 """Namespace of facts: what was offered for a category, so that a repeated offer is the same one."""
 
+LAST_WORDS_S = 5.0
+
 EVERY_S = 0.5
 """Seconds between two looks when nothing woke the writer: clocks move without telling anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """One stream that this gateway writes at the moment."""
+    """One stream that this gateway writes at the moment. `compared`: set once the broker's word on how far this writer
+    had come was heard, before which nothing is sealed."""
 
     spec: StreamSpec
     engine: StreamEngine
     publisher: Publisher
     mark: Mark
     opened_at: float
+    compared: asyncio.Event
 
 
 class GatewayRole:
@@ -208,6 +214,8 @@ class GatewayRole:
 
     async def _step(self) -> bool:
         """One round over all streams."""
+        if not self._feed.caught_up:
+            return False  # a grant that is not read yet must not look like one that was revoked
         await self._open_writers()
         again = False
         for sid, writing in list(self.writing.items()):
@@ -223,6 +231,9 @@ class GatewayRole:
 
     def _listening(self, writing: Writing) -> bool:
         """A restored folder listens for one slot before its first seal: another copy would be heard by then."""
+        if not writing.compared.is_set():
+            writing.engine.fault = "waiting for the broker to say what was sealed before"
+            return True
         if not writing.mark.restored:
             return False
         until = writing.opened_at + writing.spec.params.slot_seconds
@@ -235,7 +246,7 @@ class GatewayRole:
     async def _publish(self) -> bool:
         sent = 0
         for writing in list(self.writing.values()):
-            sent += await writing.publisher.drain(writing.engine.active_epoch)
+            sent += await writing.publisher.drain(writing.engine.active_epoch, writing.engine.marked_seq)
         return sent > 0
 
     async def _open_writers(self) -> None:
@@ -260,6 +271,9 @@ class GatewayRole:
             writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
             last = await store.last_commit(spec.sid)
             recorded = 0 if last is None else last.epoch
+            if not mark.restored:
+                # A crash between record and mark leaves the mark behind; what lies between was never published.
+                mark.advance(writer.position)
             mark.compare(chain_epoch=stream.epoch, recorded_epoch=recorded, retained_seq=0)
         ports = Ports(
             store,
@@ -273,7 +287,11 @@ class GatewayRole:
         engine = StreamEngine(writer, self._instance, ports, self._gate)
         await engine.load()
         _log.info("writer_open", category=spec.category, epoch=writer.epoch, seq=writer.position.seq)
-        return Writing(spec, engine, Publisher(spec.sid, store, core.transport), mark, core.clock.monotonic())
+        compared = asyncio.Event()
+        if not writer.position.seq:
+            compared.set()
+        publisher = Publisher(spec.sid, store, core.transport)
+        return Writing(spec, engine, publisher, mark, core.clock.monotonic(), compared)
 
     def _mark(self, spec: StreamSpec, *, fresh: bool) -> Mark:
         try:
@@ -288,9 +306,12 @@ class GatewayRole:
             raise NeedsPerson(f"{damaged}.", remedy="Restore the file from the newest backup.") from damaged
 
     async def shutdown(self) -> None:
-        """The last checkpoints, and whatever the broker still takes."""
-        for writing in self.writing.values():
-            await writing.engine.shutdown()
+        """The last checkpoints, and whatever the broker still takes: a restored backup is recognised by them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                for writing in self.writing.values():
+                    await writing.engine.shutdown()
+                    await writing.publisher.drain(writing.engine.active_epoch, writing.engine.marked_seq)
 
     def params_of(self, sid: bytes) -> StreamParams | None:
         """Parameters of a stream of ours."""

@@ -78,11 +78,13 @@ class EngineStatus:
 
 
 class StreamEngine:
-    """One stream's writer with its store. `step` is one round; `lock` keeps rounds and questions apart."""
+    """One stream's writer with its store. `step` is one round; `lock` keeps rounds and questions apart. Envelopes up to
+    `marked_seq` are under the high-water mark and may be published."""
 
     def __init__(self, writer: Writer, instance: bytes, ports: Ports, gate: Gate) -> None:
         self.lock = asyncio.Lock()
         self.fault = ""
+        self.marked_seq = writer.position.seq
         self._writer = writer
         self._instance = instance
         self._ports = ports
@@ -270,8 +272,11 @@ class StreamEngine:
             return
         stored = [self._envelope(data) for data in envelopes]
         signed = [self._checkpoint(data) for data in checkpoints]
-        self._ports.high_water.advance(self._writer.position)
         await self._ports.store.record_seal(self.sid, stored, consumed, self._writer.snapshot(), signed)
+        # After the record, or a crash in between would leave a number that nobody can ever show; before the publisher,
+        # which goes no further than the mark.
+        self._ports.high_water.advance(self._writer.position)
+        self.marked_seq = self._writer.position.seq
 
     def _envelope(self, data: bytes) -> StoredEnvelope:
         header = EnvelopeHeader.decode(data, self._writer.params.signed_envelopes)

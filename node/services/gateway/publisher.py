@@ -8,6 +8,7 @@ from typing import Protocol
 
 from channels.capsule import CapsuleHeader
 from channels.commit import Header
+from channels.envelope import EnvelopeHeader
 from channels.stores.base import WriterStore
 from channels.stores.records import LogKind, Unpublished
 from channels.transports.topics import Kind, Topic
@@ -34,9 +35,10 @@ class Publisher:
         self._store = store
         self._outlet = outlet
 
-    async def drain(self, active_epoch: int) -> int:
+    async def drain(self, active_epoch: int, marked_seq: int) -> int:
         """Sends what may be sent; returns how many records were acknowledged.
 
+        An envelope beyond the high-water mark waits: what was published and is not marked could be sealed once more.
         A commit whose epoch the chain does not include yet holds back everything behind it: a reader would have to
         refuse it, and a broker would know of a revocation before the chain does.
         """
@@ -44,7 +46,9 @@ class Publisher:
         while True:
             rows = await self._store.unpublished(self._sid, AT_ONCE)
             allowed = rows[
-                : next((n for n, row in enumerate(rows) if not self._may_leave(row, active_epoch)), len(rows))
+                : next(
+                    (n for n, row in enumerate(rows) if not self._may_leave(row, active_epoch, marked_seq)), len(rows)
+                )
             ]
             await self._send(allowed)
             sent += len(allowed)
@@ -61,9 +65,11 @@ class Publisher:
             await self._store.mark_published(self._sid, kind, position)
 
     @staticmethod
-    def _may_leave(row: Unpublished, active_epoch: int) -> bool:
+    def _may_leave(row: Unpublished, active_epoch: int, marked_seq: int) -> bool:
         if row.kind is LogKind.COMMITS:
             return Header.decode(row.data).epoch <= active_epoch
         if row.kind is LogKind.CAPSULE:
             return CapsuleHeader.decode(row.data).epoch <= active_epoch
+        if row.kind is LogKind.DATA:
+            return EnvelopeHeader.decode(row.data).seq <= marked_seq
         return True

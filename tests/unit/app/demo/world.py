@@ -259,7 +259,7 @@ class World:
                 if not await self.engine.step():
                     break
             if self.broker_up:
-                await self.publisher.drain(self.engine.active_epoch)
+                await self.publisher.drain(self.engine.active_epoch, self.engine.marked_seq)
         for party in self.parties.values():
             party.steal()
 
