@@ -20,11 +20,13 @@ _FINAL = "finalized"
 
 
 class ChainFeed:
-    """Feeds one node. `block` is the newest block whose events were applied: (number, seconds UTC)."""
+    """Feeds one node. `caught_up`: the head was reached once since the start; before, no absence of a grant means
+    anything. `block` is the newest block whose events were applied: (number, seconds UTC)."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.block: tuple[int, int] = (0, 0)
+        self.caught_up = False
 
     def service(self) -> Service:
         return Service("chain", self._run)
@@ -61,6 +63,7 @@ class ChainFeed:
         if batch.finalized is not None:
             self._core.chain.final = batch.finalized.number
         if batch.cursor is not None:
+            self.caught_up = self.caught_up or batch.cursor.number >= batch.head.number
             self.block = (batch.cursor.number, batch.cursor.timestamp)
             self._core.metrics.chain_head_block.set(batch.cursor.number)
         self._core.wake()

@@ -170,6 +170,7 @@ class Membership:
                 await self._ask_resync()
             await self._follow()
             await self._read()
+            await self._ask_tail()
             # While the past is being read every slot is overdue; a checkpoint is missed only in the present.
             if time.monotonic() - self._behind_at > SETTLED:
                 for alarm in self._reader.check(self._ports.clock.now()):
@@ -277,12 +278,20 @@ class Membership:
             else:
                 await self._ports.ask.envelopes(expected, first - 1)
 
+    async def _ask_tail(self) -> None:
+        """A checkpoint vouches for envelopes that have not come: a quiet stream has no later one that would show it."""
+        tail = self._reader.chain.missing_tail()
+        if tail is not None and not self._held and not self._reader.removed_in and self._missing.due("tail"):
+            await self._ports.ask.envelopes(tail.first_seq, tail.last_seq)
+
     async def _begin_history(self) -> bool:
         """The past comes first, so that the chain is read from its beginning; True once it has begun."""
         if self._history_from is None:
             return True
         # A live envelope of the first slot proves nothing: others of the slot may have been sealed before it.
-        if self._past_came or 1 in self._held or self._missing.overdue("history"):
+        ready = self._past_came or 1 in self._held or self._missing.overdue("history")
+        # An answer that was cut off before its first envelope is no beginning: the question stands.
+        if ready and (self._held or self._reader.chain.start):
             self._history_from = None
             self._missing.came("history")
             return True
