@@ -22,9 +22,12 @@ from node.config import read_access
 from node.errors import NodeUnreachable
 from node.runtime.broker.passwords import hash_for_mosquitto
 
-__all__ = ["APP", "DemoNode", "Shared", "free_port", "write_private", "write_toml"]
+__all__ = ["APP", "FINALITY", "DemoNode", "Shared", "free_port", "write_private", "write_toml"]
 
 APP: Final = (sys.executable, "-m", "node.app")
+
+FINALITY: Final = 4
+"""Blocks after which a grant acts."""
 
 # How the REST interface calls what telegrams call by OBIS code.
 _CODES: Final = {
@@ -140,6 +143,8 @@ class DemoNode:
                 "registry": shared.registry,
                 "deploy_block": shared.deploy_block,
                 "poll_interval_s": 0.25,
+                # The reorg of the story is to be one that a chain may make: not below what counts as final.
+                "finality_depth": FINALITY,
             },
             "broker": {"url": shared.broker_url, "username": self.name, "password_file": "broker.password"},
             "api": {"listen": f"127.0.0.1:{self.port}"},

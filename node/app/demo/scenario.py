@@ -15,7 +15,7 @@ from eth_utils.address import to_canonical_address
 
 from node.app.demo.errors import DemoFailed
 from node.app.demo.evidence import Outage, Rebuild, WalletSignature
-from node.app.demo.nodes import DemoNode
+from node.app.demo.nodes import FINALITY, DemoNode
 from node.app.demo.story import GATEWAY, PROVIDERS, SLOT_SECONDS, Story
 
 __all__ = ["play"]
@@ -238,14 +238,16 @@ async def _revoke(story: Story) -> None:
         return known and bool(story.on_chain("Revoked", grant_id))
 
     await story.until("A's revocation is on chain and the stream goes on under new keys", rekeyed, 30)
-    await asyncio.sleep(1.5)
 
 
 async def _reorg(story: Story) -> None:
     grant_id = story.granted["A"]
     first = story.watch.blocks[story.on_chain("Revoked", grant_id)[0]]
     story.note("reorg")
-    await story.devnet.reorg(story.watch.height - first.number + 1)
+    depth = story.watch.height - first.number + 1
+    if depth > FINALITY:
+        story.steps.say(f"the reorg goes {depth} blocks deep, below what was final")
+    await story.devnet.reorg(depth)
 
     async def back() -> bool:
         found = story.on_chain("Revoked", grant_id)

@@ -12,6 +12,7 @@ from node.app.demo.checks.access import (
     d_keys_open_nothing,
     d_reads_nothing,
     history_complete,
+    readers_change_by_consent,
     rekey_in_time,
 )
 from node.app.demo.checks.base import Check, CheckFunction
@@ -48,6 +49,7 @@ CHECKS: tuple[CheckFunction, ...] = (
     b_keys_after_end,
     a_keys_after_revocation,
     d_keys_open_nothing,
+    readers_change_by_consent,
     rekey_in_time,
     revocation_survives_reorg,
     commits_match_chain,

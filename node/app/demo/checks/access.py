@@ -22,7 +22,7 @@ from node.app.demo.checks.base import (
     stolen,
 )
 from node.app.demo.evidence import Evidence, Reading, Telegram
-from node.app.demo.registrylog import GrantOnChain, revocations
+from node.app.demo.registrylog import GrantOnChain, grants, revocations
 from node.app.demo.truthfile import gas_hours, heard_by_nobody, quarters, seconds
 from node.app.demo.wirelog import SealedEnvelope
 
@@ -36,6 +36,7 @@ __all__ = [
     "d_keys_open_nothing",
     "d_reads_nothing",
     "history_complete",
+    "readers_change_by_consent",
     "rekey_in_time",
 ]
 
@@ -299,3 +300,24 @@ def b_expired_by_itself(evidence: Evidence) -> Check:
             faults.append(f"{stream}: {len(early)} envelopes of later slots are sealed under an epoch that B knows")
         details.append(f"{stream}: epoch {out.epoch}, {out.at - edge:+.1f} s from the slot's edge")
     return check(name, faults, "; ".join(details))
+
+
+def readers_change_by_consent(evidence: Evidence) -> Check:
+    """Leaves come by a grant and go by its revocation or its end; no outage, reorg or rebuild costs anybody a leaf."""
+    faults, details = [], []
+    until = evidence.moments.get("read", 0.0)
+    for sid, stream in evidence.setting.names.items():
+        given = [grant for grant in grants(evidence).values() if sid in grant.sids]
+        over = [g for g in given if g.end <= until or revocations(evidence, g.grant_id, everywhere=True)]
+        made = sorted(commits(evidence, sid), key=lambda commit: commit.epoch)
+        added = sum(len(commit.added) for commit in made)
+        removed = sum(count for commit in made for _, count in commit.removed)
+        # The household itself is a member without a grant.
+        if added > len(given) + 1:
+            faults.append(f"{stream}: {added} leaves were added for {len(given)} grants and the household")
+        if removed > len(over):
+            faults.append(f"{stream}: {removed} leaves were removed, {len(over)} grants are over")
+        if made and made[-1].n_live < 1 + len(given) - len(over):
+            faults.append(f"{stream}: {made[-1].n_live} leaves are left for {len(given) - len(over)} live grants")
+        details.append(f"{stream}: {added} came, {removed} went")
+    return check("readers change by consent only", faults, ", ".join(details))

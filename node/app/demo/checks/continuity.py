@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from node.app.demo.checks.base import SETTLE_S, Check, book, check, envelopes
-from node.app.demo.evidence import Evidence, Outage
+from node.app.demo.evidence import Evidence, Outage, Rebuild
 from node.app.demo.truthfile import heard_by_nobody
 
 __all__ = [
@@ -132,13 +132,18 @@ def rebuilds_equal(evidence: Evidence) -> Check:
             rows = sum(len(part) for part in rebuild.before.values())
             if not rows:
                 faults.append(f"the {who} listed nothing before")
-            faults += [
-                f"the {who}'s {part} differ"
-                for part in rebuild.before
-                if rebuild.after.get(part) != rebuild.before[part]
-            ]
+            faults += [f"the {who}'s {fault}" for fault in _differences(rebuild)]
             details.append(f"{who}: {rows} rows")
     return check("rebuilt without database", faults, ", ".join(details))
+
+
+def _differences(rebuild: Rebuild) -> Iterator[str]:
+    for part, rows in rebuild.before.items():
+        after = rebuild.after.get(part, [])
+        if after != rows:
+            gone = [row for row in rows if row not in after]
+            new = [row for row in after if row not in rows]
+            yield f"{part} differ: {gone} became {new}"
 
 
 def in_time(evidence: Evidence) -> Check:

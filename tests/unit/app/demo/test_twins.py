@@ -279,6 +279,21 @@ class GivesShortHistory(World):
     writer_class = _ShortHistory
 
 
+@twin("readers_change_by_consent", "leaves were removed")
+@twin("readers_change_by_consent", "leaves were added")
+class ForgetsConsentsAtRestart(World):
+    """For three seconds after a restart it has not read the chain yet and takes everybody for revoked."""
+
+    blind = 0
+
+    async def restart_gateway(self) -> None:
+        self.blind = self.clock.now() + 3
+        await super().restart_gateway()
+
+    def present(self, ended: bool) -> list[ActingGrant]:
+        return [] if self.clock.now() < self.blind else super().present(ended)
+
+
 # Keys: what a thief with A's disk opens
 
 
