@@ -49,6 +49,10 @@ TEXTS = "consent_text"
 """Namespace of facts: the accepted text, by grant id."""
 
 
+STANDING = (DeviceStatus.KNOWN, DeviceStatus.SEEN, DeviceStatus.PAIRED)
+"""How far a pairing has come, the furthest last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unsigned:
     """EIP-712 JSON for a wallet, the digest that it signs, and until when the signature is of use."""
@@ -111,14 +115,10 @@ class HomeRole:
 
     async def gateway(self) -> Device | None:
         """The paired gateway of this household; one that is not final yet counts, so that it can be told of."""
-        for status in (DeviceStatus.PAIRED, DeviceStatus.SEEN, DeviceStatus.KNOWN):
-            rows = await self._core.storage.views.page(
-                Device, status=status.value, link=("owner", self.owner.address), limit=10
-            )
-            for _, device in rows:
-                if device.local is not None:
-                    return device
-        return None
+        # One question: asked status by status, a device that moves on in between would be missed.
+        rows = await self._core.storage.views.page(Device, link=("owner", self.owner.address), limit=1_000)
+        met = [device for _, device in rows if device.local is not None and device.status in STANDING]
+        return max(met, key=lambda device: STANDING.index(device.status), default=None)
 
     async def gateway_peer(self) -> Peer | None:
         """Where the gateway takes parcels."""
