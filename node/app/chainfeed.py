@@ -26,7 +26,18 @@ class ChainFeed:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.block: tuple[int, int] = (0, 0)
+        self._heard: tuple[int, float] | None = None
         self.caught_up = False
+
+    def time(self) -> int | None:
+        """The chain's time, by its newest head and the seconds that went by since; None before the first head.
+
+        A chain that is not seen says nothing against our own clock, and blocks that are caught up with are old.
+        """
+        if self._heard is None:
+            return None
+        timestamp, heard_at = self._heard
+        return timestamp + round(self._core.clock.monotonic() - heard_at)
 
     def service(self) -> Service:
         return Service("chain", self._run)
@@ -63,7 +74,9 @@ class ChainFeed:
         if batch.finalized is not None:
             self._core.chain.final = batch.finalized.number
         if batch.cursor is not None:
-            self.caught_up = self.caught_up or batch.cursor.number >= batch.head.number
+            if batch.cursor.number >= batch.head.number:
+                self.caught_up = True
+                self._heard = (batch.cursor.timestamp, self._core.clock.monotonic())
             self.block = (batch.cursor.number, batch.cursor.timestamp)
             self._core.metrics.chain_head_block.set(batch.cursor.number)
         self._core.wake()

@@ -133,8 +133,8 @@ class Intake:
         return MeterPipeline(policy, self.counters, state)
 
     def _view(self) -> ClockView:
-        number, at = self._feed.block
-        return ClockView(self._core.clock.now(), at if number else None)
+        # Not the newest block as it is: every reading of a long outage would wait in memory for the chain, not on disk.
+        return ClockView(self._core.clock.now(), self._feed.time())
 
     def _again(self, pipeline: MeterPipeline, view: ClockView) -> list[Accepted | SetAside]:
         """What was held because of our own clock is judged again, oldest first, before anything newer."""
