@@ -13,6 +13,7 @@ import hmac
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 
 from cryptography.exceptions import InvalidTag
@@ -25,6 +26,7 @@ __all__ = ["Attack", "Opened", "windows"]
 
 DEPTH = 32
 _CHILD = (b"ckt1 ggm\x00\x00\x01", b"ckt1 ggm\x00\x01\x01")
+_SHARED = 28  # sixteen neighbouring slots or epochs share so many steps from the root
 _PLACES = 24
 """So many slots are tried with everything before material that opens no further one is given up."""
 
@@ -76,7 +78,7 @@ class Attack:
     def __init__(self, sid: bytes, stolen: Iterable[bytes], commits: Iterable[WireCommit]) -> None:
         self._sid = sid
         # Runs of few values are counters and padding, never a key.
-        self._stolen = [c for c in dict.fromkeys(stolen) if len(c) == DEPTH and len(set(c)) > 8]
+        self._stolen = tuple(c for c in dict.fromkeys(stolen) if len(c) == DEPTH and len(set(c)) > 8)
         self._commits = {commit.epoch: commit for commit in commits}
         self._secrets = self._follow([commit for _, commit in sorted(self._commits.items())])
 
@@ -86,10 +88,7 @@ class Attack:
         if not envelopes:
             return opened
         places = _places(envelopes)
-        slots_ = [envelope.slot for envelope in envelopes]
-        shared, some = _common(slots_), slots_[0]
-        levels = range(DEPTH + 1)
-        nodes = [(level, *self._down(key, level, shared, some)) for key in self._stolen for level in levels]
+        nodes = _above([envelope.slot for envelope in envelopes], self._stolen)
         secrets = self._from_epoch_tree(list(places))
         for epoch, slots in places.items():
             first = next(iter(slots.values()))[0]
@@ -97,7 +96,7 @@ class Attack:
             direct = [*secrets[epoch], *self._direct(epoch)]
             whole = [key for key in (self._through_epoch(*found, epoch) for found in direct) if self._tries(key, first)]
             for members in slots.values():
-                keys = (_Key(f"slot tree level {level}", node, depth, None) for level, node, depth in nodes)
+                keys = (_Key(f"slot tree level {level}", node, depth, None) for level, depth, node in nodes)
                 opened += self._first(chain(whole, keys), members)
         return opened
 
@@ -148,10 +147,6 @@ class Attack:
     def _tries(key: _Key, envelope: SealedEnvelope) -> bool:
         return _decrypt(key.slot_key(envelope.slot), envelope) is not None
 
-    def _down(self, candidate: bytes, level: int, shared: int, leaf: int) -> tuple[bytes, int]:
-        """A candidate as a node of a tree whose leaves share `shared` leading bits: where these end, or where it is."""
-        return (_descend(candidate, level, leaf, shared), shared) if level < shared else (candidate, level)
-
     def _through_epoch(self, role: str, secret: bytes, epoch: int) -> _Key:
         root = _kdf(secret, "slot-root", self._sid + struct.pack(">Q", epoch))
         return _Key(role, root, 0, epoch)
@@ -164,14 +159,11 @@ class Attack:
     def _from_epoch_tree(self, epochs: Sequence[int]) -> dict[int, list[tuple[str, bytes]]]:
         """Secrets of these epochs that candidates give as nodes above them in the epoch tree."""
         found: dict[int, list[tuple[str, bytes]]] = {epoch: [] for epoch in epochs}
-        shared = _common(epochs)
-        for candidate in self._stolen:
-            for level in range(DEPTH):
-                node, depth = self._down(candidate, level, shared, epochs[0])
-                for epoch in epochs:
-                    secret = _descend(node, depth, epoch)
-                    if self._confirms(epoch, secret):
-                        found[epoch].append((f"epoch tree level {level}", secret))
+        for level, depth, node in _above(epochs, self._stolen):
+            for epoch in epochs if level < DEPTH else ():
+                secret = _descend(node, depth, epoch)
+                if self._confirms(epoch, secret):
+                    found[epoch].append((f"epoch tree level {level}", secret))
         return found
 
     def _confirms(self, epoch: int, secret: bytes) -> bool:
@@ -249,9 +241,20 @@ def _places(envelopes: Sequence[SealedEnvelope]) -> dict[int, dict[int, list[Sea
     return found
 
 
-def _common(leaves: Sequence[int]) -> int:
-    """How many leading bits all leaves share."""
-    return DEPTH - (min(leaves, default=0) ^ max(leaves, default=0)).bit_length()
+def _above(leaves: Sequence[int], stolen: tuple[bytes, ...]) -> tuple[tuple[int, int, bytes], ...]:
+    """(level, depth, node): every candidate at every level, brought down as far as all these leaves share their way."""
+    shared = min(DEPTH - (min(leaves) ^ max(leaves)).bit_length(), _SHARED)
+    return _brought_down(stolen, shared, leaves[0] >> (DEPTH - shared) << (DEPTH - shared))
+
+
+@lru_cache(maxsize=8)
+def _brought_down(stolen: tuple[bytes, ...], shared: int, leaf: int) -> tuple[tuple[int, int, bytes], ...]:
+    """The same for all streams of a household, whose slots are the same."""
+    return tuple(
+        (level, max(level, shared), _descend(candidate, level, leaf, max(level, shared)))
+        for candidate in stolen
+        for level in range(DEPTH + 1)
+    )
 
 
 def _take(opened: list[Opened], attack: Attack, useful: Sequence[_Key], members: Sequence[SealedEnvelope]) -> bool:

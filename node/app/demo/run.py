@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from node.app.demo.broker import broker_command
 from node.app.demo.chainwatch import ChainWatch
 from node.app.demo.checks import CHECKS, Check
 from node.app.demo.checks.access import a_keys_after_revocation
+from node.app.demo.checks.continuity import in_time
 from node.app.demo.evidence import Evidence
 from node.app.demo.keyharvest import KeyHarvest
 from node.app.demo.nodes import DemoNode, Shared, free_port
@@ -98,7 +100,11 @@ async def judge(evidence: Evidence) -> dict[str, Any]:
         jobs = [loop.run_in_executor(pool, _check_and_tell, number) for number in order]
         done = dict(zip(order, await asyncio.gather(*jobs), strict=True))
     told = next(told for _, told in done.values() if told is not None)
-    return build_report(told, [done[number][0] for number in range(len(CHECKS))])
+    checks = [done[number][0] for number in range(len(CHECKS))]
+    # The time that the judging took counts as well.
+    late = replace(evidence, moments={**evidence.moments, "end": time.time()})
+    checks[CHECKS.index(in_time)] = in_time(late)
+    return build_report(told, checks)
 
 
 _HELD: list[Evidence] = []

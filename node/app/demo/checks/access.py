@@ -208,7 +208,7 @@ def a_keys_after_revocation(evidence: Evidence) -> Check:
         faults.append("the keys do not even open what A was granted: nothing was proven")
     if not tried:
         faults.append("nothing was published after the revocation")
-    values = len(stolen(evidence, "A", grant.sids[0]))
+    values = len(stolen(evidence, "A"))
     return check(name, faults, f"0 of {tried} later envelopes, {control} earlier ones, with {values} values")
 
 

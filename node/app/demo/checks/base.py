@@ -59,6 +59,7 @@ class Check:
 
 
 CheckFunction: TypeAlias = Callable[[Evidence], Check]
+_Hashes: TypeAlias = Mapping[tuple[bytes, int], bytes]
 
 
 def check(name: str, faults: Iterable[str], fine: str) -> Check:
@@ -106,7 +107,7 @@ def removal(evidence: Evidence, sid: bytes) -> WireCommit | None:
 
 
 @cache
-def stolen(evidence: Evidence, letter: str, sid: bytes) -> tuple[bytes, ...]:
+def stolen(evidence: Evidence, letter: str) -> tuple[bytes, ...]:
     """All 32-byte values that a provider held at any time, and those in capsules that its sealing keys still open.
 
     What stood by itself comes first: it is what opens, if anything does.
@@ -116,9 +117,9 @@ def stolen(evidence: Evidence, letter: str, sid: bytes) -> tuple[bytes, ...]:
         return ()
     found = dict.fromkeys(sorted(harvest.secrets | harvest.seeds))
     keys = [SealingKey.from_bytes(seed) for seed in sorted(harvest.seeds)]
-    hashes = {commit.epoch: commit.hash for commit in commits(evidence, sid)}
+    hashes = {(sid, c.epoch): c.hash for sid in evidence.setting.names for c in commits(evidence, sid)}
     for item in evidence.heard:
-        if item.kind == "capsule" and item.sid == sid and len(item.payload) > _CAPSULE_HEAD + _STREAM_SIGNATURE:
+        if item.kind == "capsule" and len(item.payload) > _CAPSULE_HEAD + _STREAM_SIGNATURE:
             for key in keys:
                 found.update(dict.fromkeys(_in_capsule(_open_capsule(evidence, item, key, hashes), item.payload[2])))
     for material in sorted(harvest.material):
@@ -144,11 +145,11 @@ def _in_capsule(plain: bytes, kind: int) -> Iterator[bytes]:
         at += 37 * nodes
 
 
-def _open_capsule(evidence: Evidence, item: Heard, key: SealingKey, hashes: Mapping[int, bytes]) -> bytes:
+def _open_capsule(evidence: Evidence, item: Heard, key: SealingKey, hashes: _Hashes) -> bytes:
     """The plaintext of a recorded capsule; empty if the key is another one's. channels.md 3: the HPKE info."""
     head, body = item.payload[:_CAPSULE_HEAD], item.payload[_CAPSULE_HEAD:-_STREAM_SIGNATURE]
     kind, epoch = head[2], int.from_bytes(head[3:11], "big")
-    commit_hash = hashes.get(epoch)
+    commit_hash = hashes.get((item.sid, epoch))
     if kind not in _CAPSULES or commit_hash is None:
         return b""
     bound = evidence.setting.separator + item.sid + item.key + head[3:15] + key.key_hash() + commit_hash
@@ -170,7 +171,7 @@ def _request_ids(evidence: Evidence, sid: bytes) -> set[bytes]:
 @cache
 def attack_of(evidence: Evidence, letter: str, sid: bytes) -> Attack:
     """The provider's stolen material against a stream."""
-    return Attack(sid, stolen(evidence, letter, sid), commits(evidence, sid))
+    return Attack(sid, stolen(evidence, letter), commits(evidence, sid))
 
 
 @cache

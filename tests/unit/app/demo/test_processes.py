@@ -1,0 +1,72 @@
+"""Processes are killed, started again and always stopped; a death that nobody wanted is an error."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from node.app.demo.errors import DemoFailed
+from node.app.demo.processes import Processes
+
+SLEEPER = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
+STUBBORN = (
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
+)
+
+
+async def up(path: Path, times: int = 1) -> None:
+    await asyncio.wait_for(asyncio.to_thread(_said, path, times), 20)
+
+
+def _said(path: Path, times: int) -> None:
+    while not path.exists() or path.read_text().count("up") < times:
+        time.sleep(0.02)
+
+
+async def test_kill_and_start_again(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    try:
+        child = await processes.start("one", SLEEPER)
+        await up(child.log)
+        assert await processes.end("one", signal.SIGKILL) == -9
+        processes.check()
+        await processes.restart("one")
+        await up(child.log, 2)
+        assert child.running
+        with pytest.raises(DemoFailed, match="running already"):
+            await processes.start("one", SLEEPER)
+    finally:
+        await processes.stop_all()
+    assert not child.running
+
+
+async def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    child = await processes.start("deaf", STUBBORN)
+    await up(child.log)
+    assert await processes.end("deaf", signal.SIGTERM, 0.3) == -9
+
+
+async def test_a_death_that_nobody_wanted_is_told(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    child = await processes.start("short", (sys.executable, "-c", "raise SystemExit(3)"))
+    assert child.process is not None
+    await child.process.wait()
+    with pytest.raises(DemoFailed, match="short ended by itself with code 3"):
+        processes.check()
+
+
+async def test_settings_of_whoever_runs_the_demo_do_not_reach_the_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATTPACT_CHAIN_REGISTRY", "0x00")
+    environment = Processes(tmp_path, {"EXTRA": "1"}).clean_environment()
+    assert "WATTPACT_CHAIN_REGISTRY" not in environment
+    assert environment["EXTRA"] == "1"
