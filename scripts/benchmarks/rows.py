@@ -1,0 +1,42 @@
+"""A measured row, and how to time something."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ROOT", "Row", "at_least", "at_most", "best"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured number. `ok` None: no bound."""
+
+    name: str
+    value: float
+    unit: str
+    bound: float | None
+    anchor: str
+    ok: bool | None
+
+
+def at_most(name: str, value: float, unit: str, bound: float | None, anchor: str = "") -> Row:
+    return Row(name, round(value, 4), unit, bound, anchor, None if bound is None else value <= bound)
+
+
+def at_least(name: str, value: float, unit: str, bound: float, anchor: str = "") -> Row:
+    return Row(name, round(value, 1), unit, bound, anchor, value >= bound)
+
+
+def best(work: Callable[[], object], rounds: int = 5) -> float:
+    """The shortest of several runs, in seconds: what the machine does when nothing else runs."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
