@@ -74,19 +74,29 @@ def _candidates(roots: Iterable[Path]) -> Iterable[Path]:
         yield from sorted(scope.glob("anvil-*/bin/anvil"))
 
 
+def _is_launcher(program: Path) -> bool:
+    """Whether this is a script that starts another program, as npm puts on PATH."""
+    with program.open("rb") as file:
+        return file.read(2) == b"#!"
+
+
 def find_anvil(roots: Iterable[Path] = ()) -> Path:
     """Return the anvil binary: one on PATH first, else the npm platform package below ``roots``, cwd or the checkout.
 
-    Raises AnvilMissing.
+    A script on PATH counts only where no binary is found: a launcher that is killed leaves its chain running, and the
+    process id that we would tell everybody is not the chain's. Raises AnvilMissing.
     """
-    on_path = shutil.which("anvil")
-    if on_path is not None:
-        return Path(on_path)
+    found = shutil.which("anvil")
+    on_path = Path(found) if found is not None else None
+    if on_path is not None and not _is_launcher(on_path):
+        return on_path
     for candidate in _candidates([*roots, Path.cwd(), _REPOSITORY]):
         if candidate.is_file():
             if not os.access(candidate, os.X_OK):  # npm drops the bit when install scripts are off
                 candidate.chmod(candidate.stat().st_mode | 0o111)
             return candidate
+    if on_path is not None:
+        return on_path
     raise AnvilMissing("anvil was found neither on PATH nor in node_modules/@foundry-rs")
 
 

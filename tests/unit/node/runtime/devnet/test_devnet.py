@@ -103,6 +103,8 @@ def test_anvil_is_found_below_a_folder_of_npm(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "anvil").write_text("")
     (tmp_path / "anvil").chmod(0o755)
     assert find_anvil([tmp_path]) == tmp_path / "anvil", "an anvil on PATH is used first"
+    (tmp_path / "anvil").write_text("#!/usr/bin/env node\n")
+    assert find_anvil([tmp_path]) == binary, "but not a launcher, which can be killed without its chain"
 
 
 def test_a_missing_anvil_names_the_remedy() -> None:
