@@ -111,21 +111,55 @@ class PrivateLog:
             if entry.seq >= first:
                 yield entry.seq, content
 
-    async def mirror(self, other: LogStore) -> int:
+    @classmethod
+    async def is_empty(cls, store: LogStore, key: bytes) -> bool:
+        """Whether a store has nothing of the log of this key."""
+        return not await store.read_log(cls(store, key)._id, 0, 1)
+
+    @classmethod
+    async def recover(cls, store: LogStore, key: bytes, other: LogStore) -> int:
+        """Fetch from another store what this one lacks, before `open`; returns how many entries that was.
+
+        Every entry is opened and must follow the one before, so a store can hold entries back and nothing else.
+        RejectedError for a chain that breaks; StoreConflict where the two stores hold different entries.
+        """
+        log = cls(store, key)
+        held = 0
+        while page := list(await store.read_log(log._id, held, _PAGE)):
+            held += len(page)
+        if not await other.read_log(log._id, held, 1):
+            return 0
+        fetched = 0
+        async for entry, _ in log._walk(other):
+            # The last one that both hold is offered again: another one there is a fork.
+            if entry.seq + 1 < held:
+                continue
+            page.append(entry)
+            if len(page) == _PAGE:
+                fetched, page = fetched + await store.append_log(log._id, page), []
+        return fetched + (await store.append_log(log._id, page) if page else 0)
+
+    async def mirror(self, other: LogStore, known: int = 0) -> int:
         """Copy to another store what it lacks; returns how many entries that was.
+
+        `known`: so many entries are known to be there, from an earlier call; with 0 the whole chain there is checked.
 
         StoreConflict where it holds another entry under a number of ours (both are in the error). RejectedError when it
         holds more than we have: then ours is the one that was cut or restored, and nothing may be appended to it.
         """
         async with self._order:
-            async for entry, _ in self._walk(other):
-                if entry.seq >= self._tip.count:
-                    raise RejectedError(f"another store has more than our {self._tip.count} entries of the private log")
-            copied, first = 0, 0
+            if not known:
+                await self._compare(other)
+            copied, first = 0, known
             while page := await self._store.read_log(self._id, first, _PAGE):
                 copied += await other.append_log(self._id, page)
                 first = page[-1].seq + 1
             return copied
+
+    async def _compare(self, other: LogStore) -> None:
+        async for entry, _ in self._walk(other):
+            if entry.seq >= self._tip.count:
+                raise RejectedError(f"another store has more than our {self._tip.count} entries of the private log")
 
     async def _walk(self, store: LogStore) -> AsyncIterator[tuple[LogEntry, bytes]]:
         following, tip = 0, _START

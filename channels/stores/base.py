@@ -92,6 +92,10 @@ class LogStore(Protocol):
         """The capsule of a grant."""
         ...
 
+    async def capsules(self, sid: bytes) -> tuple[Capsule, ...]:
+        """The capsules of all grants, in the order they were recorded."""
+        ...
+
     async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
         """Forget the capsule of a grant (the reader has it, or the grant ended); nothing happens when there is none."""
         ...

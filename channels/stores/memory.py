@@ -119,6 +119,10 @@ class MemoryStore:
         """See LogStore.capsule."""
         return self._at(sid).capsules.get(grant_id)
 
+    async def capsules(self, sid: bytes) -> tuple[Capsule, ...]:
+        """See LogStore.capsules."""
+        return tuple(sorted(self._at(sid).capsules.values(), key=lambda capsule: capsule.position))
+
     async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
         """See LogStore.drop_capsule."""
         self._at(sid).drop_capsule(grant_id)

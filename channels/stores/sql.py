@@ -187,6 +187,10 @@ class SqlStore:
         rows = await self._list(sid, t.capsule, logs.capsule_of, here, (), 1)
         return rows[0] if rows else None
 
+    async def capsules(self, sid: bytes) -> tuple[Capsule, ...]:
+        """See LogStore.capsules."""
+        return await self._list(sid, t.capsule, logs.capsule_of, None, (t.capsule.c.position,), None)
+
     async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
         """See LogStore.drop_capsule."""
         await self._change(sid, lambda c, stream, _: logs.drop_capsule(c, stream, grant_id))

@@ -19,6 +19,7 @@ from keys.sealing import SealingKey
 from keys.signers import LocalSigner
 from node.app.datadir import DataDir
 from node.app.memory import Memory
+from node.app.replicas import Replicas
 from node.app.transport import open_transport
 from node.clock import Clock
 from node.config import Settings
@@ -70,6 +71,7 @@ class Storage:
     chain: ChainStore
     channels: SqlStore
     memory: Memory
+    replicas: Replicas
 
 
 @dataclass(slots=True)
@@ -175,7 +177,11 @@ async def _open_storage(
     stack.push_async_callback(journal.close)
     channels = await SqlStore.open(folder.channels_url, identity.secret("channel-store"))
     stack.push_async_callback(channels.close)
-    memory = await Memory.open(channels, identity.secret("private-log"), journal, database)
+    replicas = await Replicas.open(settings, folder.channels_url, channels, identity.secret("channel-store"))
+    stack.push_async_callback(replicas.close)
+    key = identity.secret("private-log")
+    await replicas.recover_log(key)
+    memory = await Memory.open(channels, key, journal, database)
     return Storage(
         database,
         journal,
@@ -185,6 +191,7 @@ async def _open_storage(
         ChainStore(database),
         channels,
         memory,
+        replicas,
     )
 
 

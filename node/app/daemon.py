@@ -32,7 +32,7 @@ from node.app.owntopic import OwnTopics
 from node.app.pairing import GatewayPairing, HomePairing
 from node.app.parcels import Inbox, Post
 from node.app.provider import ProviderRole
-from node.app.services import until_stopped
+from node.app.services import looped, until_stopped
 from node.app.submissions import Submissions
 from node.app.tokens import StoredTokens
 from node.clock import SystemClock
@@ -49,6 +49,9 @@ from node.runtime.supervisor import Lifecycle, Service, Supervisor
 __all__ = ["run_node"]
 
 _log = structlog.get_logger(__name__)
+
+COPY_S = 1.0
+"""Seconds between two looks for what the second stores lack, when nothing woke the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ class _Node:
             Service("sender", self._send),
             self._feed.service(),
             Service("timers", scheduler.run),
+            Service("replicas", looped(core.new_wake(), self._copy, COPY_S)),
         ]
         if roles.gateway is not None:
             services += roles.gateway.services()
@@ -193,6 +197,12 @@ class _Node:
                 await broker.stop()
 
         return [Service("broker", run, needed=True)]
+
+    async def _copy(self) -> bool:
+        """What the second stores lack goes there; they lag by a moment, which no revocation has to wait for."""
+        gateway, storage = self._roles.gateway, self._core.storage
+        await storage.replicas.update(storage.memory.log, gateway.writing if gateway is not None else ())
+        return False
 
     def _horizon(self) -> int | None:
         """A clock that runs ahead ends no consent: nothing is due later than the chain's time plus the allowed skew."""
@@ -234,3 +244,4 @@ class _Node:
         """After every service has ended: the last checkpoints."""
         if self._roles.gateway is not None:
             await self._roles.gateway.shutdown()
+        await self._copy()

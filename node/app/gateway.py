@@ -23,6 +23,7 @@ from node.app.chainfeed import ChainFeed
 from node.app.core import Core
 from node.app.nonces import next_nonce
 from node.app.parcels import Inbox, Kept, Post
+from node.app.rebuilding import rebuilt_writer
 from node.app.services import looped
 from node.app.streamports import OWNER_KEYS, READER_KEYS, ChainAnswers, CommitRoad, ConsentAnswers
 from node.app.streamspec import StreamSpec, load_masters, stream_spec
@@ -263,14 +264,23 @@ class GatewayRole:
         core = self._core
         store = core.storage.channels
         masters = load_masters(core, spec.sid, os.urandom(64))
-        snapshot = await store.writer_snapshot(spec.sid)
-        mark = self._mark(spec, fresh=stream.epoch == 0 and snapshot is None)
+        # A copy brings no state along: it is made again from the commits.
+        snapshot = await store.writer_snapshot(spec.sid) or None
         if snapshot is None:
+            await core.storage.replicas.restore(spec.sid)
+        last = await store.last_commit(spec.sid)
+        recorded = 0 if last is None else last.epoch
+        fresh = snapshot is None and not recorded and not stream.epoch
+        mark = self._mark(spec, fresh=fresh)
+        if fresh:
             writer = Writer(spec.params, masters, spec.stream_key, self._instance, gate=self._gate)
         else:
-            writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
-            last = await store.last_commit(spec.sid)
-            recorded = 0 if last is None else last.epoch
+            if snapshot is None:
+                writer = await rebuilt_writer(
+                    store, spec, masters, self._instance, stream.epoch, mark.position, self._gate
+                )
+            else:
+                writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
             if not mark.restored:
                 # A crash between record and mark leaves the mark behind; what lies between was never published.
                 mark.advance(writer.position)

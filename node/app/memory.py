@@ -45,10 +45,18 @@ class Memory:
 
     @classmethod
     async def open(cls, store: LogStore, key: bytes, journal: Journal, database: Database) -> Memory:
-        """Opens the private log and replays what the database does not have yet."""
+        """Opens the private log and replays what the database does not have yet.
+
+        What the store lost of the log was fetched from a replica before.
+        """
         memory = cls(await PrivateLog.open(store, key), journal, Facts(database))
         await memory._replay()
         return memory
+
+    @property
+    def log(self) -> PrivateLog:
+        """The private log, to be copied to further stores."""
+        return self._log
 
     async def keep(self, events: Iterable[Event], facts: Sequence[Fact] = (), extras: Sequence[Extra] = ()) -> Applied:
         """Log first, then one transaction. Raises what `Journal.apply` raises; the log then holds idle words."""

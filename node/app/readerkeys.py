@@ -33,6 +33,11 @@ class StoredKey:
         self._sid = sid
         self._sids = sids
 
+    @property
+    def lasting(self) -> bool:
+        """See KeyPort.lasting."""
+        return False
+
     def key(self) -> tuple[SealingKey, bytes] | None:
         """See KeyPort.key."""
         keystore = self._core.keys.keystore
@@ -73,6 +78,11 @@ class OwnKey:
     def __init__(self, key: SealingKey) -> None:
         self._key = key
         self._resync: tuple[SealingKey, bytes] | None = None
+
+    @property
+    def lasting(self) -> bool:
+        """See KeyPort.lasting."""
+        return True
 
     def key(self) -> tuple[SealingKey, bytes] | None:
         """See KeyPort.key."""

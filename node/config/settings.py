@@ -28,6 +28,7 @@ __all__ = [
 
 DEVNET_CHAIN_ID: Final = 31337
 Role = Literal["home", "gateway", "provider"]
+StoreUrl = Annotated[str, Field(pattern=r"^(sqlite\+aiosqlite|postgresql\+asyncpg):")]
 StreamName = Literal["electricity/1s", "electricity/15min", "gas/1h"]
 
 # Marks a field that may come from the environment or from the file that a sibling names, never from the config file.
@@ -259,6 +260,11 @@ class StorageSettings(_Section):
         pattern=r"^(sqlite\+aiosqlite|postgresql\+asyncpg):",
         description="SQLAlchemy address; SQLite in data_dir by default; with a password only by environment",
     )
+    replicas: Annotated[tuple[StoreUrl, ...], *TextList] = Field(
+        default=(),
+        description="addresses of further stores for private log, commits, capsules and data of own streams, best on"
+        " another disk or machine; replica.db in data_dir by default",
+    )
 
 
 class LogSettings(_Section):
@@ -306,3 +312,8 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The database's address with the default filled in."""
         return self.storage.url or f"sqlite+aiosqlite:///{self.node.data_dir / 'wattpact.db'}"
+
+    @property
+    def replica_urls(self) -> tuple[str, ...]:
+        """The second stores with the default filled in; there is always one."""
+        return self.storage.replicas or (f"sqlite+aiosqlite:///{self.node.data_dir / 'replica.db'}",)

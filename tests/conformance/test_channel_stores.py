@@ -178,6 +178,9 @@ async def test_a_newer_capsule_takes_the_place_of_the_older(store: ChannelStore)
     await store.drop_capsule(SID, GRANT)
     assert await store.capsule(SID, GRANT) is None
     assert await store.capsule(SID, GRANT2) is not None
+    await store.put_capsule(SID, capsule(5))
+    assert [replace(kept, position=0) for kept in await store.capsules(SID)] == [capsule(4, GRANT2), capsule(5)]
+    assert await store.capsules(OTHER) == ()
 
 
 async def test_pending_readings_wait_in_slot_order(store: ChannelStore) -> None:

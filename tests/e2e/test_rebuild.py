@@ -14,6 +14,7 @@ from tests.support.cluster import Cluster, Plan
 from tests.support.kills import check_everything
 from tests.support.nodes import NodeProcess
 from tests.support.processes import until
+from tests.support.wire import chain_commits, forks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
 
@@ -77,6 +78,50 @@ async def test_a_lost_database_is_rebuilt(cluster: Cluster, name: str) -> None:
     if name != "beta":
         assert int(str((await cluster.stream_at(node))["epoch"])) >= int(str(epoch))
     await cluster.flows("home", "alpha", since=max(begin, time.time()))
+
+
+@pytest.mark.parametrize("name", ["home", "gateway", "alpha"])
+async def test_both_databases_lost_come_back_from_the_second_store(cluster: Cluster, name: str) -> None:
+    """channels.md 7: two stores hold commits, capsules and private log; the writer is rebuilt from T and the log."""
+    node = cluster.nodes[name]
+    before = await _shown(node)
+    commits = await chain_commits(cluster, cluster.raw)
+    first = (await node.get(f"/streams/{cluster.raw}/readings?limit=1"))["items"] if name != "gateway" else []
+    await node.stop()
+    node.forget_both_databases()
+    await node.start()
+
+    async def same() -> bool:
+        return await _shown(node) == before
+
+    try:
+        await until(f"{name} shows what it showed", same, 60)
+    except AssertionError:
+        assert await _shown(node) == before
+        raise
+    begin = time.time()
+    await cluster.flows("home", "alpha", since=begin)
+    if first:
+        await until(f"{name} has its past again", lambda: _has(cluster, node, first[0]["time"]))
+    assert forks(cluster.wire.heard, bytes.fromhex(cluster.raw[2:])) == []
+    assert commits.items() <= (await chain_commits(cluster, cluster.raw)).items()
+    # A change of readers shows that the tree is the one that the readers know.
+    consent = await cluster.grant("beta")
+    await cluster.revoke(consent)
+    await until("the revocation is in force", lambda: _state(cluster, consent, "revoked"))
+    await until("its commit is on chain", lambda: _settled(cluster, 2))
+    await cluster.flows("home", "alpha")
+
+
+async def _settled(cluster: Cluster, readers: int) -> bool:
+    """Whether the writer has so many members and the chain has its newest commit."""
+    found = await cluster.stream_at(cluster.gateway)
+    writes = await chain_commits(cluster, cluster.raw)
+    return found["live_readers"] == readers and found["epoch"] == max(writes)
+
+
+async def _has(cluster: Cluster, node: NodeProcess, moment: int) -> bool:
+    return moment in await cluster.recent(node, moment)
 
 
 async def test_after_all_rebuilds_the_household_decides_as_before(cluster: Cluster) -> None:

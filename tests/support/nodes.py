@@ -227,6 +227,12 @@ class NodeProcess:
         for path in self.folder.glob("wattpact.db*"):
             path.unlink()
 
+    def forget_both_databases(self) -> None:
+        """What is left when the channel log is lost as well: keystore, config, high-water file and the second store."""
+        self.forget_database()
+        for path in self.folder.glob("channels.db*"):
+            path.unlink()
+
 
 def _private(path: Path, text: str) -> None:
     path.touch(mode=0o600)

@@ -94,7 +94,13 @@ class Health:
 
     async def readiness(self) -> ReadinessView:
         return ReadinessView(
-            checks=(self._chain_check(), self._broker_check(), await self._outbox_check(), *self._faults())
+            checks=(
+                self._chain_check(),
+                self._broker_check(),
+                await self._outbox_check(),
+                *self._replica_checks(),
+                *self._faults(),
+            )
         )
 
     def _chain_check(self) -> CheckView:
@@ -125,6 +131,14 @@ class Health:
             remedy = "See `wattpact transaction list` and the log."
             return CheckView(name="outbox", ok=False, detail=f"the oldest effect waits for {oldest} s", remedy=remedy)
         return CheckView(name="outbox", ok=True, detail=f"{counts.pending} waiting, {counts.dead} given up")
+
+    def _replica_checks(self) -> tuple[CheckView, ...]:
+        """A second store that lags is a loss waiting for the first one to fail."""
+        remedy = "Bring it back, or change storage.replicas."
+        return tuple(
+            CheckView(name="replica", ok=not r.fault, detail=f"{r.name}: {r.fault or 'up to date'}", remedy=remedy)
+            for r in self._core.storage.replicas.all
+        )
 
     def _faults(self) -> tuple[CheckView, ...]:
         """What keeps the sender or a writer from moving."""

@@ -48,6 +48,9 @@ HISTORY_AGAIN = 15.0
 RESYNC_AGAIN = 6 * 3600.0
 """Seconds between two requests for a resync: the writer answers four a day."""
 
+NO_WELCOME = 10.0
+"""Seconds in which the Welcome of a stream that is being written comes, if it is still at the broker."""
+
 MAX_HELD = 20_000
 """Envelopes that may wait for their place; beyond that the newest are dropped and asked for again."""
 
@@ -166,7 +169,7 @@ class Membership:
         """Looks again at what waited for the chain or for stragglers, and asks for what is missing."""
         async with self.lock:
             await self._enter()
-            if self._reader.epoch == 0 and self._ports.key.key() is None:
+            if self._reader.epoch == 0 and await self._shut_out():
                 await self._ask_resync()
             await self._follow()
             await self._read()
@@ -214,6 +217,14 @@ class Membership:
             self._history_from = self._slots[0]
         await self._ports.ask.receipt(header.epoch)
         _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
+
+    async def _shut_out(self) -> bool:
+        """Whether this reader's state was lost: no Welcome will come again by itself."""
+        if not self._ports.key.lasting:
+            return self._ports.key.key() is None
+        if self._capsule is not None or time.monotonic() - self._behind_at < NO_WELCOME:
+            return False
+        return (await self._ports.facts.facts(self.sid, 1)).commit_hash(1) is not None
 
     async def _ask_resync(self) -> None:
         """The state is lost and the key of the Welcome is gone, as it should be: ask for a new way in."""

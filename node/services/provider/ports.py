@@ -26,6 +26,11 @@ class FactsPort(Protocol):
 class KeyPort(Protocol):
     """The private key that a capsule is sealed to."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the key stays after its capsule was taken: then its absence cannot tell that the state was lost."""
+        ...
+
     def key(self) -> tuple[SealingKey, bytes] | None:
         """The key and the 32-byte id of the Resync request it was made for (zero for a Welcome); None once deleted."""
         ...

@@ -147,6 +147,47 @@ async def test_a_restored_log_is_noticed_by_its_mirror() -> None:
     assert await contents(await PrivateLog.open(mirror, KEY)) == await contents(log)
 
 
+async def test_a_lost_log_comes_back_from_its_mirror() -> None:
+    """architecture.md: what the chain must not hold survives the loss of the node's own database."""
+    store, log = await written()
+    mirror = MemoryStore()
+    await log.mirror(mirror)
+    lost = MemoryStore()
+    assert await PrivateLog.recover(lost, KEY, mirror) == 4
+    assert await PrivateLog.recover(lost, KEY, mirror) == 0
+    assert await contents(await PrivateLog.open(lost, KEY)) == await contents(log)
+    cut = await a_store_with(store, (await rows(store))[:3])
+    assert await PrivateLog.recover(cut, KEY, mirror) == 1
+    assert await contents(await PrivateLog.open(cut, KEY)) == await contents(log)
+
+
+async def test_a_mirror_cannot_slip_anything_into_a_lost_log() -> None:
+    """Attack: the mirror is untrusted. It may hold entries back; it cannot change, swap or invent one."""
+    store, log = await written()
+    entries = await rows(store)
+    changed = replace(entries[2], data=entries[2].data[:-1] + bytes([entries[2].data[-1] ^ 1]))
+    rehashed = replace(changed, hash=sha256(changed.data))
+    for bad in ([*entries[:2], changed, entries[3]], [*entries[:2], rehashed, entries[3]], entries[1:]):
+        with pytest.raises((RejectedError, FormatError)):
+            await PrivateLog.recover(MemoryStore(), KEY, await a_store_with(store, bad))
+    forked = await PrivateLog.open(await a_store_with(store, entries[:3]), KEY)
+    await forked.append(b"another story")
+    await forked.append(b"that goes on")
+    with pytest.raises(StoreConflict):
+        await PrivateLog.recover(store, KEY, forked._store)
+    assert [content for _, content in await contents(log)] == WORDS
+
+
+async def test_what_a_mirror_is_known_to_hold_is_not_read_again() -> None:
+    _, log = await written()
+    mirror = MemoryStore()
+    known = await log.mirror(mirror)
+    await log.append(b"later")
+    assert await log.mirror(mirror, known) == 1
+    assert await log.mirror(mirror, known + 1) == 0
+    assert await contents(await PrivateLog.open(mirror, KEY)) == await contents(log)
+
+
 async def test_two_entries_with_one_number_share_no_key() -> None:
     """Attack: a store keeps the entry of before the restore and the one after it, and compares them."""
     one_store, _ = await written([b"A" * 64])
