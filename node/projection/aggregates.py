@@ -134,6 +134,18 @@ class Route:
     settled: tuple[int, int] | None = None
     linked: tuple[str, str, bytes] | None = None
 
+    def covers(self, aggregate: AggregateId, index: StateIndex) -> bool:
+        """Whether a state with this index is concerned besides those that are named."""
+        if self.above is not None and index.top_block is not None and index.top_block > self.above:
+            return True
+        if self.settled is not None:
+            height, time = self.settled
+            if index.unsettled is not None and index.unsettled <= height:
+                return True
+            if index.chain_deadline is not None and index.chain_deadline < time:
+                return True
+        return self.linked is not None and aggregate.kind == self.linked[0] and self.linked[1:] in index.links
+
 
 def route(event: Event) -> Route:
     """Raises WrongAggregate for an event that no aggregate takes."""

@@ -26,58 +26,108 @@ __all__ = ["CODEC", "Codec", "Upgrade"]
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 T = TypeVar("T")
+_PLAIN = frozenset({int, str, bool, type(None)})
+_HEX = frozenset("0123456789abcdef")
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+@functools.cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    if not dataclasses.is_dataclass(kind):
+        raise CodecError(f"cannot store a {kind.__name__}")
+    return tuple(sorted(field.name for field in dataclasses.fields(kind)))
 
 
 def _encode(value: Any) -> Any:
-    if isinstance(value, bytes):
+    kind = type(value)
+    if kind is bytes:
         return value.hex()
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return [_encode(item) for item in value]
     if isinstance(value, StrEnum):
         return value.value
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        return {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    raise CodecError(f"cannot store a {type(value).__name__}")
+    names = _names(typing.cast(Any, kind))
+    return {name: _encode(getattr(value, name)) for name in names}
 
 
-def _decode(kind: Any, value: Any, place: str) -> Any:
+# A decoder takes a JSON value and the place to name in an error. One is made for each type and kept: a rebuild and a
+# check of the journal decode millions of values.
+Decoder = Callable[[Any, str], Any]
+
+
+@functools.cache
+def _decoder(kind: Any) -> Decoder:
     origin = typing.get_origin(kind)
     if origin in (types.UnionType, typing.Union):
-        inner = [each for each in typing.get_args(kind) if each is not type(None)]
-        return None if value is None else _decode(inner[0], value, place)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_decode(typing.get_args(kind)[0], item, place) for item in value)
-    if kind is bytes and isinstance(value, str):
-        return _unhex(value, place)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(value, str):
-        if value not in {member.value for member in kind}:
-            raise CodecError(f"{place}: unknown status")
-        return kind(value)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
-        return _build(kind, value, place)
-    raise CodecError(f"{place}: wrong type")
+        inner = _decoder(next(each for each in typing.get_args(kind) if each is not type(None)))
+        return lambda value, place: None if value is None else inner(value, place)
+    if origin is tuple:
+        return _tuple_decoder(_decoder(typing.get_args(kind)[0]))
+    if kind is bytes:
+        return _unhex
+    if kind in (int, str, bool):
+        return _plain_decoder(kind)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _enum_decoder(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _class_decoder(kind)
+    raise CodecError(f"{kind} cannot be stored")
 
 
-def _unhex(value: str, place: str) -> bytes:
-    if len(value) % 2 or any(letter not in "0123456789abcdef" for letter in value):
+def _unhex(value: Any, place: str) -> bytes:
+    if not isinstance(value, str):
+        raise CodecError(f"{place}: wrong type")
+    # fromhex alone would take spaces and capitals too.
+    if len(value) % 2 or not _HEX.issuperset(value):
         raise CodecError(f"{place}: not lower-case hex")
     return bytes.fromhex(value)
 
 
-@functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _plain_decoder(kind: type[Any]) -> Decoder:
+    def decode(value: Any, place: str) -> Any:
+        if type(value) is not kind:
+            raise CodecError(f"{place}: wrong type")
+        return value
+
+    return decode
 
 
-def _build(kind: type[T], data: dict[str, Any], place: str) -> T:
-    hints = _hints(typing.cast(Any, kind))
-    if data.keys() != hints.keys():
-        raise CodecError(f"{place}: fields {sorted(data.keys() ^ hints.keys())}")
-    return kind(**{name: _decode(hints[name], data[name], f"{place}.{name}") for name in hints})
+def _tuple_decoder(inner: Decoder) -> Decoder:
+    def decode(value: Any, place: str) -> Any:
+        if not isinstance(value, list):
+            raise CodecError(f"{place}: wrong type")
+        return tuple([inner(item, place) for item in value])
+
+    return decode
+
+
+def _enum_decoder(kind: type[StrEnum]) -> Decoder:
+    members = {member.value: member for member in kind}
+
+    def decode(value: Any, place: str) -> Any:
+        if not isinstance(value, str):
+            raise CodecError(f"{place}: wrong type")
+        if value not in members:
+            raise CodecError(f"{place}: unknown status")
+        return members[value]
+
+    return decode
+
+
+def _class_decoder(kind: type[Any]) -> Decoder:
+    fields = {name: _decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
+    wanted = fields.keys()
+
+    def decode(value: Any, place: str) -> Any:
+        if not isinstance(value, dict):
+            raise CodecError(f"{place}: wrong type")
+        if value.keys() != wanted:
+            raise CodecError(f"{place}: fields {sorted(value.keys() ^ wanted)}")
+        return kind(**{name: inner(value[name], f"{place}.{name}") for name, inner in fields.items()})
+
+    return decode
 
 
 class Codec:
@@ -97,7 +147,7 @@ class Codec:
         if self._types.get(name, (None, 0))[0] is not type(value):
             raise CodecError(f"{name} is not a stored type")
         document = {"type": name, "v": self._types[name][1], "data": _encode(value)}
-        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return _WRITER.encode(document)
 
     def decode(self, text: str, base: type[T]) -> T:
         """The value, checked to be a `base`. Raises CodecError for anything that `encode` could not have written."""
@@ -115,7 +165,7 @@ class Codec:
             raise CodecError(f"{name}: version {version} is not known to this program")
         for older in range(version, newest):
             data = self._upgrades[name, older](data)
-        value = _build(kind, data, name)
+        value = _decoder(typing.cast(Any, kind))(data, name)
         if not isinstance(value, base):
             raise CodecError(f"{name} is no {base.__name__}")
         return value

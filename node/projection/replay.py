@@ -28,15 +28,7 @@ class World:
         found = set(way.direct)
         if way.above is None and way.settled is None and way.linked is None:
             return way.direct
-        for aggregate, index in self._indexes.items():
-            above = way.above is not None and index.top_block is not None and index.top_block > way.above
-            settled = way.settled is not None and (
-                (index.unsettled is not None and index.unsettled <= way.settled[0])
-                or (index.chain_deadline is not None and index.chain_deadline < way.settled[1])
-            )
-            linked = way.linked is not None and aggregate.kind == way.linked[0] and way.linked[1:] in index.links
-            if above or settled or linked:
-                found.add(aggregate)
+        found.update(aggregate for aggregate, index in self._indexes.items() if way.covers(aggregate, index))
         return tuple(sorted(found))
 
     def get(self, aggregate: AggregateId) -> State:

@@ -1,4 +1,4 @@
-"""The journal: events in, and in one transaction with them the states, the timers and the outbox that follow.
+"""The journal: events in, and in one transaction with them the states, timers, feed and outbox that follow.
 
 Group commit: calls that wait at the same time share one transaction and one flush to disk, each in a savepoint of its
 own, so a refused call does not undo its neighbours. When `apply` returns, everything it returned is on disk. If the
@@ -10,11 +10,11 @@ number and its position among that event's effects, so no replay and no crash ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.clock import Clock
@@ -22,10 +22,14 @@ from node.errors import NodeError
 from node.projection.aggregates import reduce, route
 from node.projection.base import AggregateId, Effect, Event, State
 from node.projection.codec import CODEC
+from node.projection.events import LoggedRolledBack
+from node.projection.feed import announce
 from node.projection.replay import World
+from node.storage.bulk import insert_rows
 from node.storage.database import Database
 from node.storage.errors import JournalDiffers
 from node.storage.extras import Extra
+from node.storage.feedlog import FeedLog
 from node.storage.group import GroupCommit
 from node.storage.schema import journal, journal_targets, outbox, states
 from node.storage.states import StateSet
@@ -84,10 +88,19 @@ class Journal:
         self._clock = clock
         self._group: GroupCommit[_Call, Applied] = GroupCommit("journal", self._commit)
         self._listeners: list[Callable[[Applied], None]] = []
+        self._wanted: frozenset[type[Effect]] | None = None
 
     def subscribe(self, listener: Callable[[Applied], None]) -> None:
         """Call `listener` after each commit, in order. It must be quick and must not raise; it only wakes others."""
         self._listeners.append(listener)
+
+    def want(self, effects: Iterable[type[Effect]]) -> None:
+        """From now on keep only effects of these types in the outbox; before this call, all.
+
+        What nobody carries out would be written, read and acknowledged for nothing, once for every event of a chain
+        that mostly concerns others.
+        """
+        self._wanted = frozenset(effects)
 
     async def apply(self, events: Sequence[Event], *extras: Extra) -> Applied:
         """Write all of it or nothing, and return once it is on disk.
@@ -131,7 +144,7 @@ class Journal:
     async def _one(self, connection: AsyncConnection, call: _Call, seq: int) -> Applied:
         for extra in call.extras:
             await extra.write(connection)
-        work = _Work(connection, seq, self._clock.now())
+        work = _Work(connection, seq, self._clock.now(), self._wanted)
         await work.prepare(call.events)
         records = tuple([await work.reduce(event) for event in call.events])
         await work.finish()
@@ -160,20 +173,24 @@ class Journal:
 class _Work:
     """One call inside a transaction."""
 
-    def __init__(self, connection: AsyncConnection, seq: int, now: int) -> None:
+    def __init__(self, connection: AsyncConnection, seq: int, now: int, wanted: frozenset[type[Effect]] | None) -> None:
+        self._wanted = wanted
         self._connection = connection
         self._seq = seq
         self._now = now
         self._states = StateSet(connection)
-        self._rows: list[dict[str, Any]] = []
-        self._targets: list[dict[str, Any]] = []
-        self._outbox: list[dict[str, Any]] = []
+        self._feed = FeedLog(connection, now)
+        self._rows: list[tuple[Any, ...]] = []
+        self._targets: list[tuple[Any, ...]] = []
+        self._outbox: list[tuple[Any, ...]] = []
 
     async def prepare(self, events: Sequence[Event]) -> None:
         """Load at once what the events name, instead of one by one."""
         await self._states.load(aggregate for event in events for aggregate in route(event).direct)
 
     async def reduce(self, event: Event) -> Recorded:
+        if isinstance(event, LoggedRolledBack):
+            await self._feed.undo(event.ancestor_height)
         changes: list[Change] = []
         for aggregate in await self._states.concerned(route(event)):
             before = self._states.get(aggregate)
@@ -189,35 +206,23 @@ class _Work:
         return Recorded(self._seq, event, tuple(changes))
 
     def _record(self, event: Event, changes: Sequence[Change]) -> None:
-        name = type(event).__name__
-        self._rows.append({"seq": self._seq, "type": name, "recorded_at": self._now, "event": CODEC.encode(event)})
+        self._rows.append((self._seq, type(event).__name__, self._now, CODEC.encode(event)))
         position = 0
         for change in changes:
-            self._targets.append({"kind": change.aggregate.kind, "key": change.aggregate.key, "seq": self._seq})
+            self._feed.add(announce(event, change.aggregate, change.state, change.effects))
+            self._targets.append((change.aggregate.kind, change.aggregate.key, self._seq))
             for effect in change.effects:
-                self._outbox.append(self._outbox_row(position, change.aggregate, effect))
+                if self._wanted is None or type(effect) in self._wanted:
+                    self._outbox.append(self._outbox_row(position, change.aggregate, effect))
                 position += 1
 
-    def _outbox_row(self, position: int, aggregate: AggregateId, effect: Effect) -> dict[str, Any]:
-        name = type(effect).__name__
-        return {
-            "seq": self._seq,
-            "position": position,
-            "type": name,
-            "lane": f"{aggregate}/{name}",
-            "effect": CODEC.encode(effect),
-            "status": "pending",
-            "attempts": 0,
-            "due_at": self._now,
-            "leased_until": None,
-            "worker": None,
-            "reason": "",
-            "created_at": self._now,
-            "done_at": None,
-        }
+    def _outbox_row(self, position: int, aggregate: AggregateId, effect: Effect) -> tuple[Any, ...]:
+        name, document = type(effect).__name__, CODEC.encode(effect)
+        lane, now = f"{aggregate}/{name}", self._now
+        return (self._seq, position, name, lane, document, "pending", 0, now, None, None, "", now, None)
 
     async def finish(self) -> None:
         await self._states.flush()
+        await self._feed.flush()
         for table, rows in ((journal, self._rows), (journal_targets, self._targets), (outbox, self._outbox)):
-            if rows:
-                await self._connection.execute(insert(table), rows)
+            await insert_rows(self._connection, table, rows)

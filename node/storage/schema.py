@@ -24,15 +24,18 @@ __all__ = [
     "blocks",
     "cursors",
     "facts",
+    "feed",
     "journal",
     "journal_targets",
     "outbox",
     "parcels",
     "state_links",
     "states",
+    "subscriptions",
     "timers",
     "tokens",
     "transactions",
+    "webhooks",
 ]
 
 METADATA = MetaData()
@@ -162,4 +165,45 @@ facts = Table(
     Column("namespace", String(64), primary_key=True),
     Column("name", String(256), primary_key=True),
     Column("value", Text, nullable=False),
+)
+feed = Table(
+    "feed",
+    METADATA,
+    Column("seq", _ROWID, primary_key=True, autoincrement=False),
+    Column("kind", String(32), nullable=False),
+    Column("aggregate", String(16), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("undoes", BigInteger),
+    Column("block_number", BigInteger),
+    Column("block_hash", LargeBinary),
+    # Set while a reorganisation below this height would take the event back.
+    Column("undo_height", BigInteger),
+    Column("document", Text, nullable=False),
+    Index("feed_by_undo_height", "undo_height"),
+)
+subscriptions = Table(
+    "subscriptions",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("filter", Text, nullable=False),
+    Column("acked", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("acked_at", BigInteger),
+)
+webhooks = Table(
+    "webhooks",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("filter", Text, nullable=False),
+    Column("acked", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("failing_since", BigInteger),
+    Column("due_at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("delivered_at", BigInteger),
 )

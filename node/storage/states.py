@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.aggregates import Route, deadlines_of, index_of, initial
 from node.projection.base import AggregateId, State, StateIndex
 from node.projection.codec import CODEC
-from node.storage.database import upsert
+from node.storage.bulk import insert_rows
 from node.storage.schema import state_links, states, timers
 
 __all__ = ["StateSet"]
 
 _CHUNK: Final = 400
+Row = tuple[Any, ...]
 
 
 class StateSet:
@@ -31,7 +33,7 @@ class StateSet:
 
     async def load(self, aggregates: Iterable[AggregateId]) -> None:
         """Read those that are not known yet, in few queries."""
-        missing = sorted(set(aggregates) - set(self._known))
+        missing = sorted({each for each in aggregates if each not in self._known})
         by_kind: dict[str, list[bytes]] = {}
         for aggregate in missing:
             by_kind.setdefault(aggregate.kind, []).append(aggregate.key)
@@ -43,24 +45,14 @@ class StateSet:
 
     async def concerned(self, way: Route) -> list[AggregateId]:
         """Whom an event with this route concerns, in the order of kinds and keys; all of them loaded."""
-        await self.load(way.direct)
-        found = set(way.direct)
-        where: list[ColumnElement[bool]] = []
-        if way.above is not None:
-            where.append(states.c.top_block > way.above)
-        if way.settled is not None:
-            height, time = way.settled
-            where.append(or_(states.c.unsettled <= height, states.c.chain_deadline < time))
-        if way.linked is not None:
-            kind, name, value = way.linked
-            keys = select(state_links.c.key).where(
-                state_links.c.name == name, state_links.c.value == value, state_links.c.kind == kind
-            )
-            where.append(and_(states.c.kind == kind, states.c.key.in_(keys)))
-        if where:
-            # The search reads the tables, so what earlier events of this transaction changed must stand there.
-            await self.flush()
-            found |= await self._read(or_(*where))
+        if any(each not in self._known for each in way.direct):
+            await self.load(way.direct)
+        where = _where(way)
+        if where is None:
+            return list(way.direct)
+        # The tables do not know yet what earlier events of this transaction changed: those are looked at here.
+        found = set(way.direct) | {each for each in await self._read(where) if each not in self._changed}
+        found |= {each for each in self._changed if way.covers(each, index_of(self._known[each]))}
         return sorted(found)
 
     def get(self, aggregate: AggregateId) -> State:
@@ -86,44 +78,84 @@ class StateSet:
 
     async def flush(self) -> None:
         """Write what changed: states, the links to find them by, and their timers."""
-        rows: list[dict[str, Any]] = []
-        links: list[dict[str, Any]] = []
-        due: list[dict[str, Any]] = []
+        work = _Writes()
         for aggregate, seq in self._changed.items():
-            here = {"kind": aggregate.kind, "key": aggregate.key}
-            state, fresh = self._known[aggregate], initial(aggregate)
-            before = self._stored.get(aggregate, fresh)
-            index, old = index_of(state), index_of(before)
-            if before == fresh or index.links != old.links:
-                if before != fresh:
-                    await self._remove(state_links, aggregate)
-                if state != fresh:
-                    links.extend({**here, "name": name, "value": value} for name, value in dict.fromkeys(index.links))
-            if deadlines_of(state) != deadlines_of(before):
-                await self._remove(timers, aggregate)
-                due.extend({**here, "name": each.name, "due_at": each.at} for each in deadlines_of(state))
-            if state == fresh:
-                await self._remove(states, aggregate)
-            else:
-                rows.append({**here, **self._row(aggregate, state, index, seq)})
-            self._stored[aggregate] = state
+            self._compare(work, aggregate, seq)
+            self._stored[aggregate] = self._known[aggregate]
         self._changed.clear()
-        await upsert(self._connection, states, rows)
-        for table, wanted in ((state_links, links), (timers, due)):
-            if wanted:
-                await self._connection.execute(insert(table), wanted)
+        for table, gone in ((state_links, work.no_links), (timers, work.no_timers), (states, work.no_states)):
+            await _remove(self._connection, table, gone)
+        await insert_rows(self._connection, states, work.states, overwrite=True)
+        await insert_rows(self._connection, state_links, work.links)
+        await insert_rows(self._connection, timers, work.timers)
 
-    def _row(self, aggregate: AggregateId, state: State, index: StateIndex, seq: int) -> dict[str, Any]:
-        return {
-            "status": index.status,
-            "top_block": index.top_block,
-            "unsettled": index.unsettled,
-            "chain_deadline": index.chain_deadline,
-            "created_seq": self._created[aggregate],
-            "updated_seq": seq,
-            "document": CODEC.encode(state),
-        }
+    def _compare(self, work: _Writes, aggregate: AggregateId, seq: int) -> None:
+        kind, key = aggregate.kind, aggregate.key
+        fresh = initial(aggregate)
+        state, before = self._known[aggregate], self._stored.get(aggregate, fresh)
+        index = index_of(state)
+        stored, wanted = before != fresh, state != fresh
+        links = index.links if wanted else ()
+        old_links = index_of(before).links if stored else ()
+        if links != old_links:
+            if old_links:
+                work.no_links.append(aggregate)
+            work.links.extend((name, value, kind, key) for name, value in dict.fromkeys(links))
+        due, old_due = deadlines_of(state), deadlines_of(before) if stored else ()
+        if due != old_due:
+            if old_due:
+                work.no_timers.append(aggregate)
+            work.timers.extend((kind, key, each.name, each.at) for each in due)
+        if wanted:
+            work.states.append(self._row(aggregate, state, index, seq))
+        elif stored:
+            work.no_states.append(aggregate)
 
-    async def _remove(self, table: Table, aggregate: AggregateId) -> None:
-        here = (table.c.kind == aggregate.kind) & (table.c.key == aggregate.key)
-        await self._connection.execute(delete(table).where(here))
+    def _row(self, aggregate: AggregateId, state: State, index: StateIndex, seq: int) -> Row:
+        return (
+            aggregate.kind,
+            aggregate.key,
+            index.status,
+            index.top_block,
+            index.unsettled,
+            index.chain_deadline,
+            self._created[aggregate],
+            seq,
+            CODEC.encode(state),
+        )
+
+
+@dataclass(slots=True)
+class _Writes:
+    """What one flush writes, table by table, in the order of the columns."""
+
+    states: list[Row] = field(default_factory=list)
+    links: list[Row] = field(default_factory=list)
+    timers: list[Row] = field(default_factory=list)
+    no_states: list[AggregateId] = field(default_factory=list)
+    no_links: list[AggregateId] = field(default_factory=list)
+    no_timers: list[AggregateId] = field(default_factory=list)
+
+
+def _where(way: Route) -> ColumnElement[bool] | None:
+    """How the tables find whom an event concerns besides those that it names; None: nobody."""
+    where: list[ColumnElement[bool]] = []
+    if way.above is not None:
+        where.append(states.c.top_block > way.above)
+    if way.settled is not None:
+        height, time = way.settled
+        where.append(or_(states.c.unsettled <= height, states.c.chain_deadline < time))
+    if way.linked is not None:
+        kind, name, value = way.linked
+        keys = select(state_links.c.key).where(
+            state_links.c.name == name, state_links.c.value == value, state_links.c.kind == kind
+        )
+        where.append(and_(states.c.kind == kind, states.c.key.in_(keys)))
+    return or_(*where) if where else None
+
+
+async def _remove(connection: AsyncConnection, table: Table, gone: list[AggregateId]) -> None:
+    if not gone:
+        return
+    here = and_(table.c.kind == bindparam("at_kind"), table.c.key == bindparam("at_key"))
+    await connection.execute(delete(table).where(here), [{"at_kind": a.kind, "at_key": a.key} for a in gone])

@@ -1,0 +1,77 @@
+"""The writing side of the event feed, inside the journal's transaction: dense numbers, explicit undone events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from node.projection.feed import Announcement
+from node.storage.bulk import insert_rows
+from node.storage.schema import feed
+
+__all__ = ["FeedLog"]
+
+_PAGE: Final = 5_000
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+class FeedLog:
+    """One transaction's part. `last` is the number of the newest event, -1 before it was looked up."""
+
+    def __init__(self, connection: AsyncConnection, now: int) -> None:
+        self._connection = connection
+        self._now = now
+        self._last = -1
+        self._rows: list[tuple[Any, ...]] = []
+
+    async def _next(self) -> int:
+        if self._last < 0:
+            query = select(func.coalesce(func.max(feed.c.seq), 0))
+            self._last = (await self._connection.execute(query)).scalar_one()
+        self._last += 1
+        return self._last
+
+    def add(self, announcements: Sequence[Announcement]) -> None:
+        """Announce, in this order."""
+        self._rows.extend(
+            (
+                a.kind,
+                a.aggregate.kind,
+                a.aggregate.key,
+                self._now,
+                None,
+                a.block.number if a.block else None,
+                a.block.hash if a.block else None,
+                a.undo,
+                _WRITER.encode(a.data),
+            )
+            for a in announcements
+        )
+
+    async def undo(self, ancestor: int) -> None:
+        """Take back what stands above this height, the newest first, each by an event of its own."""
+        await self.flush()
+        above = feed.c.undo_height > ancestor
+        newest = select(feed).where(above).order_by(feed.c.seq.desc()).limit(_PAGE)
+        while rows := (await self._connection.execute(newest)).all():
+            await self._connection.execute(
+                update(feed).where(above, feed.c.seq >= rows[-1].seq).values(undo_height=None)
+            )
+            for row in rows:
+                where = (row.block_number, row.block_hash)
+                self._rows.append((row.kind, row.aggregate, row.key, self._now, row.seq, *where, None, row.document))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Number and write what was announced."""
+        if not self._rows:
+            return
+        first = await self._next()
+        rows = [(seq, *row) for seq, row in enumerate(self._rows, first)]
+        self._last = first + len(rows) - 1
+        self._rows.clear()
+        await insert_rows(self._connection, feed, rows)
