@@ -60,7 +60,7 @@ def read_artifact(folder: Traversable, name: str) -> Artifact:
 
 
 def creation_code(name: str = REGISTRY) -> bytes:
-    """Return the code that deploys a contract; ours take no constructor arguments. Raises ArtifactError."""
+    """Return the code that deploys a contract; constructor arguments follow it. Raises ArtifactError."""
     return load_artifact(name).creation_code
 
 

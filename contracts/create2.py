@@ -39,10 +39,11 @@ def create2_address(salt: bytes, code: bytes, factory: bytes = DEPLOYMENT_PROXY)
     return bytes(keccak(b"\xff" + factory + salt + keccak(code)))[12:]
 
 
-def deployment_call(name: str = REGISTRY, salt: bytes = bytes(32)) -> DeploymentCall:
+def deployment_call(name: str = REGISTRY, salt: bytes = bytes(32), arguments: bytes = b"") -> DeploymentCall:
     """Return the transaction that deploys a contract through the proxy. Raises ArtifactError.
 
-    If code is already at the address, it is deployed: the proxy cannot put anything else there.
+    `arguments` are those of the constructor as the bindings' `encode_constructor` gives them; they are part of the
+    address. If code is already at the address, it is deployed: the proxy cannot put anything else there.
     """
-    code = creation_code(name)
+    code = creation_code(name) + arguments
     return DeploymentCall(to=DEPLOYMENT_PROXY, data=salt + code, address=create2_address(salt, code))

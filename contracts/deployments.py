@@ -44,9 +44,13 @@ class DeploymentFile:
     @property
     def registry(self) -> Deployment:
         """The ConsentRegistry. Raises DeploymentError where there is none."""
-        if REGISTRY not in self.contracts:
-            raise DeploymentError(f"no {REGISTRY} is deployed on chain {self.chain_id}")
-        return self.contracts[REGISTRY]
+        return self.find(REGISTRY)
+
+    def find(self, name: str) -> Deployment:
+        """A contract by name. Raises DeploymentError where there is none."""
+        if name not in self.contracts:
+            raise DeploymentError(f"no {name} is deployed on chain {self.chain_id}")
+        return self.contracts[name]
 
 
 def _unhex(value: object, size: int) -> bytes:

@@ -1,7 +1,7 @@
 """EIP-712 encoding for a fixed set of struct types, driven by their type strings.
 
 A `Struct` is compiled once from the text that goes into the type hash, so the text, the checks, the encoding and the
-JSON form cannot disagree. Types: address, bytes32, bytes32[], string, uintN. Source: EIP-712, EIP-55.
+JSON form cannot disagree. Types: address, bool, bytes32, bytes32[], string, uintN. Source: EIP-712, EIP-55.
 """
 
 from __future__ import annotations
@@ -147,6 +147,19 @@ _STRING = FieldType(
 )
 
 
+def _check_bool(where: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise MessageError(f"{where}: expected true or false, got {type(value).__name__}")
+
+
+def _load_bool(where: str, value: object) -> bool:
+    _check_bool(where, value)
+    return bool(value)
+
+
+_BOOL = FieldType("bool", _check_bool, lambda value: bytes(31) + bytes([value]), lambda value: value, _load_bool)
+
+
 def _uint(bits: int) -> FieldType:
     bound = 1 << bits
 
@@ -175,7 +188,7 @@ def _uint(bits: int) -> FieldType:
 
 
 def _field_type(name: str) -> FieldType:
-    plain = {t.name: t for t in (_ADDRESS, _BYTES32, _BYTES32_LIST, _STRING)}
+    plain = {t.name: t for t in (_ADDRESS, _BOOL, _BYTES32, _BYTES32_LIST, _STRING)}
     if name in plain:
         return plain[name]
     match = _UINT.match(name)

@@ -5,7 +5,7 @@ return), events and errors. All wire knowledge is data in the generated tables; 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -53,6 +53,26 @@ def python_type(field: Mapping[str, Any], *, like: bool = False) -> str:
 def arguments(entry: Mapping[str, Any]) -> str:
     """Return the signature that selectors and topics are hashes of."""
     return f"{entry['name']}({','.join(abi_type(field) for field in entry['inputs'])})"
+
+
+def label(entry: Mapping[str, Any]) -> str:
+    """Return the name of a function or event in the bindings."""
+    return str(entry.get("label", entry["name"]))
+
+
+def with_labels(abi: Iterable[Mapping[str, Any]], renamed: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the ABI with the names for Python, by signature. Raises ValueError when two entries share one."""
+    labelled = [dict(entry) for entry in abi]
+    taken: set[tuple[str, str]] = set()
+    for entry in labelled:
+        if entry["type"] not in ("function", "event", "error"):
+            continue
+        entry["label"] = renamed.get(arguments(entry), entry["name"])
+        key = (entry["type"], entry["label"])
+        if key in taken:
+            raise ValueError(f"{arguments(entry)} needs a name of its own in the bindings")
+        taken.add(key)
+    return labelled
 
 
 def literal(value: bytes) -> str:
@@ -121,7 +141,7 @@ def make_view(entry: Mapping[str, Any]) -> str:
     """Return the decoder of what a view returns."""
     outputs = entry["outputs"]
     types = [abi_type(field) for field in outputs]
-    name = f"decode_{snake(entry['name'])}"
+    name = f"decode_{snake(label(entry))}"
     doc = f'    """Read what `{entry["name"]}` returned. Raises MalformedData."""\n'
     if len(outputs) == 1 and outputs[0]["type"] == "tuple":
         made = struct_name(outputs[0])
@@ -143,12 +163,31 @@ def make_struct_encoder(name: str, struct: Mapping[str, Any]) -> str:
     )
 
 
-def make_calls(functions: list[Mapping[str, Any]], structs: Mapping[str, Mapping[str, Any]], source: str) -> str:
+def make_constructor(inputs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the encoder of what a constructor takes, to be appended to the creation code."""
+    parameters = ", ".join(f"{snake(field['name'])}: {python_type(field, like=True)}" for field in inputs)
+    values = ", ".join(to_plain(field, snake(field["name"])) for field in inputs)
+    return (
+        f"\n\ndef encode_constructor({parameters}) -> bytes:\n"
+        '    """Arguments of the constructor, as they follow the creation code."""\n'
+        f"    return encode_values({[abi_type(field) for field in inputs]}, [{values}])\n"
+    )
+
+
+def make_calls(
+    functions: Sequence[Mapping[str, Any]],
+    constructor: Sequence[Mapping[str, Any]],
+    structs: Mapping[str, Mapping[str, Any]],
+    source: str,
+) -> str:
     """Return the module of encoders and decoders."""
     body: list[str] = []
     names: list[str] = []
+    if constructor:
+        names.append("encode_constructor")
+        body.append(make_constructor(constructor))
     for entry in functions:
-        name = f"encode_{snake(entry['name'])}"
+        name = f"encode_{snake(label(entry))}"
         names.append(name)
         parameters = ", ".join(f"{snake(field['name'])}: {python_type(field, like=True)}" for field in entry["inputs"])
         values = ", ".join(to_plain(field, snake(field["name"])) for field in entry["inputs"])
@@ -158,7 +197,7 @@ def make_calls(functions: list[Mapping[str, Any]], structs: Mapping[str, Mapping
         body.append(f'    """Calldata of `{entry["name"]}`."""\n')
         body.append(f"    return encode_call(\n        {selector},\n        {types},\n        [{values}],\n    )\n")
         if entry["stateMutability"] in ("view", "pure") and entry["outputs"]:
-            names.append(f"decode_{snake(entry['name'])}")
+            names.append(f"decode_{snake(label(entry))}")
             body.append(make_view(entry))
     for made, struct in find_inputs(functions).items():
         if not str(struct["type"]).endswith("[]"):
@@ -170,9 +209,11 @@ def make_calls(functions: list[Mapping[str, Any]], structs: Mapping[str, Mapping
     if "Sequence[" in text:
         imports += "from collections.abc import Sequence\n\n"
     package = snake_package(source)
-    imports += f"from contracts.bindings.{package}.structs import (\n"
-    imports += "".join(f"    {name},\n" for name in sorted(used)) + ")\n"
-    imports += "from contracts.codec import as_bytes, decode_values, encode_call, encode_values\n\n"
+    if used:
+        imports += f"from contracts.bindings.{package}.structs import (\n"
+        imports += "".join(f"    {name},\n" for name in sorted(used)) + ")\n"
+    helpers = ("as_bytes", "decode_values", "encode_call", "encode_values")
+    imports += f"from contracts.codec import {', '.join(name for name in helpers if f'{name}(' in text)}\n\n"
     title = "Calls: encoders of calldata, decoders of results."
     return HEADER.format(title=title, source=source) + imports + exported(names) + text
 
@@ -182,30 +223,30 @@ def snake_package(source: str) -> str:
     return snake(source.rpartition("/")[2].removesuffix(".sol"))
 
 
-def make_events(events: list[Mapping[str, Any]], source: str) -> str:
+def make_events(events: Sequence[Mapping[str, Any]], source: str) -> str:
     """Return the module of events."""
     lines = [HEADER.format(title="Events: frozen values, read from logs.", source=source)]
     lines.append("from __future__ import annotations\n\nfrom collections.abc import Sequence\n")
     lines.append("from dataclasses import dataclass\nfrom typing import ClassVar\n\n")
     lines.append("from contracts.codec import EventShape, decode_event\n\n")
-    lines.append(exported([*(entry["name"] for entry in events), "EVENTS", "Event", "decode_log"]))
+    lines.append(exported([*(label(entry) for entry in events), "EVENTS", "Event", "decode_log"]))
     for entry in events:
-        lines.append(f"\n\n@dataclass(frozen=True, slots=True)\nclass {entry['name']}:\n")
+        lines.append(f"\n\n@dataclass(frozen=True, slots=True)\nclass {label(entry)}:\n")
         lines.append(f'    """`{arguments(entry)}`"""\n\n')
         lines.append(f"    TOPIC: ClassVar[bytes] = {literal(keccak(text=arguments(entry)))}\n\n")
         lines.extend(f"    {snake(field['name'])}: {python_type(field)}\n" for field in entry["inputs"])
-    union = " | ".join(entry["name"] for entry in events)
+    union = " | ".join(label(entry) for entry in events)
     lines.append(f"\n\nEvent = (\n    {union}\n)\n\nEVENTS: dict[bytes, EventShape[Event]] = {{\n")
     for entry in events:
         fields = [(abi_type(field), bool(field["indexed"])) for field in entry["inputs"]]
-        lines.append(f"    {entry['name']}.TOPIC: EventShape({entry['name']}, {tuple(fields)}),\n")
+        lines.append(f"    {label(entry)}.TOPIC: EventShape({label(entry)}, {tuple(fields)}),\n")
     lines.append("}\n\n\ndef decode_log(topics: Sequence[bytes], data: bytes) -> Event:\n")
     lines.append('    """Read one log of the contract.\n\n    Raises UnknownEvent for a first topic that is not in ')
     lines.append('EVENTS, MalformedLog for any other misfit.\n    """\n    return decode_event(EVENTS, topics, data)\n')
     return "".join(lines)
 
 
-def make_errors(errors: list[Mapping[str, Any]], notices: Mapping[str, str], source: str) -> str:
+def make_errors(errors: Sequence[Mapping[str, Any]], notices: Mapping[str, str], source: str) -> str:
     """Return the module of errors."""
     lines = [HEADER.format(title="Errors: what a revert means, in words.", source=source)]
     lines.append("from __future__ import annotations\n\n")
@@ -227,11 +268,16 @@ def make_errors(errors: list[Mapping[str, Any]], notices: Mapping[str, str], sou
     return "".join(lines)
 
 
-def generate(artifact: Mapping[str, Any]) -> dict[str, str]:
-    """Return the generated files of one contract, by path from the root of the repository."""
-    abi = sorted(artifact["abi"], key=lambda entry: (entry["type"], entry.get("name", "")))
+def generate(artifact: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, str]:
+    """Return the generated files of one contract, by path from the root of the repository.
+
+    `renamed` gives names to overloads, by signature: `{"balanceOf(address,uint256)": "shareBalanceOf"}`.
+    """
+    abi = with_labels(artifact["abi"], renamed)
+    abi.sort(key=lambda entry: (entry["type"], entry.get("label", "")))
     source = artifact["sourceName"]
     functions = [entry for entry in abi if entry["type"] == "function"]
+    (constructor,) = [e for e in abi if e["type"] == "constructor"] or [{"inputs": []}]
     events = [entry for entry in abi if entry["type"] == "event"]
     errors = [*(entry for entry in abi if entry["type"] == "error"), *BUILT_IN]
     notices = {
@@ -244,7 +290,7 @@ def generate(artifact: Mapping[str, Any]) -> dict[str, str]:
     folder = f"contracts/bindings/{package}"
     modules = {
         "structs": make_structs(structs, find_inputs(abi), source),
-        "calls": make_calls(functions, structs, source),
+        "calls": make_calls(functions, constructor["inputs"], structs, source),
         "events": make_events(events, source),
         "errors": make_errors(errors, notices, source),
     }

@@ -1,4 +1,4 @@
-"""Write tests/vectors/eip712.json: every message of the ConsentRegistry, hashed and signed.
+"""Write tests/vectors/eip712.json: every message of every contract, hashed and signed.
 
 The hashes come from eth_account's own EIP-712 encoder and the encodings from eth_abi, neither of which shares code with
 the contract or with `keys`; Solidity and Python tests compare against the result. Keys and values are fixed and
@@ -16,35 +16,23 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
-VECTORS = Path(__file__).resolve().parent.parent / "tests" / "vectors" / "eip712.json"
-DOMAIN = {
-    "name": "Wattpact ConsentRegistry",
-    "version": "1",
-    "chainId": 31337,
-    "verifyingContract": "0x1234567890abcdef1234567890abcdef12345678",
-}
-DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-# The signing types, and who signs.
-MESSAGES: dict[str, tuple[str, ...]] = {
-    "RegisterStream(address owner,bytes32 nameHash,address writer,bytes32 streamKeyHash,uint40 genesis,"
-    "uint32 slotSeconds,uint256 nonce,uint40 deadline)": ("owner", "writer"),
-    "SetWriter(address owner,bytes32 sid,address writer,bytes32 streamKeyHash,uint256 nonce,uint40 deadline)": (
-        "owner",
-        "writer",
-    ),
-    "PairDevice(address owner,bytes32 deviceHash,uint256 nonce,uint40 deadline)": ("owner", "device"),
-    "UnpairDevice(address account,bytes32 deviceHash,bytes32[] sids,uint256 nonce,uint40 deadline)": ("account",),
-    "Grant(address owner,address reader,bytes32 readerKeyHash,bytes32[] sids,uint40 start,uint40 end,"
-    "uint32 purposeTag,bytes32 textHash,uint256 nonce,uint40 deadline)": ("owner",),
-    "Revoke(address account,bytes32 grantId,bytes32 sid)": ("account",),
-    "RegisterKey(address reader,bytes32 grantId,bytes32 readerKeyHash,uint256 nonce,uint40 deadline)": ("reader",),
-    "StreamCommit(bytes32 sid,uint64 epoch,bytes32 commitHash)": ("writer",),
-    "TransferStream(address owner,address newOwner,bytes32 sid,uint256 nonce,uint40 deadline)": ("owner", "newOwner"),
-}
-ROLES = ("owner", "newOwner", "reader", "writer", "device")
+from scripts.message_types import ContractMessages  # noqa: E402
+from scripts.message_types.consent import CONSENT  # noqa: E402
+from scripts.message_types.energy import ENERGY  # noqa: E402
+
+VECTORS = ROOT / "tests" / "vectors" / "eip712.json"
+CHAIN_ID = 31337
+DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+CONTRACTS = (CONSENT, ENERGY)
+
+ROLES = ("owner", "newOwner", "reader", "writer", "device", "registrar", "holder", "receiver", "spender")
 TYPICAL = {"genesis": 1_760_000_000, "start": 1_760_000_000, "end": 2**40 - 1, "deadline": 1_760_086_400}
 TYPICAL |= {"slotSeconds": 900, "purposeTag": 7, "nonce": 42, "epoch": 3}
+TYPICAL |= {"source": 12, "initialCounter": 4_000, "maxPowerW": 30_000, "shares": 1_000_000, "index": 3}
+TYPICAL |= {"oldFinal": 5_000, "newInitial": 0, "counterWh": 4_250, "meterTime": 1_760_000_900, "value": 1_000_000}
 
 
 def private_key(role: str) -> bytes:
@@ -68,6 +56,8 @@ def value(field: dict[str, str], case: str) -> Any:
     name, kind = field["name"], field["type"]
     if kind == "address":
         return address(name)
+    if kind == "bool":
+        return case == "typical"
     if kind == "bytes32[]":
         count = {"typical": 2, "extreme": 0}[case]
         return ["0x" + keccak(text=f"sid {index}").hex() for index in range(count)]
@@ -88,12 +78,12 @@ def plain(kind: str, given: Any) -> Any:
     return int(given) if kind.startswith("uint") else given
 
 
-def make_case(signature: str, signers: tuple[str, ...], case: str) -> dict[str, Any]:
+def make_case(domain: dict[str, Any], signature: str, signers: tuple[str, ...], case: str) -> dict[str, Any]:
     """Return one vector."""
     name, fields = signature.partition("(")[0], fields_of(signature)
     message = {field["name"]: value(field, case) for field in fields}
     typed = {field["name"]: plain(field["type"], message[field["name"]]) for field in fields}
-    signable = encode_typed_data(DOMAIN, {name: fields}, typed)
+    signable = encode_typed_data(domain, {name: fields}, typed)
     types = ",".join(field["type"] for field in fields)
     signatures = []
     for role in signers:
@@ -113,25 +103,32 @@ def make_case(signature: str, signers: tuple[str, ...], case: str) -> dict[str, 
     }
 
 
-def make() -> str:
-    """Return the text of the file."""
-    parts = [plain("bytes32", "0x" + keccak(text=DOMAIN_TYPE).hex()), keccak(text=str(DOMAIN["name"]))]
-    parts += [keccak(text=str(DOMAIN["version"])), DOMAIN["chainId"], DOMAIN["verifyingContract"]]
+def make_contract(contract: ContractMessages) -> dict[str, Any]:
+    """Return the vectors of one contract."""
+    domain = {"name": contract.domain, "version": "1", "chainId": CHAIN_ID, "verifyingContract": contract.address}
+    parts = [keccak(text=DOMAIN_TYPE), keccak(text=contract.domain), keccak(text="1"), CHAIN_ID, contract.address]
     cases = [
-        make_case(signature, signers, case)
-        for signature, signers in MESSAGES.items()
+        make_case(domain, signature, signers, case)
+        for signature, signers in contract.messages.items()
         for case in ("typical", "extreme")
     ]
-    document = {
-        "source": "Made by scripts/make_contracts_vectors.py with eth_account's encoder (EIP-712) and eth_abi.",
-        "domain": DOMAIN,
-        "domainType": DOMAIN_TYPE,
+    assert all(re.fullmatch(r"\w+\([\w\[\] ,]+\)", case["type"]) for case in cases)
+    return {
+        "domain": domain,
         "domainSeparator": "0x" + keccak(encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], parts)).hex(),
-        "keys": {role: {"privateKey": "0x" + private_key(role).hex(), "address": address(role)} for role in ROLES},
         "count": len(cases),
         "vectors": cases,
     }
-    assert all(re.fullmatch(r"\w+\([\w\[\] ,]+\)", case["type"]) for case in cases)
+
+
+def make() -> str:
+    """Return the text of the file."""
+    document = {
+        "source": "Made by scripts/make_contracts_vectors.py with eth_account's encoder (EIP-712) and eth_abi.",
+        "domainType": DOMAIN_TYPE,
+        "keys": {role: {"privateKey": "0x" + private_key(role).hex(), "address": address(role)} for role in ROLES},
+        "contracts": {contract.name: make_contract(contract) for contract in CONTRACTS},
+    }
     return json.dumps(document, indent=1) + "\n"
 
 

@@ -8,34 +8,44 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-DESCRIPTOR = json.loads((ROOT / "contracts" / "erc7730" / "eip712-ConsentRegistry.json").read_text())
-VECTORS = json.loads((ROOT / "tests" / "vectors" / "eip712.json").read_text())
-TYPES = {vector["primaryType"]: vector["fields"] for vector in VECTORS["vectors"]}
-# Commits are signed by a device's writer key, all day long; no person ever sees one.
-BY_MACHINES = {"StreamCommit"}
-SHOWN_AS = {"address": "addressName", "bytes32": "raw", "bytes32[]": "raw", "uint256": "raw"}
+FOLDER = ROOT / "contracts" / "erc7730"
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "eip712.json").read_text())["contracts"]
+# What no person ever sees: a device's key signs commits and readings all day long, and a claim needs no signature.
+BY_MACHINES = {"StreamCommit", "Reading", "ClaimEnergy"}
+# Those whose descriptors are there.
+DESCRIBED = [path.stem.removeprefix("eip712-") for path in sorted(FOLDER.glob("eip712-*.json"))]
+DESCRIPTORS = {name: json.loads((FOLDER / f"eip712-{name}.json").read_text()) for name in DESCRIBED}
+TYPES = {name: {case["primaryType"]: case["fields"] for case in VECTORS[name]["vectors"]} for name in DESCRIBED}
+MESSAGES = [(name, kind) for name in DESCRIBED for kind in sorted(set(TYPES[name]) - BY_MACHINES)]
+each_message = pytest.mark.parametrize(("contract", "name"), MESSAGES)
 
 
-def test_it_binds_to_our_domain() -> None:
-    assert DESCRIPTOR["context"]["eip712"]["domain"] == {
-        "name": VECTORS["domain"]["name"],
-        "version": VECTORS["domain"]["version"],
-    }
+def test_every_contract_whose_messages_a_person_signs_has_a_descriptor() -> None:
+    assert set(DESCRIBED) >= {"ConsentRegistry"}
 
 
-def test_every_message_that_a_person_signs_is_described() -> None:
-    wanted = set(TYPES) - BY_MACHINES
-    assert set(DESCRIPTOR["display"]["formats"]) == wanted
-    assert {schema["primaryType"] for schema in DESCRIPTOR["context"]["eip712"]["schemas"]} == wanted
+@pytest.mark.parametrize("contract", DESCRIBED)
+def test_it_binds_to_our_domain(contract: str) -> None:
+    domain = VECTORS[contract]["domain"]
+    wanted = {"name": domain["name"], "version": domain["version"]}
+    assert DESCRIPTORS[contract]["context"]["eip712"]["domain"] == wanted
 
 
-@pytest.mark.parametrize("name", sorted(set(TYPES) - BY_MACHINES))
-def test_every_field_is_shown(name: str) -> None:
-    (schema,) = (s for s in DESCRIPTOR["context"]["eip712"]["schemas"] if s["primaryType"] == name)
-    assert schema["types"][name] == TYPES[name]
-    shown = DESCRIPTOR["display"]["formats"][name]
+@pytest.mark.parametrize("contract", DESCRIBED)
+def test_every_message_that_a_person_signs_is_described(contract: str) -> None:
+    wanted = set(TYPES[contract]) - BY_MACHINES
+    descriptor = DESCRIPTORS[contract]
+    assert set(descriptor["display"]["formats"]) == wanted
+    assert {schema["primaryType"] for schema in descriptor["context"]["eip712"]["schemas"]} == wanted
+
+
+@each_message
+def test_every_field_is_shown(contract: str, name: str) -> None:
+    (schema,) = (s for s in DESCRIPTORS[contract]["context"]["eip712"]["schemas"] if s["primaryType"] == name)
+    assert schema["types"][name] == TYPES[contract][name]
+    shown = DESCRIPTORS[contract]["display"]["formats"][name]
     paths = [field["path"] for field in shown["fields"]]
-    wanted = [field["name"] + (".[]" if field["type"].endswith("[]") else "") for field in TYPES[name]]
+    wanted = [field["name"] + (".[]" if field["type"].endswith("[]") else "") for field in TYPES[contract][name]]
     assert sorted(paths) == sorted(wanted)
     assert shown["required"] == paths
     assert "excluded" not in shown
@@ -44,17 +54,15 @@ def test_every_field_is_shown(name: str) -> None:
     assert shown["intent"]
 
 
-@pytest.mark.parametrize("name", sorted(set(TYPES) - BY_MACHINES))
-def test_every_field_is_shown_as_what_it_is(name: str) -> None:
-    kinds = {field["name"]: field["type"] for field in TYPES[name]}
-    for field in DESCRIPTOR["display"]["formats"][name]["fields"]:
+@each_message
+def test_every_field_is_shown_as_what_it_is(contract: str, name: str) -> None:
+    kinds = {field["name"]: field["type"] for field in TYPES[contract][name]}
+    for field in DESCRIPTORS[contract]["display"]["formats"][name]["fields"]:
         path = field["path"].removesuffix(".[]")
         if kinds[path] == "uint40":
             assert field["format"] == "date"
             assert field["params"] == {"encoding": "timestamp"}
         elif path == "slotSeconds":
             assert field["format"] == "duration"
-        elif path == "purposeTag":
-            assert field["format"] == "raw"
         else:
-            assert field["format"] == SHOWN_AS[kinds[path]]
+            assert field["format"] == ("addressName" if kinds[path] == "address" else "raw")

@@ -41,4 +41,4 @@ def test_no_message_costs_more_than_recorded() -> None:
     measured = {row.name: row for row in measure()}
     assert list(measured) == [row.name for row in RECORDED]
     grown = {row.name: (row.gas, measured[row.name].gas) for row in RECORDED if measured[row.name].gas > row.gas}
-    assert not grown, f"recorded and measured: {grown}; if it is meant, run scripts/measure_gas.py and have it reviewed"
+    assert not grown, f"recorded and measured: {grown}; if it is meant, record it anew and have it reviewed"
