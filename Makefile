@@ -30,8 +30,8 @@ check: setup-dev  ## lint, types, shape, artifacts
 
 test: check  ## everything a change must pass
 	@scripts/forge test
-	@$(PY) -m pytest -q -n 2 --dist loadfile -m "not long" --ignore tests/e2e tests
-	@echo "excluded: tests/e2e (networks of real processes) and tests marked long; make test-long runs them"
+	@$(PY) -m pytest -q -n 3 --dist loadfile -m "not long" tests
+	@echo "excluded: tests marked long; make test-long runs them"
 
 test-long: check  ## the same with long settings
 	@FOUNDRY_PROFILE=long scripts/forge test

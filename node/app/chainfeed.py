@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from node.app.core import Core
 from node.app.services import until_stopped
 from node.ledger.batch import ChainBatch
+from node.ledger.errors import RpcError, WrongChain
 from node.projection.base import Event
 from node.projection.events import ChainEvent, LoggedFinalized, LoggedRolledBack
 from node.runtime.supervisor import Lifecycle, Service
@@ -17,6 +20,8 @@ __all__ = ["ChainFeed"]
 _log = structlog.get_logger(__name__)
 
 _FINAL = "finalized"
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
+"""Between looks for a chain that does not answer at the start."""
 
 
 class ChainFeed:
@@ -45,7 +50,29 @@ class ChainFeed:
     async def _run(self, life: Lifecycle) -> None:
         await until_stopped(life, self._follow())
 
+    async def _check(self) -> None:
+        """Wait for the chain, and see that it is the one that is meant and has our registry.
+
+        Raises WrongChain or RegistryMismatch, which end the node (exit 3): another chain, or a mistyped address, must
+        not look like a registry on which nothing ever happened.
+        """
+        chain, pause = self._core.chain, FIRST_PAUSE_S
+        while True:
+            try:
+                await chain.rpc.connect()
+                await chain.views.check()
+                return
+            except WrongChain:
+                raise
+            except RpcError as fault:
+                if chain.indexer.fault is None:
+                    _log.warning("chain_not_reached", reason=str(fault))
+                chain.indexer.fault = fault
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
     async def _follow(self) -> None:
+        await self._check()
         storage, chain = self._core.storage, self._core.chain
         final = await storage.chain.cursor(_FINAL)
         chain.final = final[0] if final else -1

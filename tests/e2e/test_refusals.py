@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 
@@ -88,10 +89,11 @@ async def test_unknown_and_ended_requests_are_refused(cluster: Cluster) -> None:
     assert ended.status == 409
     assert "denied" in ended.words
     twice = await _refused(cluster.home, f"/requests/{denied}/deny", {})
-    assert twice.status == 409
+    assert twice.status == 410
     empty = await cluster.ask("alpha", start=cluster.genesis + 1, end=cluster.genesis + 59)
     rounded = await _refused(cluster.home, f"/requests/{empty}/grant", {})
-    assert rounded.status in (409, 422)
+    assert rounded.status == 403
+    assert "no whole slot" in rounded.words
     none = await _refused(cluster.home, f"/consents/0x{'5a' * 32}/revoke", {})
     assert none.status == 404
     assert await cluster.home.items("/consents") == []
@@ -143,8 +145,9 @@ async def test_an_unfunded_sender_is_named_and_goes_on_once_it_is_funded(cluster
 
 
 async def _readiness(node: NodeProcess) -> list[dict[str, object]]:
-    answer = await node.get("/readiness")
-    found: list[dict[str, object]] = answer["checks"]
+    answer = await node.raw("GET", "/readiness")
+    assert answer.status in (200, 503), answer
+    found: list[dict[str, object]] = json.loads(answer.body)["checks"]
     return found
 
 
@@ -203,7 +206,7 @@ async def test_slow_and_oversize_callers_are_cut_and_nobody_else_notices(cluster
     assert silent[0] == b"" or b" 408 " in silent[0]
     assert b" 413 " in declared[0]
     assert b" 413 " in chunked[0] or chunked[0] == b""
-    assert line[0].startswith(b"HTTP/1.1 4") or line[0] == b""
+    assert line[0].startswith((b"HTTP/1.0 4", b"HTTP/1.1 4")) or line[0] == b""
     assert len(times) == 10
     # An end to a flood of connections from one address, too: those beyond the limit are closed at once.
     crowd = [await asyncio.open_connection("127.0.0.1", alpha.port) for _ in range(24)]
