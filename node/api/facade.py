@@ -101,6 +101,10 @@ class ConsentFacade(Protocol):
 
     async def revoke_unsigned(self, grant_id: bytes, scope: RevokeScope) -> UnsignedView: ...
 
+    async def refresh(self, grant_id: bytes) -> ActionView:
+        """A new sealing key for a consent that this node reads under; raises NodeUnreachable without the home."""
+        ...
+
 
 class PairingFacade(Protocol):
     """Home and gateway find each other."""

@@ -140,6 +140,10 @@ async def _revoke_unsigned(call: Call) -> UnsignedView:
     return await call.facade.revoke_unsigned(call.values["grant_id"], call.form(RevokeScope))
 
 
+async def _refresh(call: Call) -> ActionView:
+    return await call.facade.refresh(call.values["grant_id"])
+
+
 async def _pairing(call: Call) -> PairingView:
     return await call.facade.pairing_status()
 
@@ -247,6 +251,9 @@ OPERATIONS: tuple[Operation, ...] = (
               _revoke, ActionView, RevokeForm, 202, tag="consent", parameters=(_GRANT,)),
     Operation("POST", f"{_API}/consents/{{grant_id}}/revoke/unsigned", "prepareRevoke", "consent",
               "EIP-712 JSON of the revocation, for an external wallet", _revoke_unsigned, UnsignedView, RevokeScope,
+              tag="consent", parameters=(_GRANT,)),
+    Operation("POST", f"{_API}/consents/{{grant_id}}/refresh", "refreshKey", "consent",
+              "A new key for a consent that this node reads under (provider)", _refresh, ActionView, status=202,
               tag="consent", parameters=(_GRANT,)),
     Operation("GET", f"{_API}/pairing", "getPairing", "read", "The pairing", _pairing, PairingView, tag="pairing"),
     Operation("POST", f"{_API}/pairing", "pair", "admin", "Pair with a gateway by its code (home)", _pair, PairingView,

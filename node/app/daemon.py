@@ -32,6 +32,7 @@ from node.app.owntopic import OwnTopics
 from node.app.pairing import GatewayPairing, HomePairing
 from node.app.parcels import Inbox, Post
 from node.app.provider import ProviderRole
+from node.app.refreshing import KeyCourier, KeyRefresher
 from node.app.services import looped, until_stopped
 from node.app.submissions import Submissions
 from node.app.tokens import StoredTokens
@@ -141,6 +142,7 @@ class _Node:
         if "home" in chosen:
             home = HomeRole(core, self._post, submissions)
             home.register(self._handlers, self._inbox)
+            KeyCourier(core, self._post, home).register(self._handlers, self._inbox)
         else:
             self._handlers.on(SubmitMessage, submissions.submit)
         if "gateway" in chosen:
@@ -233,7 +235,7 @@ class _Node:
         return NodeFacadeOfApp(
             Health(core, self._feed, self._pairing, roles.gateway, roles.provider),
             Streams(core, roles.gateway, roles.home, roles.provider),
-            Consents(core, roles.home, asked),
+            Consents(core, roles.home, asked, KeyRefresher(core, self._post, roles.provider)),
             self._pairing,
             LedgerPart(core),
             self._inbox,

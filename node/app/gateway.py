@@ -38,7 +38,7 @@ from node.runtime.supervisor import Service
 from node.services.gateway.engine import Ports, StreamEngine
 from node.services.gateway.errors import StreamNotOurs
 from node.services.gateway.publisher import Publisher
-from node.wire.consents import ConsentRevoked
+from node.wire.consents import ConsentRevoked, RefreshedKey
 from node.wire.streams import GrantForWriter, OwnerKey, StreamOffer
 
 __all__ = ["GatewayRole", "Writing"]
@@ -90,6 +90,7 @@ class GatewayRole:
         handlers.on(NotifyDevicePaired, self._offer_streams)
         handlers.on(NotifyDeviceUnpaired, self._put_out)
         inbox.on("stream.grant", self._take_grant)
+        inbox.on("stream.key", self._take_key)
         inbox.on("stream.owner_key", self._take_owner_key)
         inbox.on("consent.revoked", self._take_revocation)
 
@@ -191,8 +192,12 @@ class GatewayRole:
         """A reader's key: believed by its hash alone, which the Grant on chain names."""
         await self._from_owner(parcel)
         body = GrantForWriter.model_validate(parcel.body)
-        key = base64.b64encode(body.reader_key).decode()
-        return Kept((), ((READER_KEYS, reader_key_hash(body.reader_key).hex(), key),))
+        return _reader_key(body.reader_key)
+
+    async def _take_key(self, parcel: Parcel) -> Kept:
+        """A reader's refreshed key, likewise."""
+        await self._from_owner(parcel)
+        return _reader_key(RefreshedKey.model_validate(parcel.body).reader_key)
 
     async def _take_owner_key(self, parcel: Parcel) -> Kept:
         await self._from_owner(parcel)
@@ -326,3 +331,7 @@ class GatewayRole:
     def params_of(self, sid: bytes) -> StreamParams | None:
         """Parameters of a stream of ours."""
         return next((spec.params for spec in self.specs if spec.sid == sid), None)
+
+
+def _reader_key(public: bytes) -> Kept:
+    return Kept((), ((READER_KEYS, reader_key_hash(public).hex(), base64.b64encode(public).decode()),))

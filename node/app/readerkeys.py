@@ -8,7 +8,7 @@ from keys.errors import EntryMissing
 from keys.sealing import SealingKey
 from node.app.core import Core
 
-__all__ = ["OwnKey", "StoredKey", "consent_key_name"]
+__all__ = ["OwnKey", "StoredKey", "consent_key_name", "refresh_key_name"]
 
 TAKEN = "capsule_taken"
 """Namespace of facts: the streams of a consent whose capsule was taken, by the name of its key."""
@@ -19,16 +19,26 @@ def consent_key_name(request_id: bytes) -> str:
     return f"reader-{request_id.hex()}"
 
 
+def refresh_key_name(request_id: bytes, key_hash: bytes) -> str:
+    """The keystore entry of a refreshed key of a consent; each refresh has its own."""
+    return f"{_refreshed(request_id)}{key_hash.hex()[:24]}"
+
+
+def _refreshed(request_id: bytes) -> str:
+    return f"refresh-{request_id.hex()[:24]}-"
+
+
 class StoredKey:
     """The key of one stream under one consent. Implements `KeyPort`.
 
     One consent has one key for all its streams, so it is deleted when the last of their capsules was taken
-    (channels.md 4, rule 6). A resync has a key of its own, which is deleted with its capsule.
+    (channels.md 4, rule 6); a refreshed key likewise. A resync has a key of its own, which is deleted with its capsule.
     """
 
     def __init__(self, core: Core, request_id: bytes, sid: bytes, sids: tuple[bytes, ...]) -> None:
         self._core = core
         self._name = consent_key_name(request_id)
+        self._refreshed = _refreshed(request_id)
         self._fresh = f"resync-{request_id.hex()[:24]}-{sid.hex()[:24]}"
         self._sid = sid
         self._sids = sids
@@ -38,16 +48,22 @@ class StoredKey:
         """See KeyPort.lasting."""
         return False
 
-    def key(self) -> tuple[SealingKey, bytes] | None:
+    def key(self, *, resync: bool) -> tuple[SealingKey, bytes] | None:
         """See KeyPort.key."""
         keystore = self._core.keys.keystore
-        names = keystore.names()
-        if self._fresh in names:
+        if resync:
+            if self._fresh not in keystore.names():
+                return None
             secret = keystore.get(self._fresh)
             return SealingKey.from_bytes(secret[32:]), secret[:32]
-        if self._name in names:
-            return SealingKey.from_bytes(keystore.get(self._name)), bytes(32)
-        return None
+        name = self._present()
+        return None if name is None else (SealingKey.from_bytes(keystore.get(name)), bytes(32))
+
+    def _present(self) -> str | None:
+        """The entry of the key that the next Welcome is sealed to: a refresh is made once the first key is gone."""
+        names = self._core.keys.keystore.names()
+        refreshed = [name for name in names if name.startswith(self._refreshed)]
+        return next(iter(refreshed), self._name if self._name in names else None)
 
     def renew(self) -> tuple[bytes, bytes]:
         """See KeyPort.renew."""
@@ -59,11 +75,11 @@ class StoredKey:
     async def delete(self) -> None:
         """See KeyPort.delete."""
         self._drop(self._fresh)
-        facts = self._core.storage.memory.facts
-        taken = set(await facts.get(TAKEN, self._name) or []) | {self._sid.hex()}
-        await facts.set(TAKEN, self._name, sorted(taken))
+        facts, name = self._core.storage.memory.facts, self._present() or self._name
+        taken = set(await facts.get(TAKEN, name) or []) | {self._sid.hex()}
+        await facts.set(TAKEN, name, sorted(taken))
         if taken >= {sid.hex() for sid in self._sids}:
-            self._drop(self._name)
+            self._drop(name)
 
     def _drop(self, name: str) -> None:
         try:
@@ -84,9 +100,9 @@ class OwnKey:
         """See KeyPort.lasting."""
         return True
 
-    def key(self) -> tuple[SealingKey, bytes] | None:
+    def key(self, *, resync: bool) -> tuple[SealingKey, bytes] | None:
         """See KeyPort.key."""
-        return self._resync or (self._key, bytes(32))
+        return self._resync if resync else (self._key, bytes(32))
 
     def renew(self) -> tuple[bytes, bytes]:
         """See KeyPort.renew."""

@@ -89,6 +89,7 @@ def add_consent_commands(app: typer.Typer) -> None:
     _add_looking(group)
     _add_granting(group)
     _add_ending(group)
+    _add_refresh(group)
 
 
 def _add_asking(group: typer.Typer) -> None:
@@ -243,6 +244,22 @@ def _add_ending(group: typer.Typer) -> None:
         confirm(f"Revoke for {_party(found)}? What was read before stays with them.", yes or signature is not None)
         body["external"] = _external(signature, typed_data, client, path)
         output.one(client.post(path, body), _ACTION)
+
+
+def _add_refresh(group: typer.Typer) -> None:
+    @group.command(
+        help="A new key for a consent that this node reads under; at most one a day is taken (provider).\n\n"
+        "  wattpact consent refresh 0x3fa1c2"
+    )
+    @guarded
+    def refresh(
+        context: typer.Context,
+        grant_id: Annotated[str, typer.Argument(help="Grant id, or its beginning.")],
+        as_json: JsonFlag = False,
+    ) -> None:
+        client = session_of(context).client()
+        found = pick(client.get("/consents")["items"], "grant_id", grant_id, "consent")
+        Output(as_json).one(client.post(f"/consents/{found['grant_id']}/refresh"), _ACTION)
 
 
 def _sid(consent: Mapping[str, Any], text: str) -> str:

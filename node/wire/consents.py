@@ -1,4 +1,4 @@
-"""Asking for consent and the answer: `consent.request`, `consent.granted`, `consent.denied`, `consent.revoked`."""
+"""Asking for consent, the answer, and what follows: `consent.request`, `.granted`, `.denied`, `.revoked`, `.key`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "ConsentRevoked",
     "GrantFields",
     "PartyCard",
+    "RefreshedKey",
     "StreamAccess",
 ]
 
@@ -113,3 +114,10 @@ class ConsentRevoked(Body):
     grant_id: Hash
     sid: Hash
     signature: Signature
+
+
+class RefreshedKey(Body):
+    """A reader's new key in full; its hash goes on chain. `consent.key` to the home, `stream.key` to the writer."""
+
+    grant_id: Hash
+    reader_key: PublicKey

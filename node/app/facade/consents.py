@@ -17,6 +17,7 @@ from node.api.views import (
 from node.app.core import Core
 from node.app.home import HomeRole
 from node.app.provider import ProviderRole
+from node.app.refreshing import KeyRefresher
 from node.errors import NotFound, Refused
 from node.projection.asking import Asking, AskingStatus
 from node.projection.consent import Consent, ConsentStatus
@@ -57,8 +58,11 @@ MANY = 1_000
 class Consents:
     """Implements the consent part of the facade; a role that this node lacks refuses."""
 
-    def __init__(self, core: Core, home: HomeRole | None, provider: ProviderRole | None) -> None:
+    def __init__(
+        self, core: Core, home: HomeRole | None, provider: ProviderRole | None, refresher: KeyRefresher
+    ) -> None:
         self._core = core
+        self._refresher = refresher
         self._home = home
         self._provider = provider
 
@@ -124,6 +128,11 @@ class Consents:
             digest = await self._home.revoke(grant_id, scope.sid, signature)
         else:
             digest = await self._as_provider().revoke(grant_id, scope.sid, signature)
+        return ActionView(state="queued", digest=digest, transaction=to_hex(digest))
+
+    async def refresh(self, grant_id: bytes) -> ActionView:
+        self._as_provider()
+        digest = await self._refresher.refresh(grant_id)
         return ActionView(state="queued", digest=digest, transaction=to_hex(digest))
 
     async def _known(self, grant_id: bytes) -> None:

@@ -112,6 +112,9 @@ class NodeFacadeOfApp:
     async def revoke_unsigned(self, grant_id: bytes, scope: RevokeScope) -> UnsignedView:
         return await self._consents.revoke_unsigned(grant_id, scope)
 
+    async def refresh(self, grant_id: bytes) -> ActionView:
+        return await self._consents.refresh(grant_id)
+
     async def pairing_status(self) -> PairingView:
         return await self._pairing.pairing_status()
 

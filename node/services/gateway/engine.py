@@ -33,7 +33,16 @@ from keys.messages import StreamCommit
 from node.clock import Clock
 from node.services.gateway.batching import Batch, batches
 from node.services.gateway.errors import StreamNotOurs, WriterBehindChain
-from node.services.gateway.members import OWNER, Demand, by_grant, demand, leaf_record, owner_grant
+from node.services.gateway.members import (
+    KEY_LASTS,
+    OWNER,
+    Demand,
+    by_grant,
+    demand,
+    keyed_times,
+    leaf_record,
+    owner_grant,
+)
 from node.services.gateway.ports import ChainPort, CommitPort, ConsentPort, HighWaterPort, StreamFacts, WriterLog
 
 __all__ = ["EngineStatus", "Ports", "StreamEngine"]
@@ -90,6 +99,7 @@ class StreamEngine:
         self._ports = ports
         self._gate = gate
         self._members: dict[bytes, Member] = {}
+        self._keyed: dict[bytes, int] = {}
         self._waiting: tuple[bytes, ...] = ()
         self._complained = False
         self._closed = -1
@@ -109,7 +119,8 @@ class StreamEngine:
 
     async def load(self) -> None:
         """Reads who is a member; once before the first round."""
-        self._members = by_grant(await self._ports.store.leaves(self.sid))
+        leaves = await self._ports.store.leaves(self.sid)
+        self._members, self._keyed = by_grant(leaves), keyed_times(leaves)
 
     def member(self, grant_id: bytes) -> Member | None:
         return self._members.get(grant_id)
@@ -172,7 +183,9 @@ class StreamEngine:
             acting.append(owner_grant(owner))
         ended = await consents.ended(sid)
         served = frozenset([g.grant_id for g in ended if await self._ports.store.capsule(sid, g.grant_id) is not None])
-        found = demand(self._members, acting, ended, await consents.reader_keys(sid), served)
+        now = self._ports.clock.now()
+        lasting = frozenset(grant for grant, at in self._keyed.items() if now - at < KEY_LASTS)
+        found = demand(self._members, acting, ended, await consents.reader_keys(sid), served, lasting)
         self._waiting = found.waiting
         return found
 
@@ -327,7 +340,10 @@ class StreamEngine:
             key_hash = hashes[grant.grant_id]
             member = Member(grant.grant_id, key_hash, leaf, grant.start_slot, grant.end_slot, joined)
             self._members[grant.grant_id] = member
-            records = [record for record in records if record.leaf != leaf] + [leaf_record(member)]
+            if old is not None:
+                self._keyed[grant.grant_id] = self._ports.clock.now()
+            fresh = leaf_record(member, self._keyed.get(grant.grant_id, 0))
+            records = [record for record in records if record.leaf != leaf] + [fresh]
             capsule = self._writer.welcome(member, keys[key_hash])
             capsules.append(Capsule(grant.grant_id, prepared.epoch, sha256(capsule), capsule))
         commit = StoredCommit(prepared.epoch, prepared.commit_hash, data)

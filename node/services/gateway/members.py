@@ -12,6 +12,7 @@ from channels.slots import OPEN_SLOT
 from channels.stores.records import LeafRecord
 
 __all__ = [
+    "KEY_LASTS",
     "OWNER",
     "ActingGrant",
     "Demand",
@@ -19,6 +20,7 @@ __all__ = [
     "decode_member",
     "demand",
     "encode_member",
+    "keyed_times",
     "leaf_record",
     "owner_grant",
 ]
@@ -26,8 +28,13 @@ __all__ = [
 OWNER = bytes(32)
 """The id under which the household itself is a member: leaf 0 has no grant on chain (channels.md)."""
 
+KEY_LASTS = 86_400
+"""Seconds that a refreshed key stays: a refresh costs the writer a commit, so there is one a day (channels.md 4, 8)."""
+
 _MEMBER = struct.Struct(">H32sQIIQ")
-_VERSION = 1
+_KEYED = struct.Struct(">Q")
+_FIRST = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +57,34 @@ class Demand:
     waiting: tuple[bytes, ...]
 
 
-def encode_member(member: Member) -> bytes:
-    """The writer's own note beside a leaf."""
-    return _MEMBER.pack(
+def encode_member(member: Member, keyed_at: int = 0) -> bytes:
+    """The writer's own note beside a leaf. `keyed_at`: when its key was refreshed, seconds UTC; 0 for never."""
+    fixed = _MEMBER.pack(
         _VERSION, member.reader_key_hash, member.start_slot, member.end_slot, member.leaf, member.joined_epoch
     )
+    return fixed + _KEYED.pack(keyed_at)
 
 
 def decode_member(record: LeafRecord) -> Member:
-    """The inverse of `encode_member`; the record must be occupied."""
-    _, key_hash, start_slot, end_slot, leaf, joined_epoch = _MEMBER.unpack(record.data)
+    """The inverse of `encode_member`, for all versions; the record must be occupied."""
+    _, key_hash, start_slot, end_slot, leaf, joined_epoch = _MEMBER.unpack_from(record.data)
     return Member(record.grant_id or OWNER, key_hash, leaf, start_slot, end_slot, joined_epoch)
 
 
-def leaf_record(member: Member) -> LeafRecord:
+def leaf_record(member: Member, keyed_at: int = 0) -> LeafRecord:
     """An occupied leaf for the store."""
-    return LeafRecord(member.leaf, member.grant_id, member.end_slot, encode_member(member))
+    return LeafRecord(member.leaf, member.grant_id, member.end_slot, encode_member(member, keyed_at))
+
+
+def keyed_times(records: Iterable[LeafRecord]) -> dict[bytes, int]:
+    """When the keys of grants were refreshed; those that never were are left out."""
+    found: dict[bytes, int] = {}
+    for record in records:
+        if record.grant_id is not None and int.from_bytes(record.data[:2], "big") > _FIRST:
+            (keyed_at,) = _KEYED.unpack_from(record.data, _MEMBER.size)
+            if keyed_at:
+                found[record.grant_id] = keyed_at
+    return found
 
 
 def demand(
@@ -74,13 +93,15 @@ def demand(
     ended: Iterable[ActingGrant],
     keys: Mapping[bytes, bytes],
     served: frozenset[bytes],
+    lasting: frozenset[bytes] = frozenset(),
 ) -> Demand:
     """Compares who is a member with who should be.
 
     `ended` are grants that ran out by themselves: their members leave at their end slot, in the order of the slots, and
     not at once. Any other member without an acting grant was revoked, undone or transferred away and leaves at once.
     `served` are grants that were sent a capsule before: an ended one among them needs no History.
-    `keys` maps a key hash to the public key of the reader, as far as they arrived.
+    `keys` maps a key hash to the public key of the reader, as far as they arrived. `lasting` are grants whose key was
+    refreshed within the last day: a further refresh of theirs waits until the day is over.
     """
     wanted = {grant.grant_id: grant for grant in acting}
     over = {grant.grant_id: grant for grant in ended}
@@ -92,7 +113,7 @@ def demand(
         grant = wanted.get(grant_id)
         gone = grant is None and grant_id != OWNER and grant_id not in over
         # A refreshed key leaves and joins in one commit; until the new key has arrived the old one stays.
-        refreshed = grant is not None and grant.reader_key_hash != member.reader_key_hash
+        refreshed = grant is not None and grant.reader_key_hash != member.reader_key_hash and grant_id not in lasting
         renew = refreshed and grant is not None and grant.reader_key_hash in keys
         leaving.append(Leaving(grant_id, member.end_slot, gone or renew))
         if gone:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from channels.alarms import Alarm as ChannelAlarm
-from channels.capsule import NO_REQUEST, CapsuleHeader, CapsuleKind
+from channels.capsule import CapsuleHeader, CapsuleKind
 from channels.checkpoint import Checkpoint
 from channels.commit import Header
 from channels.envelope import EnvelopeHeader
@@ -187,15 +187,16 @@ class Membership:
         if data is None:
             return
         header = CapsuleHeader.decode(data)
-        key = self._ports.key.key()
+        resync = header.kind is CapsuleKind.RESYNC
+        key = self._ports.key.key(resync=resync)
         if header.epoch <= self._reader.epoch:
             self._capsule = None
             return
         if key is None:
-            await self._ask_resync()
-            return
-        if (header.kind is CapsuleKind.RESYNC) != (key[1] != NO_REQUEST):
-            self._capsule = None  # kept at the broker from before; it is sealed to another key
+            if resync:
+                self._capsule = None  # kept at the broker from before; it is sealed to a key that is gone
+            else:
+                await self._ask_resync()
             return
         facts = await self._ports.facts.facts(self.sid, header.epoch)
         try:
@@ -221,7 +222,7 @@ class Membership:
     async def _shut_out(self) -> bool:
         """Whether this reader's state was lost: no Welcome will come again by itself."""
         if not self._ports.key.lasting:
-            return self._ports.key.key() is None
+            return self._ports.key.key(resync=False) is None
         if self._capsule is not None or time.monotonic() - self._behind_at < NO_WELCOME:
             return False
         return (await self._ports.facts.facts(self.sid, 1)).commit_hash(1) is not None

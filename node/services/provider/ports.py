@@ -31,8 +31,8 @@ class KeyPort(Protocol):
         """Whether the key stays after its capsule was taken: then its absence cannot tell that the state was lost."""
         ...
 
-    def key(self) -> tuple[SealingKey, bytes] | None:
-        """The key and the 32-byte id of the Resync request it was made for (zero for a Welcome); None once deleted."""
+    def key(self, *, resync: bool) -> tuple[SealingKey, bytes] | None:
+        """The key of a Resync with the 32-byte id of its request, or that of a Welcome with zero; None once deleted."""
         ...
 
     def renew(self) -> tuple[bytes, bytes]:

@@ -63,6 +63,7 @@ class MemoryNode:
         self.broken = False
         self.found = {"req-1": request("req-1")}
         self.granted: list[tuple[str, GrantScope, ExternalSignature | None]] = []
+        self.refreshed: list[bytes] = []
         self.revoked: list[tuple[bytes, RevokeScope, ExternalSignature | None]] = []
         self.parcels: list[tuple[bytes, str]] = []
         self.steps: list[tuple[str, bytes, str]] = []
@@ -187,6 +188,11 @@ class MemoryNode:
     async def revoke_unsigned(self, grant_id: bytes, scope: RevokeScope) -> UnsignedView:
         await self.consent(grant_id)
         return UnsignedView(typed_data={"primaryType": "Revoke"}, digest=GRANT, expires_at=NOW + 60)
+
+    async def refresh(self, grant_id: bytes) -> ActionView:
+        await self.consent(grant_id)
+        self.refreshed.append(grant_id)
+        return ActionView(state="queued", transaction="tx-4")
 
     async def pairing_status(self) -> PairingView:
         return PairingView(state="paired" if self.paired else "unpaired")

@@ -215,6 +215,8 @@ def test_a_consent_from_asking_to_revoking(line: Line, node: MemoryNode) -> None
     assert action["digest"] == GRANT_TEXT
     assert node.granted[0][1].end == 1_893_456_000
     assert line.json("consent", "deny", asked["id"], "--reason", "No")["state"] == "denied"
+    line.json("consent", "refresh", GRANT_TEXT[:10])
+    assert node.refreshed == [GRANT]
     line.json("consent", "revoke", GRANT_TEXT[:10], "--stream", "electricity/15min", "--yes")
     line.json("consent", "revoke", GRANT_TEXT, "--yes")
     assert [scope.sid for _, scope, _ in node.revoked] == [SID, None]
@@ -408,7 +410,8 @@ def test_keys(line: Line, tmp_path: Path) -> None:
 COMMANDS = (
     "init", "run", "devnet", "demo", "doctor", "verify", "version", "pair", "unpair", "status", "broker run",
     "broker hash", "stream list", "stream show", "stream read", "stream export", "consent request", "consent list",
-    "consent show", "consent grant", "consent deny", "consent revoke", "alarm list", "transaction list", "keys new",
+    "consent show", "consent grant", "consent deny", "consent revoke",
+    "consent refresh", "alarm list", "transaction list", "keys new",
     "keys show", "keys export", "token create", "token list", "token revoke", "config check", "config show",
     "config sample", "config schema",
 )  # fmt: skip

@@ -6,7 +6,16 @@ from channels.issuer import Member
 from channels.plan import Joining, Leaving
 from channels.slots import OPEN_SLOT
 from channels.stores.records import LeafRecord
-from node.services.gateway.members import OWNER, ActingGrant, by_grant, decode_member, demand, leaf_record, owner_grant
+from node.services.gateway.members import (
+    OWNER,
+    ActingGrant,
+    by_grant,
+    decode_member,
+    demand,
+    keyed_times,
+    leaf_record,
+    owner_grant,
+)
 
 G1, G2, K1, K2 = b"\x01" * 32, b"\x02" * 32, b"\x11" * 32, b"\x12" * 32
 PUBLIC = {K1: b"one", K2: b"two"}
@@ -58,6 +67,23 @@ def test_a_refreshed_key_leaves_and_joins_in_one_commit() -> None:
     assert renewed.revoked_leaves == ()
     waits = demand({G1: member(G1)}, [fresh], [], {K1: b"one"}, frozenset())
     assert (waits.leaving, waits.joining) == ((Leaving(G1, 100, False),), ())
+
+
+def test_one_refresh_a_day() -> None:
+    """channels.md 4, rule 8: a reader cannot make the writer commit as often as it likes."""
+    fresh = ActingGrant(G1, K2, 5, 100)
+    waits = demand({G1: member(G1)}, [fresh], [], PUBLIC, frozenset(), frozenset({G1}))
+    assert (waits.leaving, waits.joining) == ((Leaving(G1, 100, False),), ())
+    kept = [leaf_record(member(G1), 1_700_000_000), leaf_record(member(G2, leaf=2))]
+    assert keyed_times(kept) == {G1: 1_700_000_000}
+    assert by_grant(kept)[G1] == member(G1)
+
+
+def test_a_leaf_that_was_noted_before_refreshes_were_counted_still_decodes() -> None:
+    old = leaf_record(member(G1))
+    first = LeafRecord(old.leaf, old.grant_id, old.end_slot, b"\x00\x01" + old.data[2:-8])
+    assert decode_member(first) == member(G1)
+    assert keyed_times([first]) == {}
 
 
 def test_members_survive_the_store() -> None:
