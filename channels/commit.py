@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256 as hashing
 from itertools import pairwise
+from operator import le
+from typing import NamedTuple
 
 from channels.codec import require
 from channels.errors import CommitTooLarge, FormatError, SignatureRejected, UnknownVersion
@@ -49,6 +51,7 @@ WRAP_BYTES = 40  # AES-KW of 32 bytes
 _HEADER = struct.Struct(">H32sQ32sQBIQHHH")
 _REMOVED = struct.Struct(">IH")
 _WRAP = struct.Struct(">BI40s")
+_NO_WRAP = bytes(WRAP_BYTES)
 _TAIL = WRAP_BYTES + 32 + 65
 _MAX_COUNT = 0xFFFF
 
@@ -75,9 +78,8 @@ def leaf_ranges(leaves: Iterable[int]) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The fixed fields and the counts of the three arrays."""
+class Header(NamedTuple):
+    """The fixed fields and the counts of the three arrays. A tuple, as Commit is: readers make thousands in a row."""
 
     sid: bytes
     epoch: int
@@ -125,8 +127,7 @@ class Header:
         return header
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """The arrays of a commit."""
 
     removed: tuple[tuple[int, int], ...]
@@ -146,8 +147,7 @@ class Body:
         return [leaf for start, count in self.removed for leaf in range(start, start + count)]
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """A whole commit. `commit_hash` is H of all bytes before the signature."""
 
     header: Header
@@ -181,19 +181,12 @@ class Commit:
         bound = max_wraps(header.depth, gone) if gone else header.depth  # without removals only growth wraps
         require(header.n_wraps <= bound, "more wraps than the removals can cause")
         epoch_wrap, confirm = data[at : at + WRAP_BYTES], data[at + WRAP_BYTES : at + WRAP_BYTES + 32]
-        require(
-            bool(header.n_live) != (epoch_wrap == bytes(WRAP_BYTES)), "the epoch wrap is zero exactly without leaves"
-        )
-        return cls(
-            header,
-            Body(removed, added, wraps),
-            epoch_wrap,
-            confirm,
-            data[-65:],
-            sha256(data[:-65]),
-            sha256(data[: at + WRAP_BYTES]),
-            data,
-        )
+        require((header.n_live > 0) != (epoch_wrap == _NO_WRAP), "the epoch wrap is zero exactly without leaves")
+        hashed = hashing(data[: at + WRAP_BYTES])
+        confirmed_hash = hashed.digest()
+        hashed.update(confirm)  # the commit hash goes on from there
+        body = Body(removed, added, wraps)
+        return cls(header, body, epoch_wrap, confirm, data[-65:], hashed.digest(), confirmed_hash, data)
 
 
 def _decode_removed(data: bytes, cap: int) -> tuple[tuple[int, int], ...]:
@@ -214,7 +207,7 @@ def _decode_wraps(data: bytes, depth: int) -> tuple[Wrap, ...]:
     if names:
         require(names[-1][0] < depth, "a wrap names no node")
         last = _last_names(depth)
-        require(all(name <= last[name[0]] for name in names), "a wrap names no node")
+        require(all(map(le, names, [last[name[0]] for name in names])), "a wrap names no node")
     return tuple(_WRAP.iter_unpack(data))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hmac import compare_digest
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from channels.alarms import Forked, TooManyLeaves, WrongChainHash
 from channels.commit import Commit, Header, confirmation, verify_commit_signature
@@ -28,8 +28,7 @@ class ChainFacts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
+class Entered(NamedTuple):
     """An epoch that a commit opened: its secret and its header."""
 
     header: Header

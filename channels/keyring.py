@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from channels.codec import ByteReader, ByteWriter
 from channels.envelope import Lane, SlotCipher
 from channels.errors import NoKey
-from channels.ggm import LEAVES, Cover
+from channels.ggm import DEPTH, LEAVES, Cover, CoverNode
 from channels.history import Covers
 from channels.masters import slot_root
 
@@ -23,27 +23,31 @@ _CIPHERS = 16  # lanes whose cipher objects are kept ready
 class Keyring:
     """Epoch nodes and slot nodes of one stream, as one reader holds them."""
 
-    __slots__ = ("_ciphers", "_epochs", "_sid", "_slots")
+    __slots__ = ("_ciphers", "_epochs", "_roots", "_sid", "_slots")
 
     def __init__(self, sid: bytes) -> None:
         self._sid = sid
         self._epochs = Cover(())
         self._slots: dict[int, Cover] = {}
+        self._roots: dict[
+            int, bytes
+        ] = {}  # whole slot trees that nobody looked into yet: most of them, after a catch-up
         self._ciphers: dict[Lane, SlotCipher] = {}
 
     def add_epoch(self, epoch: int, secret: bytes) -> None:
         """Keep the slot tree of an epoch; the secret itself is not kept."""
-        self._slots[epoch] = Cover.whole(slot_root(secret, self._sid, epoch))
+        self._slots.pop(epoch, None)
+        self._roots[epoch] = slot_root(secret, self._sid, epoch)
 
     def add_covers(self, covers: Covers) -> None:
         """Add what a capsule gives. What was thrown away before and is given again opens again."""
         self._epochs = self._epochs.joined(covers.epochs)
         for epoch, nodes in covers.slots:
-            self._slots[epoch] = self._slots.get(epoch, Cover(())).joined(nodes)
+            self._slots[epoch] = (self._held(epoch) or Cover(())).joined(nodes)
 
     def slot_key(self, epoch: int, slot: int) -> bytes:
         """K_{e,t}; NoKey outside everything held."""
-        held = self._slots.get(epoch)
+        held = self._held(epoch)
         if (held is None or slot not in held) and epoch in self._epochs:
             self._unfold(epoch)
             held = self._slots[epoch]
@@ -71,14 +75,21 @@ class Keyring:
         for epoch, first in first_slots.items():
             if epoch in self._epochs and first < before_slot:
                 self._unfold(epoch)
-        for epoch in list(self._slots):
+        for epoch in [*self._slots, *self._roots]:
             over = first_slots.get(epoch + 1)
-            if over is not None and over < before_slot:
-                del self._slots[epoch]
-            else:
-                self._slots[epoch] = self._slots[epoch].without(0, before_slot)
-                if not self._slots[epoch]:
-                    del self._slots[epoch]
+            held = Cover(()) if over is not None and over < before_slot else self._held(epoch)
+            left = held.without(0, before_slot) if held else None
+            self._roots.pop(epoch, None)
+            self._slots.pop(epoch, None)
+            if left:
+                self._slots[epoch] = left
+
+    def _held(self, epoch: int) -> Cover | None:
+        """What is held of an epoch's slot tree, its epoch secret aside."""
+        root = self._roots.pop(epoch, None)
+        if root is not None:
+            self._slots[epoch] = Cover.whole(root)
+        return self._slots.get(epoch)
 
     def _unfold(self, epoch: int) -> None:
         """Replace an epoch's secret by its slot tree, so that it can be punctured."""
@@ -88,7 +99,9 @@ class Keyring:
 
     def covers(self) -> Covers:
         """Everything held, as secret nodes."""
-        groups = tuple((epoch, cover.nodes) for epoch, cover in sorted(self._slots.items()) if cover)
+        whole = [(epoch, (CoverNode(DEPTH, 0, root),)) for epoch, root in self._roots.items()]
+        held = [(epoch, cover.nodes) for epoch, cover in self._slots.items() if cover]
+        groups = tuple(sorted([*whole, *held], key=lambda group: group[0]))
         return Covers(self._epochs.nodes, groups)
 
     def write(self, out: ByteWriter) -> None:
@@ -104,5 +117,5 @@ class Keyring:
         """Whether the key of a slot is held or can be derived."""
         if not 0 <= slot < LEAVES or not 0 <= epoch < LEAVES:
             return False
-        held = self._slots.get(epoch)
+        held = self._held(epoch)
         return (held is not None and slot in held) or epoch in self._epochs

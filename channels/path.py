@@ -65,7 +65,7 @@ class Path:
         lowest = self._lowest_shared(removed)
         secret = self._unwrap(keys, lowest - 1, wraps.get((lowest - 1, self.leaf >> (lowest - 1))))
         self._renew(lowest, secret)
-        for level in range(lowest, self.depth):
+        for level in range(lowest, len(self.keys) - 1):
             index = self.leaf >> level
             # A renewed left child is its parent's source. A right one is it only when the left was not renewed, and
             # then nothing is wrapped to it.

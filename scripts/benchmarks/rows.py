@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "Row", "at_least", "at_most", "best"]
+__all__ = ["ROOT", "Row", "at_least", "at_most", "best", "resident_mb"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -40,3 +41,9 @@ def best(work: Callable[[], object], rounds: int = 5) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in RAM now, in megabytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

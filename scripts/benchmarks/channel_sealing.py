@@ -1,0 +1,107 @@
+"""Sealing and opening readings: chained, with all checks on, in memory, on disk, and with a signature each."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from channels.envelope import EnvelopeHeader
+from channels.highwater import HighWater
+from channels.reader_state import restore_reader, snapshot_reader
+from channels.stores.records import StoredEnvelope
+from channels.stores.sql import SqlStore
+from channels.writer import Writer
+from scripts.benchmarks.rows import Row, at_least, best
+from tests.unit.channels.world import SLOT, World, evidence, hashed, params
+
+__all__ = ["durable_rows", "seal_rows", "signed_rows"]
+
+READING = bytes(24)
+AT_ONCE = 20_000
+ROUND = 2_000
+ROUNDS = 20
+SIGNED = 3_000
+NOW = params().genesis + SLOT // 2
+
+
+def seal_rows() -> list[Row]:
+    """One call, 24-byte readings, the gate and the hash chain on."""
+    world = World.start(readers=1)
+    reader = world.welcome(1)
+    readings = [(NOW, READING)] * AT_ONCE
+    moment = evidence(NOW)
+    sealing = best(lambda: world.writer.seal(readings, moment), 20)
+    # The reader begins where the writer is; every round is the same envelopes to a reader in the same state.
+    reader.open(world.writer.seal(readings[:1], moment).envelopes)
+    state = snapshot_reader(reader)
+    envelopes = world.writer.seal(readings, moment).envelopes
+    fresh = [restore_reader(params(), state) for _ in range(20)]
+    opened = [len(each.open(envelopes[:10]).readings) for each in fresh[:1]]
+    if opened != [10]:
+        raise AssertionError("the reader opens nothing")
+    opening = best(lambda: fresh.pop().open(envelopes), len(fresh) - 1)
+    return [
+        at_least("seal_per_s", AT_ONCE / sealing, "envelopes/s", 400_000, "24-byte readings, gate and chain on"),
+        at_least("open_per_s", AT_ONCE / opening, "envelopes/s", 400_000, "chain, tag and lane checked"),
+    ]
+
+
+def durable_rows() -> list[Row]:
+    """Sealed, recorded in SQLite with the writer's state, the mark on disk: what a gateway does before it publishes."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        rate = asyncio.run(_durable(Path(folder)))
+    return [at_least("seal_durable_per_s", rate, "envelopes/s", 20_000, f"{ROUND} a transaction, synchronous=FULL")]
+
+
+async def _durable(folder: Path) -> float:
+    world = World.start(readers=1)
+    writer = world.writer
+    store = await SqlStore.open(f"sqlite+aiosqlite:///{folder}/channels.db", hashed("store"))
+    mark = HighWater(folder / "marks").open(writer.params.sid, fresh=True)
+    readings = [(NOW, READING)] * ROUND
+    moment = evidence(NOW)
+    start = time.perf_counter()
+    for _ in range(ROUNDS):
+        sealed = writer.seal(readings, moment)
+        stored = [_stored(writer, data) for data in sealed.envelopes]
+        await store.record_seal(writer.params.sid, stored, (), writer.snapshot())
+        mark.advance(writer.position)
+    spent = time.perf_counter() - start
+    await store.close()
+    return ROUND * ROUNDS / spent
+
+
+def _stored(writer: Writer, data: bytes) -> StoredEnvelope:
+    header = EnvelopeHeader.decode(data, writer.params.signed_envelopes)
+    return StoredEnvelope(header.epoch, header.slot, header.inst, header.seq, sha256(data).digest(), data)
+
+
+def signed_rows() -> list[Row]:
+    """A stream that signs each envelope, beside the bare signature of the same library on messages of the same size."""
+    world = World.start(readers=1, signed=True)
+    reader = world.welcome(1)
+    moment = evidence(NOW)
+    readings = [(NOW, READING)] * SIGNED
+    sealing = best(lambda: world.writer.seal(readings, moment), 5)
+    reader.open(world.writer.seal(readings[:1], moment).envelopes)
+    state = snapshot_reader(reader)
+    envelopes = world.writer.seal(readings, moment).envelopes
+    fresh = [restore_reader(world.writer.params, state) for _ in range(5)]
+    opening = best(lambda: fresh.pop().open(envelopes), len(fresh))
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key()
+    messages = [envelope[:-64] for envelope in envelopes]
+    signing = best(lambda: [key.sign(message) for message in messages], 5)
+    pairs = [(key.sign(message), message) for message in messages]
+    verifying = best(lambda: [public.verify(signature, message) for signature, message in pairs], 5)
+    return [
+        at_least(
+            "seal_signed_ratio", signing / sealing, "of bare sign", 0.8, f"bare: {SIGNED / signing:,.0f} a second"
+        ),
+        at_least("open_signed_ratio", verifying / opening, "of bare verify", 0.9, f"bare: {SIGNED / verifying:,.0f}/s"),
+    ]
