@@ -8,13 +8,12 @@ commits, envelopes, checkpoints and capsules are public records and lie there as
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Table, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.errors import StoreConflict
 from channels.stores import schema as t
@@ -37,7 +36,7 @@ from channels.stores.records import (
     Unpublished,
 )
 from channels.stores.sealed import StoreSeal
-from channels.stores.sql_engine import Database, to_the_end
+from channels.stores.sql_engine import Database
 
 __all__ = ["SqlStore"]
 
@@ -60,9 +59,7 @@ class SqlStore:
         database = Database(url)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(database.close)
-            async with database.writing() as c:
-                await c.run_sync(t.upgrade)
-                await _check_key(c, seal)
+            await database.write(lambda c: _prepare(c, seal))
             undo.pop_all()
         return cls(database, seal)
 
@@ -70,63 +67,51 @@ class SqlStore:
         """See ChannelStore.close."""
         await self._db.close()
 
-    async def _find(self, c: AsyncConnection, sid: bytes) -> int:
+    def _find(self, c: Connection, sid: bytes) -> int:
         """The row id of a stream, 0 when nothing of it is here."""
         check_id("a sid", sid)
         if sid not in self._ids:
-            found = (await c.execute(select(t.stream.c.id).where(t.stream.c.sid == sid))).scalar_one_or_none()
+            found = c.execute(select(t.stream.c.id).where(t.stream.c.sid == sid)).scalar_one_or_none()
             if found is None:
                 return 0
             self._ids[sid] = found
         return self._ids[sid]
 
-    async def _change(self, sid: bytes, change: Callable[[AsyncConnection, int, bool], Awaitable[_R]]) -> _R:
+    async def _change(self, sid: bytes, change: Callable[[Connection, int, bool], _R]) -> _R:
         check_id("a sid", sid)
+
+        def attempt(careful: bool) -> Callable[[Connection], _R]:
+            return lambda c: change(c, self._stream_row(c, sid), careful)
+
         try:
-            return await to_the_end(self._attempt(sid, change, careful=False))
+            return await self._db.write(attempt(False))
         except IntegrityError:
             pass
         try:
-            return await to_the_end(self._attempt(sid, change, careful=True))
+            return await self._db.write(attempt(True))
         except IntegrityError as error:
             raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
 
-    async def _attempt(
-        self, sid: bytes, change: Callable[[AsyncConnection, int, bool], Awaitable[_R]], *, careful: bool
-    ) -> _R:
-        async with self._db.writing() as c:
-            return await change(c, await self._stream_row(c, sid), careful)
-
     @staticmethod
-    async def _stream_row(c: AsyncConnection, sid: bytes) -> int:
+    def _stream_row(c: Connection, sid: bytes) -> int:
         check_id("a sid", sid)
         query = select(t.stream.c.id).where(t.stream.c.sid == sid).with_for_update()
-        row_id: int | None = (await c.execute(query)).scalar_one_or_none()
+        row_id: int | None = c.execute(query).scalar_one_or_none()
         if row_id is None:
             values = insert(t.stream).values(sid=sid, position=0, pending_id=0).returning(t.stream.c.id)
-            row_id = (await c.execute(values)).scalar_one()
+            row_id = c.execute(values).scalar_one()
         return row_id
 
-    async def _read(self, read: Callable[[AsyncConnection], Awaitable[_R]]) -> _R:
-        async def work() -> _R:
-            async with self._db.reading() as c:
-                return await read(c)
-
-        return await to_the_end(work())
-
-    async def _read_of(self, sid: bytes, read: Callable[[AsyncConnection, int], Awaitable[_R]]) -> _R:
-        async def work(c: AsyncConnection) -> _R:
-            return await read(c, await self._find(c, sid))
-
-        return await self._read(work)
+    async def _read_of(self, sid: bytes, read: Callable[[Connection, int], _R]) -> _R:
+        return await self._db.read(lambda c: read(c, self._find(c, sid)))
 
     async def streams(self) -> tuple[bytes, ...]:
         """See LogStore.streams."""
 
-        async def read(c: AsyncConnection) -> tuple[bytes, ...]:
-            return tuple((await c.execute(select(t.stream.c.sid).order_by(t.stream.c.sid))).scalars())
+        def read(c: Connection) -> tuple[bytes, ...]:
+            return tuple(c.execute(select(t.stream.c.sid).order_by(t.stream.c.sid)).scalars())
 
-        return await self._read(read)
+        return await self._db.read(read)
 
     async def append_commits(self, sid: bytes, commits: Sequence[StoredCommit]) -> int:
         """See LogStore.append_commits."""
@@ -198,18 +183,14 @@ class SqlStore:
     async def append_log(self, log_id: bytes, entries: Sequence[LogEntry]) -> int:
         """See LogStore.append_log."""
         try:
-            return await to_the_end(self._append_log(log_id, entries))
+            return await self._db.write(lambda c: sql_private.append(c, log_id, entries))
         except IntegrityError as error:
             raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
-
-    async def _append_log(self, log_id: bytes, entries: Sequence[LogEntry]) -> int:
-        async with self._db.writing() as c:
-            return await sql_private.append(c, log_id, entries)
 
     async def read_log(self, log_id: bytes, first_seq: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
         """See LogStore.read_log."""
         check_limit(limit)
-        return await self._read(lambda c: sql_private.read(c, log_id, first_seq, limit))
+        return await self._db.read(lambda c: sql_private.read(c, log_id, first_seq, limit))
 
     async def add_pending(self, sid: bytes, readings: Sequence[PendingReading]) -> tuple[int, ...]:
         """See WriterStore.add_pending."""
@@ -218,18 +199,16 @@ class SqlStore:
 
     async def take_in(self, readings: Mapping[bytes, Sequence[PendingReading]], note: bytes) -> None:
         """See WriterStore.take_in."""
-        await to_the_end(self._take_in(readings, note))
 
-    async def _take_in(self, readings: Mapping[bytes, Sequence[PendingReading]], note: bytes) -> None:
-        async with self._db.writing() as c:
-            for sid, rows in sorted(readings.items()):
-                stream = await self._stream_row(c, sid)
-                await sql_writer.add_pending(c, stream, rows, self._seal, sid)
-            await sql_writer.save_note(c, note, self._seal)
+        def work(c: Connection) -> None:
+            sql_writer.take_in(c, readings, self._seal)
+            sql_writer.save_note(c, note, self._seal)
+
+        await self._db.write(work)
 
     async def intake_note(self) -> bytes | None:
         """See WriterStore.intake_note."""
-        return await self._read(lambda c: sql_writer.open_note(c, self._seal))
+        return await self._db.read(lambda c: sql_writer.open_note(c, self._seal))
 
     async def pending(self, sid: bytes, limit: int = 1000) -> tuple[PendingReading, ...]:
         """See WriterStore.pending."""
@@ -251,12 +230,12 @@ class SqlStore:
     ) -> None:
         """See WriterStore.record_seal."""
 
-        async def change(c: AsyncConnection, stream: int, careful: bool) -> None:
-            await sql_writer.consume(c, stream, consumed_pending_ids)
-            if await logs.add_envelopes(c, stream, envelopes, careful) != len(envelopes):
+        def change(c: Connection, stream: int, careful: bool) -> None:
+            sql_writer.consume(c, stream, consumed_pending_ids)
+            if logs.add_envelopes(c, stream, envelopes, careful) != len(envelopes):
                 raise StoreConflict("an envelope is recorded already")
-            await logs.add_checkpoints(c, stream, checkpoints)
-            await sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
+            logs.add_checkpoints(c, stream, checkpoints)
+            sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
 
         await self._change(sid, change)
 
@@ -270,12 +249,12 @@ class SqlStore:
     ) -> None:
         """See WriterStore.record_commit."""
 
-        async def change(c: AsyncConnection, stream: int, _careful: bool) -> None:
-            await logs.add_commits(c, stream, (commit,))
+        def change(c: Connection, stream: int, _careful: bool) -> None:
+            logs.add_commits(c, stream, (commit,))
             for capsule in capsules:
-                await logs.put_capsule(c, stream, capsule)
-            await sql_writer.change_leaves(c, stream, leaves)
-            await sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
+                logs.put_capsule(c, stream, capsule)
+            sql_writer.change_leaves(c, stream, leaves)
+            sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
 
         await self._change(sid, change)
 
@@ -309,15 +288,15 @@ class SqlStore:
         """See ReaderStore.record_open."""
         scope = sid + grant_id
 
-        async def change(c: AsyncConnection, stream: int, careful: bool) -> None:
-            await logs.add_commits(c, stream, record.commits)
-            await logs.add_envelopes(c, stream, record.envelopes, careful)
-            await logs.add_checkpoints(c, stream, record.checkpoints)
-            reader = await sql_reader.save_reader(c, stream, grant_id, record.snapshot, self._seal, scope)
-            await sql_reader.add_readings(c, reader, record.readings, self._seal, scope)
-            await sql_reader.confirm(c, reader, record.confirmed)
+        def change(c: Connection, stream: int, careful: bool) -> None:
+            logs.add_commits(c, stream, record.commits)
+            logs.add_envelopes(c, stream, record.envelopes, careful)
+            logs.add_checkpoints(c, stream, record.checkpoints)
+            reader = sql_reader.save_reader(c, stream, grant_id, record.snapshot, self._seal, scope)
+            sql_reader.add_readings(c, reader, record.readings, self._seal, scope)
+            sql_reader.confirm(c, reader, record.confirmed)
             for alarm in record.alarms:
-                await sql_reader.keep_alarm(c, stream, alarm, self._seal, sid)
+                sql_reader.keep_alarm(c, stream, alarm, self._seal, sid)
 
         await self._change(sid, change)
 
@@ -339,9 +318,9 @@ class SqlStore:
         """See ReaderStore.readings."""
         check_limit(limit)
 
-        async def read(c: AsyncConnection, stream: int) -> tuple[OpenedReading, ...]:
+        def read(c: Connection, stream: int) -> tuple[OpenedReading, ...]:
             query = sql_reader.in_range(stream, grant_id, start, end).limit(limit).offset(offset)
-            return tuple(sql_reader.reading_of(row, self._seal, sid + grant_id) for row in await c.execute(query))
+            return tuple(sql_reader.reading_of(row, self._seal, sid + grant_id) for row in c.execute(query))
 
         return await self._read_of(sid, read)
 
@@ -381,20 +360,21 @@ class SqlStore:
         if limit is not None:
             check_limit(limit)
 
-        async def read(c: AsyncConnection, stream: int) -> tuple[_R, ...]:
+        def read(c: Connection, stream: int) -> tuple[_R, ...]:
             query = select(table).where(table.c.stream == stream).order_by(*order).limit(limit)
-            rows = await c.execute(query if where is None else query.where(where))
+            rows = c.execute(query if where is None else query.where(where))
             return tuple(convert(row) for row in rows)
 
         return await self._read_of(sid, read)
 
 
-async def _check_key(c: AsyncConnection, seal: StoreSeal) -> None:
+def _prepare(c: Connection, seal: StoreSeal) -> None:
     """Open the value that the first key sealed, so that a wrong key is found at start and not a year later."""
+    t.upgrade(c)
     query = select(t.meta.c.value).where(t.meta.c.key == _KEY_CHECK)
-    sealed = (await c.execute(query)).scalar_one_or_none()
+    sealed = c.execute(query).scalar_one_or_none()
     if sealed is None:
         value = seal.seal(_KEY_CHECK, b"", b"", b"wattpact")
-        await c.execute(insert(t.meta).values(key=_KEY_CHECK, value=value))
+        c.execute(insert(t.meta).values(key=_KEY_CHECK, value=value))
     else:
         seal.open(_KEY_CHECK, b"", b"", sealed)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from channels.stores import schema as t
 from channels.stores.checks import check_id, check_integers, forked
@@ -34,10 +33,10 @@ _CHUNK = 500
 _T = TypeVar("_T")
 
 
-async def take_positions(c: AsyncConnection, stream: int, count: int) -> int:
+def take_positions(c: Connection, stream: int, count: int) -> int:
     """Reserve `count` positions; returns the first."""
     statement = update(t.stream).where(t.stream.c.id == stream).values(position=t.stream.c.position + count)
-    last: int = (await c.execute(statement.returning(t.stream.c.position))).scalar_one()
+    last: int = c.execute(statement.returning(t.stream.c.position)).scalar_one()
     return last - count + 1
 
 
@@ -62,7 +61,7 @@ def capsule_of(row: Row[Any]) -> Capsule:
     return Capsule(row.grant_id, row.epoch, row.hash, row.data, row.position)
 
 
-async def add_commits(c: AsyncConnection, stream: int, commits: Sequence[StoredCommit]) -> int:
+def add_commits(c: Connection, stream: int, commits: Sequence[StoredCommit]) -> int:
     """Append commits; returns how many were new."""
     for row in commits:
         check_id("a commit hash", row.hash)
@@ -70,7 +69,7 @@ async def add_commits(c: AsyncConnection, stream: int, commits: Sequence[StoredC
     kept: dict[int, tuple[bytes, bytes]] = {}
     for some in _chunks(sorted({row.epoch for row in commits})):
         query = select(t.commit.c.epoch, t.commit.c.hash, t.commit.c.data)
-        found = await c.execute(query.where(t.commit.c.stream == stream, t.commit.c.epoch.in_(some)))
+        found = c.execute(query.where(t.commit.c.stream == stream, t.commit.c.epoch.in_(some)))
         kept.update({row.epoch: (row.hash, row.data) for row in found})
     fresh: list[StoredCommit] = []
     for row in commits:
@@ -81,24 +80,24 @@ async def add_commits(c: AsyncConnection, stream: int, commits: Sequence[StoredC
         elif known[0] != row.hash:
             raise forked(f"epoch {row.epoch}", known[1], row.data)
     if fresh:
-        first = await take_positions(c, stream, len(fresh))
+        first = take_positions(c, stream, len(fresh))
         rows = [
             {"stream": stream, "epoch": row.epoch, "position": first + i, "hash": row.hash, "data": row.data}
             for i, row in enumerate(fresh)
         ]
-        await c.execute(insert(t.commit), rows)
+        c.execute(insert(t.commit), rows)
     return len(fresh)
 
 
-async def add_envelopes(c: AsyncConnection, stream: int, envelopes: Sequence[StoredEnvelope], careful: bool) -> int:
+def add_envelopes(c: Connection, stream: int, envelopes: Sequence[StoredEnvelope], careful: bool) -> int:
     """Append envelopes; returns how many were new. Without `careful` a taken place is the database's IntegrityError."""
     for row in envelopes:
         check_id("an envelope hash", row.hash)
         check_id("an instance id", row.inst, 16)
         check_integers((row.epoch, row.slot, row.seq))
-    fresh = await _new_envelopes(c, stream, envelopes) if careful else list(envelopes)
+    fresh = _new_envelopes(c, stream, envelopes) if careful else list(envelopes)
     if fresh:
-        first = await take_positions(c, stream, len(fresh))
+        first = take_positions(c, stream, len(fresh))
         rows = [
             {
                 "stream": stream,
@@ -112,14 +111,14 @@ async def add_envelopes(c: AsyncConnection, stream: int, envelopes: Sequence[Sto
             }
             for i, row in enumerate(fresh)
         ]
-        await c.execute(insert(t.envelope), rows)
+        c.execute(insert(t.envelope), rows)
     return len(fresh)
 
 
-async def _new_envelopes(c: AsyncConnection, stream: int, envelopes: Sequence[StoredEnvelope]) -> list[StoredEnvelope]:
+def _new_envelopes(c: Connection, stream: int, envelopes: Sequence[StoredEnvelope]) -> list[StoredEnvelope]:
     kept: dict[tuple[int, int, bytes, int], tuple[bytes, bytes]] = {}
     for some in _chunks(sorted({row.seq for row in envelopes})):
-        for row in await c.execute(_same_stream(stream).where(t.envelope.c.seq.in_(some))):
+        for row in c.execute(_same_stream(stream).where(t.envelope.c.seq.in_(some))):
             kept[row.epoch, row.slot, row.inst, row.seq] = (row.hash, row.data)
     fresh: list[StoredEnvelope] = []
     for offered in envelopes:
@@ -137,7 +136,7 @@ def _same_stream(stream: int) -> Select[Any]:
     return select(t.envelope).where(t.envelope.c.stream == stream)
 
 
-async def add_checkpoints(c: AsyncConnection, stream: int, checkpoints: Sequence[StoredCheckpoint]) -> int:
+def add_checkpoints(c: Connection, stream: int, checkpoints: Sequence[StoredCheckpoint]) -> int:
     """Append checkpoints; returns how many were new."""
     for row in checkpoints:
         check_id("a checkpoint hash", row.hash)
@@ -145,10 +144,10 @@ async def add_checkpoints(c: AsyncConnection, stream: int, checkpoints: Sequence
     kept: set[bytes] = set()
     for some in _chunks([row.hash for row in checkpoints]):
         query = select(t.checkpoint.c.hash).where(t.checkpoint.c.stream == stream, t.checkpoint.c.hash.in_(some))
-        kept.update((await c.execute(query)).scalars())
+        kept.update(c.execute(query).scalars())
     fresh = {row.hash: row for row in checkpoints if row.hash not in kept}
     if fresh:
-        first = await take_positions(c, stream, len(fresh))
+        first = take_positions(c, stream, len(fresh))
         rows = [
             {
                 "stream": stream,
@@ -163,29 +162,29 @@ async def add_checkpoints(c: AsyncConnection, stream: int, checkpoints: Sequence
             }
             for i, row in enumerate(fresh.values())
         ]
-        await c.execute(insert(t.checkpoint), rows)
+        c.execute(insert(t.checkpoint), rows)
     return len(fresh)
 
 
-async def put_capsule(c: AsyncConnection, stream: int, capsule: Capsule) -> None:
+def put_capsule(c: Connection, stream: int, capsule: Capsule) -> None:
     """Let a capsule take the place of an older one of its grant."""
     check_id("a grant id", capsule.grant_id)
     here = (t.capsule.c.stream == stream, t.capsule.c.grant_id == capsule.grant_id)
-    kept = (await c.execute(select(t.capsule).where(*here))).one_or_none()
+    kept = c.execute(select(t.capsule).where(*here)).one_or_none()
     if kept is not None:
         if kept.epoch > capsule.epoch:
             raise forked(f"a capsule of epoch {kept.epoch}", kept.data, capsule.data)
         if kept.hash == capsule.hash:
             return
-        await c.execute(delete(t.capsule).where(*here))
-    position = await take_positions(c, stream, 1)
+        c.execute(delete(t.capsule).where(*here))
+    position = take_positions(c, stream, 1)
     values = {"grant_id": capsule.grant_id, "epoch": capsule.epoch, "hash": capsule.hash, "data": capsule.data}
-    await c.execute(insert(t.capsule).values(stream=stream, position=position, **values))
+    c.execute(insert(t.capsule).values(stream=stream, position=position, **values))
 
 
-async def drop_capsule(c: AsyncConnection, stream: int, grant_id: bytes) -> None:
+def drop_capsule(c: Connection, stream: int, grant_id: bytes) -> None:
     """Forget a capsule."""
-    await c.execute(delete(t.capsule).where(t.capsule.c.stream == stream, t.capsule.c.grant_id == grant_id))
+    c.execute(delete(t.capsule).where(t.capsule.c.stream == stream, t.capsule.c.grant_id == grant_id))
 
 
 def _chunks(values: Sequence[_T]) -> Iterable[Sequence[_T]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, func, insert, select
 
 from channels.errors import StoreError
 from channels.stores import schema as t
@@ -15,12 +14,12 @@ from channels.stores.records import LogEntry
 __all__ = ["append", "read"]
 
 
-async def append(c: AsyncConnection, log_id: bytes, entries: Sequence[LogEntry]) -> int:
+def append(c: Connection, log_id: bytes, entries: Sequence[LogEntry]) -> int:
     """Append entries; returns how many were new."""
     check_id("a log id", log_id)
     query = select(func.coalesce(func.max(t.log.c.seq), -1)).where(t.log.c.log_id == log_id)
-    following: int = (await c.execute(query)).scalar_one() + 1
-    known = {entry.seq: entry for entry in await _among(c, log_id, [e.seq for e in entries if e.seq < following])}
+    following: int = c.execute(query).scalar_one() + 1
+    known = {entry.seq: entry for entry in _among(c, log_id, [e.seq for e in entries if e.seq < following])}
     fresh: list[dict[str, object]] = []
     for entry in entries:
         kept = known.get(entry.seq)
@@ -34,19 +33,19 @@ async def append(c: AsyncConnection, log_id: bytes, entries: Sequence[LogEntry])
         else:
             raise StoreError(f"entry {entry.seq} would leave a gap behind {following} entries")
     if fresh:
-        await c.execute(insert(t.log), fresh)
+        c.execute(insert(t.log), fresh)
     return len(fresh)
 
 
-async def _among(c: AsyncConnection, log_id: bytes, seqs: Sequence[int]) -> list[LogEntry]:
+def _among(c: Connection, log_id: bytes, seqs: Sequence[int]) -> list[LogEntry]:
     if not seqs:
         return []
     within = t.log.c.seq.between(min(seqs), max(seqs))
-    rows = await c.execute(select(t.log).where(t.log.c.log_id == log_id, within))
+    rows = c.execute(select(t.log).where(t.log.c.log_id == log_id, within))
     return [LogEntry(row.seq, row.hash, row.data) for row in rows]
 
 
-async def read(c: AsyncConnection, log_id: bytes, first_seq: int, limit: int) -> tuple[LogEntry, ...]:
+def read(c: Connection, log_id: bytes, first_seq: int, limit: int) -> tuple[LogEntry, ...]:
     """Entries from `first_seq` on."""
     query = select(t.log).where(t.log.c.log_id == log_id, t.log.c.seq >= first_seq).order_by(t.log.c.seq)
-    return tuple(LogEntry(row.seq, row.hash, row.data) for row in await c.execute(query.limit(limit)))
+    return tuple(LogEntry(row.seq, row.hash, row.data) for row in c.execute(query.limit(limit)))

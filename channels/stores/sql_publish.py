@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, insert, literal, select, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, insert, literal, select, union_all, update
 
 from channels.errors import StoreNotFound
 from channels.stores import schema as t
@@ -12,16 +11,16 @@ from channels.stores.records import LogKind, Unpublished
 __all__ = ["cursors", "mark", "waiting"]
 
 
-async def cursors(c: AsyncConnection, stream: int) -> dict[LogKind, int]:
+def cursors(c: Connection, stream: int) -> dict[LogKind, int]:
     """The cursor of every kind."""
-    rows = await c.execute(select(t.cursor.c.kind, t.cursor.c.position).where(t.cursor.c.stream == stream))
+    rows = c.execute(select(t.cursor.c.kind, t.cursor.c.position).where(t.cursor.c.stream == stream))
     found = {LogKind(row.kind): int(row.position) for row in rows}
     return {kind: found.get(kind, 0) for kind in LogKind}
 
 
-async def waiting(c: AsyncConnection, stream: int, limit: int) -> tuple[Unpublished, ...]:
+def waiting(c: Connection, stream: int, limit: int) -> tuple[Unpublished, ...]:
     """The first records behind the cursor of their kind, over all kinds by position."""
-    behind = await cursors(c, stream)
+    behind = cursors(c, stream)
     tables = {
         LogKind.COMMITS: t.commit,
         LogKind.CAPSULE: t.capsule,
@@ -36,18 +35,18 @@ async def waiting(c: AsyncConnection, stream: int, limit: int) -> tuple[Unpublis
         # Each part is cut before they are joined, so a long backlog costs no more than a short one.
         cut = part.order_by(table.c.position).limit(limit).subquery()
         parts.append(select(cut.c.kind, cut.c.position, cut.c.key, cut.c.data))
-    rows = await c.execute(union_all(*parts).order_by("position").limit(limit))
+    rows = c.execute(union_all(*parts).order_by("position").limit(limit))
     return tuple(Unpublished(LogKind(row.kind), row.position, row.key, row.data) for row in rows)
 
 
-async def mark(c: AsyncConnection, stream: int, kind: LogKind, position: int) -> None:
+def mark(c: Connection, stream: int, kind: LogKind, position: int) -> None:
     """Move the cursor of a kind forward."""
-    newest: int = (await c.execute(select(t.stream.c.position).where(t.stream.c.id == stream))).scalar_one()
+    newest: int = c.execute(select(t.stream.c.position).where(t.stream.c.id == stream)).scalar_one()
     if position > newest:
         raise StoreNotFound(f"nothing was recorded at position {position}")
     here = (t.cursor.c.stream == stream, t.cursor.c.kind == kind.value)
-    known = (await c.execute(select(t.cursor.c.position).where(*here))).scalar_one_or_none()
+    known = c.execute(select(t.cursor.c.position).where(*here)).scalar_one_or_none()
     if known is None:
-        await c.execute(insert(t.cursor).values(stream=stream, kind=kind.value, position=position))
+        c.execute(insert(t.cursor).values(stream=stream, kind=kind.value, position=position))
     elif position > known:
-        await c.execute(update(t.cursor).where(*here).values(position=position))
+        c.execute(update(t.cursor).where(*here).values(position=position))

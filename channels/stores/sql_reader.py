@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.errors import StoreKeyWrong
 from channels.stores import schema as t
@@ -52,18 +51,16 @@ def reading_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> OpenedReading:
     return OpenedReading(row.meter_time, row.slot, row.epoch, row.inst, row.seq, index, row.provisional, payload)
 
 
-async def save_reader(
-    c: AsyncConnection, stream: int, grant_id: bytes, snapshot: bytes, seal: StoreSeal, scope: bytes
-) -> int:
+def save_reader(c: Connection, stream: int, grant_id: bytes, snapshot: bytes, seal: StoreSeal, scope: bytes) -> int:
     """Keep a reader's state; returns the row id of the reader."""
     check_id("a grant id", grant_id)
     sealed = seal.seal(_READER, scope, b"", snapshot)
     here = (t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
-    changed = await c.execute(update(t.reader).where(*here).values(snapshot=sealed).returning(t.reader.c.id))
+    changed = c.execute(update(t.reader).where(*here).values(snapshot=sealed).returning(t.reader.c.id))
     row_id: int | None = changed.scalar_one_or_none()
     if row_id is None:
         values = insert(t.reader).values(stream=stream, grant_id=grant_id, snapshot=sealed)
-        row_id = (await c.execute(values.returning(t.reader.c.id))).scalar_one()
+        row_id = c.execute(values.returning(t.reader.c.id)).scalar_one()
     return row_id
 
 
@@ -72,9 +69,7 @@ def open_snapshot(sealed: bytes, seal: StoreSeal, scope: bytes) -> bytes:
     return seal.open(_READER, scope, b"", sealed)
 
 
-async def add_readings(
-    c: AsyncConnection, reader: int, readings: Sequence[OpenedReading], seal: StoreSeal, scope: bytes
-) -> None:
+def add_readings(c: Connection, reader: int, readings: Sequence[OpenedReading], seal: StoreSeal, scope: bytes) -> None:
     """Add readings; one that is there already stays as it is, so a confirmed one never turns provisional again."""
     rows = []
     for row in readings:
@@ -94,7 +89,7 @@ async def add_readings(
         )
     if rows:
         dialect = postgresql if c.dialect.name == "postgresql" else sqlite
-        await c.execute(dialect.insert(t.reading).on_conflict_do_nothing(), rows)
+        c.execute(dialect.insert(t.reading).on_conflict_do_nothing(), rows)
 
 
 def in_range(stream: int, grant_id: bytes, start: int, end: int) -> Select[Any]:
@@ -106,7 +101,7 @@ def in_range(stream: int, grant_id: bytes, start: int, end: int) -> Select[Any]:
     return select(t.reading).where(*within).order_by(*order)
 
 
-async def confirm(c: AsyncConnection, reader: int, covers: Sequence[Confirmation]) -> None:
+def confirm(c: Connection, reader: int, covers: Sequence[Confirmation]) -> None:
     """Take what verified checkpoints cover out of the provisional state."""
     if not covers:
         return
@@ -122,23 +117,23 @@ async def confirm(c: AsyncConnection, reader: int, covers: Sequence[Confirmation
     )
     for cover in covers:
         end = cover.first_seq + cover.count
-        await c.execute(statement, {"first": cover.first_seq, "end": end})
+        c.execute(statement, {"first": cover.first_seq, "end": end})
 
 
-async def count_readings(c: AsyncConnection, stream: int, grant_id: bytes) -> int:
+def count_readings(c: Connection, stream: int, grant_id: bytes) -> int:
     """How many readings of a grant are kept."""
     owner = select(t.reader.c.id).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
     query = select(func.count()).select_from(t.reading).where(t.reading.c.reader == owner.scalar_subquery())
-    count: int = (await c.execute(query)).scalar_one()
+    count: int = c.execute(query).scalar_one()
     return count
 
 
-async def drop_reader(c: AsyncConnection, stream: int, grant_id: bytes) -> None:
+def drop_reader(c: Connection, stream: int, grant_id: bytes) -> None:
     """Forget a reader and its readings."""
     gone = delete(t.reader).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
-    row_id = (await c.execute(gone.returning(t.reader.c.id))).scalar_one_or_none()
+    row_id = c.execute(gone.returning(t.reader.c.id)).scalar_one_or_none()
     if row_id is not None:
-        await c.execute(delete(t.reading).where(t.reading.c.reader == row_id))
+        c.execute(delete(t.reading).where(t.reading.c.reader == row_id))
 
 
 def _pack(evidence: Sequence[bytes]) -> bytes:
@@ -155,18 +150,18 @@ def _unpack(data: bytes) -> tuple[bytes, ...]:
     return tuple(parts)
 
 
-async def keep_alarm(c: AsyncConnection, stream: int, alarm: Alarm, seal: StoreSeal, scope: bytes) -> int:
+def keep_alarm(c: Connection, stream: int, alarm: Alarm, seal: StoreSeal, scope: bytes) -> int:
     """Keep an alarm once; returns its id. Evidence may hold plaintext, so it is sealed as well."""
     packed = _pack((alarm.kind.encode(), alarm.detail.encode(), *alarm.evidence))
     digest = sha256(packed).digest()
     query = select(t.alarm.c.id).where(t.alarm.c.stream == stream, t.alarm.c.digest == digest)
-    known: int | None = (await c.execute(query)).scalar_one_or_none()
+    known: int | None = c.execute(query).scalar_one_or_none()
     if known is not None:
         return known
     sealed = seal.seal(_ALARM, scope, digest, packed)
     values = {"kind": alarm.kind, "raised_at": alarm.raised_at, "evidence": sealed}
     statement = insert(t.alarm).values(stream=stream, digest=digest, **values).returning(t.alarm.c.id)
-    row_id: int = (await c.execute(statement)).scalar_one()
+    row_id: int = c.execute(statement).scalar_one()
     return row_id
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from channels.errors import StoreNotFound
 from channels.stores import schema as t
@@ -26,6 +25,7 @@ __all__ = [
     "pending_of",
     "save_note",
     "save_writer",
+    "take_in",
 ]
 
 _PENDING = "pending"
@@ -38,15 +38,50 @@ def _row_name(row_id: int, row: PendingReading | Row[Any]) -> bytes:
     return struct.pack(">QQQQ", row_id, row.received_at, row.meter_time, row.slot)
 
 
-async def add_pending(
-    c: AsyncConnection, stream: int, readings: Sequence[PendingReading], seal: StoreSeal, scope: bytes
+def add_pending(
+    c: Connection, stream: int, readings: Sequence[PendingReading], seal: StoreSeal, scope: bytes
 ) -> tuple[int, ...]:
     """Buffer readings, sealed; returns their ids."""
     statement = update(t.stream).where(t.stream.c.id == stream)
     statement = statement.values(pending_id=t.stream.c.pending_id + len(readings))
-    last: int = (await c.execute(statement.returning(t.stream.c.pending_id))).scalar_one()
+    last: int = c.execute(statement.returning(t.stream.c.pending_id)).scalar_one()
     first = last - len(readings) + 1
-    rows = []
+    rows = _pending_rows(stream, first, readings, seal, scope)
+    if rows:
+        c.execute(insert(t.pending), rows)
+    return tuple(range(first, last + 1))
+
+
+def take_in(c: Connection, readings: Mapping[bytes, Sequence[PendingReading]], seal: StoreSeal) -> None:
+    """Buffer readings of many streams: the number of statements does not grow with the number of streams."""
+    for sid in readings:
+        check_id("a sid", sid)
+    known: dict[bytes, tuple[int, int]] = {}
+    sids = sorted(readings)
+    for start in range(0, len(sids), _CHUNK):
+        query = select(t.stream.c.sid, t.stream.c.id, t.stream.c.pending_id).order_by(t.stream.c.sid)
+        some = query.where(t.stream.c.sid.in_(sids[start : start + _CHUNK])).with_for_update()
+        known.update({row.sid: (row.id, row.pending_id) for row in c.execute(some)})
+    for sid in sids:
+        if sid not in known:
+            new = insert(t.stream).values(sid=sid, position=0, pending_id=0).returning(t.stream.c.id)
+            known[sid] = (c.execute(new).scalar_one(), 0)
+    rows: list[dict[str, object]] = []
+    counters: list[dict[str, int]] = []
+    for sid in sids:
+        stream, last = known[sid]
+        rows += _pending_rows(stream, last + 1, readings[sid], seal, sid)
+        counters.append({"row": stream, "last": last + len(readings[sid])})
+    if rows:
+        c.execute(insert(t.pending), rows)
+        moved = update(t.stream).where(t.stream.c.id == bindparam("row")).values(pending_id=bindparam("last"))
+        c.execute(moved, counters)
+
+
+def _pending_rows(
+    stream: int, first: int, readings: Sequence[PendingReading], seal: StoreSeal, scope: bytes
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
     for row_id, row in enumerate(readings, first):
         check_integers((row.received_at, row.meter_time, row.slot))
         rows.append(
@@ -59,9 +94,7 @@ async def add_pending(
                 "payload": seal.seal(_PENDING, scope, _row_name(row_id, row), row.payload),
             }
         )
-    if rows:
-        await c.execute(insert(t.pending), rows)
-    return tuple(range(first, last + 1))
+    return rows
 
 
 def pending_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> PendingReading:
@@ -70,38 +103,38 @@ def pending_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> PendingReading:
     return PendingReading(row.received_at, row.meter_time, row.slot, payload, row.id)
 
 
-async def count_pending(c: AsyncConnection, stream: int) -> int:
+def count_pending(c: Connection, stream: int) -> int:
     """How many readings wait."""
     query = select(func.count()).select_from(t.pending).where(t.pending.c.stream == stream)
-    count: int = (await c.execute(query)).scalar_one()
+    count: int = c.execute(query).scalar_one()
     return count
 
 
-async def consume(c: AsyncConnection, stream: int, ids: Sequence[int]) -> None:
+def consume(c: Connection, stream: int, ids: Sequence[int]) -> None:
     """Take readings out of the buffer. Raises StoreNotFound when one of them is not in it."""
     wanted = sorted(set(ids))
     taken = 0
     for start in range(0, len(wanted), _CHUNK):
         some = wanted[start : start + _CHUNK]
         gone = delete(t.pending).where(t.pending.c.stream == stream, t.pending.c.id.in_(some))
-        taken += (await c.execute(gone)).rowcount
+        taken += c.execute(gone).rowcount
     if taken != len(wanted):
         raise StoreNotFound(f"{len(wanted) - taken} readings are not in the buffer")
 
 
-async def save_writer(c: AsyncConnection, stream: int, snapshot: bytes, seal: StoreSeal, scope: bytes) -> None:
+def save_writer(c: Connection, stream: int, snapshot: bytes, seal: StoreSeal, scope: bytes) -> None:
     """Keep a writer's state, sealed."""
     sealed = seal.seal(_WRITER, scope, b"", snapshot)
-    await c.execute(update(t.stream).where(t.stream.c.id == stream).values(writer=sealed))
+    c.execute(update(t.stream).where(t.stream.c.id == stream).values(writer=sealed))
 
 
-async def open_writer(c: AsyncConnection, stream: int, seal: StoreSeal, scope: bytes) -> bytes | None:
+def open_writer(c: Connection, stream: int, seal: StoreSeal, scope: bytes) -> bytes | None:
     """The state that `save_writer` kept last."""
-    sealed = (await c.execute(select(t.stream.c.writer).where(t.stream.c.id == stream))).scalar_one_or_none()
+    sealed = c.execute(select(t.stream.c.writer).where(t.stream.c.id == stream)).scalar_one_or_none()
     return None if sealed is None else seal.open(_WRITER, scope, b"", sealed)
 
 
-async def change_leaves(c: AsyncConnection, stream: int, leaves: Sequence[LeafRecord]) -> None:
+def change_leaves(c: Connection, stream: int, leaves: Sequence[LeafRecord]) -> None:
     """Put changed leaves in place of what stood there; one without a grant is emptied."""
     last = {leaf.leaf: leaf for leaf in leaves}
     for leaf in last.values():
@@ -109,7 +142,7 @@ async def change_leaves(c: AsyncConnection, stream: int, leaves: Sequence[LeafRe
     touched = sorted(last)
     for start in range(0, len(touched), _CHUNK):
         some = touched[start : start + _CHUNK]
-        await c.execute(delete(t.leaf).where(t.leaf.c.stream == stream, t.leaf.c.leaf.in_(some)))
+        c.execute(delete(t.leaf).where(t.leaf.c.stream == stream, t.leaf.c.leaf.in_(some)))
     rows: list[dict[str, object]] = []
     for leaf in last.values():
         if leaf.grant_id is not None:
@@ -117,7 +150,7 @@ async def change_leaves(c: AsyncConnection, stream: int, leaves: Sequence[LeafRe
             values = {"grant_id": leaf.grant_id, "end_slot": leaf.end_slot, "data": leaf.data}
             rows.append({"stream": stream, "leaf": leaf.leaf, **values})
     if rows:
-        await c.execute(insert(t.leaf), rows)
+        c.execute(insert(t.leaf), rows)
 
 
 def leaf_of(row: Row[Any]) -> LeafRecord:
@@ -125,13 +158,13 @@ def leaf_of(row: Row[Any]) -> LeafRecord:
     return LeafRecord(row.leaf, row.grant_id, row.end_slot, row.data)
 
 
-async def save_note(c: AsyncConnection, note: bytes, seal: StoreSeal) -> None:
+def save_note(c: Connection, note: bytes, seal: StoreSeal) -> None:
     """Keep the intake's state, sealed."""
-    await c.execute(delete(t.meta).where(t.meta.c.key == _NOTE))
-    await c.execute(insert(t.meta).values(key=_NOTE, value=seal.seal(_NOTE, b"", b"", note)))
+    c.execute(delete(t.meta).where(t.meta.c.key == _NOTE))
+    c.execute(insert(t.meta).values(key=_NOTE, value=seal.seal(_NOTE, b"", b"", note)))
 
 
-async def open_note(c: AsyncConnection, seal: StoreSeal) -> bytes | None:
+def open_note(c: Connection, seal: StoreSeal) -> bytes | None:
     """The state that `save_note` kept last."""
-    sealed = (await c.execute(select(t.meta.c.value).where(t.meta.c.key == _NOTE))).scalar_one_or_none()
+    sealed = c.execute(select(t.meta.c.value).where(t.meta.c.key == _NOTE)).scalar_one_or_none()
     return None if sealed is None else seal.open(_NOTE, b"", b"", sealed)

@@ -50,6 +50,9 @@ OFFER = "stream_offer"
 
 LAST_WORDS_S = 5.0
 
+AT_ONCE = 32
+"""Streams that are stepped at the same time: what they record shares a flush to disk."""
+
 EVERY_S = 0.5
 """Seconds between two looks when nothing woke the writer: clocks move without telling anybody."""
 
@@ -223,17 +226,25 @@ class GatewayRole:
         if not self._feed.caught_up:
             return False  # a grant that is not read yet must not look like one that was revoked
         await self._open_writers()
-        again = False
-        for sid, writing in list(self.writing.items()):
-            if self._listening(writing):
-                continue
+        at_once = asyncio.Semaphore(AT_ONCE)
+        ready = [(sid, writing) for sid, writing in self.writing.items() if not self._listening(writing)]
+        rounds = (self._step_one(at_once, sid, writing) for sid, writing in ready)
+        results = await asyncio.gather(*rounds, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result  # the other streams had their round
+        return any(results)
+
+    async def _step_one(self, at_once: asyncio.Semaphore, sid: bytes, writing: Writing) -> bool:
+        async with at_once:
             try:
-                again |= await writing.engine.step()
+                return await writing.engine.step()
             except StreamNotOurs as ended:
                 _log.warning("stream_ended", category=writing.spec.category, reason=str(ended))
                 self.writing.pop(sid, None)
-            self._published.set()
-        return again
+                return False
+            finally:
+                self._published.set()
 
     def _listening(self, writing: Writing) -> bool:
         """A restored folder listens for one slot before its first seal: another copy would be heard by then."""
@@ -250,10 +261,9 @@ class GatewayRole:
         return False
 
     async def _publish(self) -> bool:
-        sent = 0
-        for writing in list(self.writing.values()):
-            sent += await writing.publisher.drain(writing.engine.active_epoch, writing.engine.marked_seq)
-        return sent > 0
+        streams = list(self.writing.values())
+        drains = [one.publisher.drain(one.engine.active_epoch, one.engine.marked_seq) for one in streams]
+        return any(await asyncio.gather(*drains))
 
     async def _open_writers(self) -> None:
         if not self.specs:

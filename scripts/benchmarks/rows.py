@@ -29,8 +29,8 @@ def at_most(name: str, value: float, unit: str, bound: float | None, anchor: str
     return Row(name, round(value, 4), unit, bound, anchor, None if bound is None else value <= bound)
 
 
-def at_least(name: str, value: float, unit: str, bound: float, anchor: str = "") -> Row:
-    return Row(name, round(value, 1), unit, bound, anchor, value >= bound)
+def at_least(name: str, value: float, unit: str, bound: float | None, anchor: str = "", digits: int = 1) -> Row:
+    return Row(name, round(value, digits), unit, bound, anchor, None if bound is None else value >= bound)
 
 
 def best(work: Callable[[], object], rounds: int = 5) -> float:

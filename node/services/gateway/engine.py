@@ -288,7 +288,7 @@ class StreamEngine:
         await self._ports.store.record_seal(self.sid, stored, consumed, self._writer.snapshot(), signed)
         # After the record, or a crash in between would leave a number that nobody can ever show; before the publisher,
         # which goes no further than the mark.
-        self._ports.high_water.advance(self._writer.position)
+        await asyncio.to_thread(self._ports.high_water.advance, self._writer.position)
         self.marked_seq = self._writer.position.seq
 
     def _envelope(self, data: bytes) -> StoredEnvelope:

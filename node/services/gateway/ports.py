@@ -76,5 +76,5 @@ class HighWaterPort(Protocol):
     """The mark outside the database that says how far this writer has sealed (channels.md 4, rule 10)."""
 
     def advance(self, position: Position) -> None:
-        """Durable when it returns; called before anything up to this position is published."""
+        """Durable when it returns; called, in a thread, before anything up to this position is published."""
         ...

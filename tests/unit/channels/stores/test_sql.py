@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from channels.errors import StoreConflict, StoreError, StoreKeyWrong, StoreSchemaError, StoreUnavailable
 from channels.stores.records import Alarm, OpenedReading, OpenRecord, PendingReading, StoredEnvelope
@@ -175,10 +176,13 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 async def test_acknowledged_writes_are_durable_in_wal(tmp_path: Path) -> None:
     """architecture.md: SQLite runs WAL with synchronous=FULL (2)."""
     store = await SqlStore.open(url(tmp_path), KEY)
-    async with store._db.reading() as connection:
+
+    def look(connection: Connection) -> None:
         for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 10_000)):
-            found = (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one()
+            found = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one()
             assert found == value
+
+    await store._db.read(look)
     await store.close()
 
 
@@ -210,3 +214,32 @@ async def test_a_cancelled_write_leaves_the_store_usable(tmp_path: Path) -> None
     assert await store.writer_snapshot(SID) == b"1"
     assert len(await store.envelopes(SID, limit=10_000)) % 100 == 0, "a batch is kept whole or not at all"
     await store.close()
+
+
+async def test_changes_that_wait_together_share_a_flush_and_nothing_else(tmp_path: Path) -> None:
+    """architecture.md: group commit. One that is refused takes none of the others along."""
+    store = await SqlStore.open(url(tmp_path), KEY)
+    await store.append_envelopes(SID, [envelope(0)])
+    other = b"\x03" * 32
+    results = await asyncio.gather(
+        store.append_envelopes(SID, [envelope(1)]),
+        store.append_envelopes(SID, [envelope(2), envelope(0, b"forged")]),
+        store.append_envelopes(SID, [envelope(3)]),
+        store.append_envelopes(other, [envelope(0)]),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [int, StoreConflict, int, int]
+    assert [row.seq for row in await store.envelopes(SID)] == [0, 1, 3]
+    assert len(await store.envelopes(other)) == 1
+    await store.close()
+
+
+async def test_what_was_begun_before_closing_is_kept(tmp_path: Path) -> None:
+    store = await SqlStore.open(url(tmp_path), KEY)
+    writing = [asyncio.create_task(store.append_envelopes(SID, [envelope(seq)])) for seq in range(50)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert [await task for task in writing] == [1] * 50
+    again = await SqlStore.open(url(tmp_path), KEY)
+    assert len(await again.envelopes(SID)) == 50
+    await again.close()
