@@ -53,6 +53,8 @@ class StreamSigner(Protocol):
 
     def sign(self, message: bytes) -> bytes: ...
 
+    def sign_ml_dsa(self, message: bytes) -> bytes: ...
+
 
 class CapsuleKind(IntEnum):
     """What a capsule is for; the name is part of the HPKE info."""

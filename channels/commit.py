@@ -5,7 +5,7 @@
     ver u16 | sid 32 | epoch u64 | prev_commit_hash 32 | first_slot u64 | depth u8 | n_live u32 | grant_block u64
     n_rem u16 | n_add u16 | n_wraps u16
     removed (start u32, count u16)*  added leaf u32*  wraps (level u8, index u32, AES-KW 40)*
-    epoch_wrap 40 | confirm 32 | sig 65
+    epoch_wrap 40 | confirm 32 | sig 65 | ML-DSA-65 sig 3,309 (in version 2 only)
 
 Decoding has two steps because an attacker may send anything: `Header.decode` reads the fixed fields and checks that
 the counts fit the length, then the signature is checked over a hash of the bytes, and only then `Commit.decode` reads
@@ -25,12 +25,12 @@ from typing import NamedTuple
 from channels.codec import require
 from channels.errors import CommitTooLarge, FormatError, SignatureRejected, UnknownVersion
 from channels.kdf import kdf, sha256
+from channels.second_signature import VERSIONS, check_second_signature, check_version, second_signature_bytes
 from channels.slots import LAST_SLOT
 from keys.errors import KeysError
 from keys.messages import Domain, StreamCommit, verify
 
 __all__ = [
-    "COMMIT_VERSION",
     "MAX_DEPTH",
     "NO_COMMIT",
     "WRAP_BYTES",
@@ -41,10 +41,12 @@ __all__ = [
     "confirmation",
     "leaf_ranges",
     "max_wraps",
+    "second_message",
+    "signature_of",
+    "unsigned_part",
     "verify_commit_signature",
 ]
 
-COMMIT_VERSION = 1
 MAX_DEPTH = 31
 NO_COMMIT = bytes(32)  # prev_commit_hash of epoch 1
 WRAP_BYTES = 40  # AES-KW of 32 bytes
@@ -52,7 +54,8 @@ _HEADER = struct.Struct(">H32sQ32sQBIQHHH")
 _REMOVED = struct.Struct(">IH")
 _WRAP = struct.Struct(">BI40s")
 _NO_WRAP = bytes(WRAP_BYTES)
-_TAIL = WRAP_BYTES + 32 + 65
+_SIGNATURE = 65
+_TAIL = WRAP_BYTES + 32 + _SIGNATURE
 _MAX_COUNT = 0xFFFF
 
 Wrap = tuple[int, int, bytes]  # level, index, AES-KW output
@@ -79,7 +82,10 @@ def leaf_ranges(leaves: Iterable[int]) -> tuple[tuple[int, int], ...]:
 
 
 class Header(NamedTuple):
-    """The fixed fields and the counts of the three arrays. A tuple, as Commit is: readers make thousands in a row."""
+    """The fixed fields and the counts of the three arrays; `version` is the number of signatures.
+
+    A tuple, as Commit is: readers make thousands in a row.
+    """
 
     sid: bytes
     epoch: int
@@ -91,13 +97,14 @@ class Header(NamedTuple):
     n_rem: int
     n_add: int
     n_wraps: int
+    version: int = 1
 
     def encode(self) -> bytes:
         """101 bytes; CommitTooLarge when a count does not fit 16 bits."""
         if max(self.n_rem, self.n_add, self.n_wraps) > _MAX_COUNT:
             raise CommitTooLarge("a commit holds at most 65,535 removals, additions and wraps each")
         return _HEADER.pack(
-            COMMIT_VERSION,
+            self.version,
             self.sid,
             self.epoch,
             self.prev_commit_hash,
@@ -115,11 +122,12 @@ class Header(NamedTuple):
         """Read the fixed fields; FormatError unless the counts account for every byte of `data`."""
         require(len(data) >= _HEADER.size + _TAIL, "the commit is truncated")
         version, *fields = _HEADER.unpack_from(data)
-        if version != COMMIT_VERSION:
+        if version not in VERSIONS:
             raise UnknownVersion(f"commit version {version}")
-        header = cls(*fields)
+        header = cls(*[*fields, version])
         arrays = header.n_rem * _REMOVED.size + header.n_add * 4 + header.n_wraps * _WRAP.size
-        require(len(data) == _HEADER.size + arrays + _TAIL, "the commit's counts do not fit its length")
+        tail = _TAIL + second_signature_bytes(version)
+        require(len(data) == _HEADER.size + arrays + tail, "the commit's counts do not fit its length")
         require(header.epoch >= 1, "the first epoch is 1")
         require(header.first_slot <= LAST_SLOT, "first slot out of range")
         require(header.depth <= MAX_DEPTH, "tree too deep")
@@ -148,7 +156,7 @@ class Body(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A whole commit. `commit_hash` is H of all bytes before the signature."""
+    """A whole commit. `commit_hash` is H of all bytes before the signatures; `signature` the writer's on chain."""
 
     header: Header
     body: Body
@@ -161,8 +169,8 @@ class Commit(NamedTuple):
 
     @staticmethod
     def hash_of(data: bytes) -> bytes:
-        """The commit hash of encoded bytes that end with a signature."""
-        return sha256(data[:-65])
+        """The commit hash of encoded bytes that end with their signatures."""
+        return sha256(unsigned_part(data))
 
     @classmethod
     def decode(cls, data: bytes, header: Header | None = None) -> Commit:
@@ -186,7 +194,8 @@ class Commit(NamedTuple):
         confirmed_hash = hashed.digest()
         hashed.update(confirm)  # the commit hash goes on from there
         body = Body(removed, added, wraps)
-        return cls(header, body, epoch_wrap, confirm, data[-65:], hashed.digest(), confirmed_hash, data)
+        signature = data[at + WRAP_BYTES + 32 :][:_SIGNATURE]
+        return cls(header, body, epoch_wrap, confirm, signature, hashed.digest(), confirmed_hash, data)
 
 
 def _decode_removed(data: bytes, cap: int) -> tuple[tuple[int, int], ...]:
@@ -222,21 +231,43 @@ def confirmation(secret: bytes, sid: bytes, epoch: int, confirmed_hash: bytes) -
     return kdf(secret, b"confirm", sid + epoch.to_bytes(8, "big") + confirmed_hash)
 
 
-def verify_commit_signature(data: bytes, header: Header, domain: Domain, writer: bytes) -> bytes:
-    """Check the trailing EIP-712 StreamCommit signature; returns the commit hash. SignatureRejected otherwise."""
-    commit_hash = Commit.hash_of(data)
+def unsigned_part(data: bytes) -> bytes:
+    """All bytes before the signatures: what the commit hash is over."""
+    return data[: -_SIGNATURE - second_signature_bytes(int.from_bytes(data[:2], "big"))]
+
+
+def signature_of(data: bytes) -> bytes:
+    """The writer's 65-byte EIP-712 signature: the one that the chain takes."""
+    return data[len(unsigned_part(data)) :][:_SIGNATURE]
+
+
+def second_message(commit_hash: bytes) -> bytes:
+    """What the ML-DSA-65 half of the stream key signs for a commit. The hash covers stream, epoch and predecessor."""
+    return b"ckt1 commit\x00" + commit_hash
+
+
+def verify_commit_signature(data: bytes, header: Header, domain: Domain, writer: bytes, ml_dsa_public: bytes) -> bytes:
+    """Check the trailing EIP-712 StreamCommit signature, and the second one if the stream key has an ML-DSA-65 half.
+
+    Returns the commit hash. SignatureRejected otherwise.
+    """
+    commit_hash, what = Commit.hash_of(data), f"the commit of epoch {header.epoch}"
+    check_version(header.version, ml_dsa_public, what)
     try:
-        verify(StreamCommit(header.sid, header.epoch, commit_hash), domain, data[-65:], writer)
+        verify(StreamCommit(header.sid, header.epoch, commit_hash), domain, signature_of(data), writer)
     except KeysError as error:
-        raise SignatureRejected(f"the commit of epoch {header.epoch} is not signed by the stream's writer") from error
+        raise SignatureRejected(f"{what} is not signed by the stream's writer") from error
+    second = data[len(data) - second_signature_bytes(header.version) :]
+    check_second_signature(ml_dsa_public, second_message(commit_hash), second, what)
     return commit_hash
 
 
-def encode_signed(unsigned: bytes, signature: bytes) -> bytes:
-    """`unsigned || sig`; FormatError unless the signature has 65 bytes."""
-    if len(signature) != 65:
-        raise FormatError("a commit signature has 65 bytes")
-    return unsigned + signature
+def encode_signed(unsigned: bytes, signature: bytes, second: bytes = b"") -> bytes:
+    """`unsigned || sig || second`; FormatError unless the signatures have the lengths that the version asks for."""
+    wanted = second_signature_bytes(int.from_bytes(unsigned[:2], "big"))
+    if len(signature) != _SIGNATURE or len(second) != wanted:
+        raise FormatError("a commit signature has 65 bytes, and a second one is there in version 2 only")
+    return unsigned + signature + second
 
 
 def encode_confirmed(header: Header, body: Body, epoch_wrap: bytes, secret: bytes) -> bytes:

@@ -11,6 +11,7 @@ from channels.alarms import Forked, TooManyLeaves, WrongChainHash
 from channels.commit import Commit, Header, confirmation, verify_commit_signature
 from channels.errors import CommitGap, CommitNotOnChain, CommitRejected, FormatError, ReaderRemoved
 from channels.path import Path
+from channels.second_signature import check_version
 from channels.slots import StreamParams
 
 __all__ = ["ChainFacts", "Entered", "Follower"]
@@ -59,7 +60,7 @@ class Follower:
         """
         header = Header.decode(data)
         self._expect(params, data, header)
-        commit_hash = verify_commit_signature(data, header, params.domain, params.writer)
+        commit_hash = _verify(params, data, header)
         commit = Commit.decode(data, header)
         self._check_predecessor(commit)
         _check_chain(commit_hash, data, header, facts)
@@ -73,7 +74,7 @@ class Follower:
         if not log:
             return self, []
         header = Header.decode(log[-1])
-        newest_hash = verify_commit_signature(log[-1], header, params.domain, params.writer)
+        newest_hash = _verify(params, log[-1], header)
         _check_chain(newest_hash, log[-1], header, facts)
         headers = [Header.decode(data) for data in log]
         expected = newest_hash
@@ -100,6 +101,7 @@ class Follower:
         """The commit is the next one of this stream."""
         if header.sid != params.sid:
             raise CommitRejected("the commit belongs to another stream")
+        check_version(header.version, params.ml_dsa_public, f"the commit of epoch {header.epoch}")
         if self.removed_in:
             raise ReaderRemoved(self.removed_in)
         if header.epoch <= self.epoch:
@@ -111,7 +113,7 @@ class Follower:
         """A second, signed commit for the present epoch is evidence; anything older cannot be compared."""
         if header.epoch != self.epoch or Commit.hash_of(data) == self.head:
             return None
-        verify_commit_signature(data, header, params.domain, params.writer)
+        _verify(params, data, header)
         return Forked("commit", header.epoch, tuple(item for item in (self.newest, data) if item))
 
     def _check_predecessor(self, commit: Commit) -> None:
@@ -133,6 +135,10 @@ class Follower:
             raise CommitRejected("the commit does not confirm its epoch secret")
         after = Follower(path, header.epoch, commit.commit_hash, header.n_live, 0, commit.data)
         return after, Entered(header, secret)
+
+
+def _verify(params: StreamParams, data: bytes, header: Header) -> bytes:
+    return verify_commit_signature(data, header, params.domain, params.writer, params.ml_dsa_public)
 
 
 def _check_chain(commit_hash: bytes, data: bytes, header: Header, facts: ChainFacts) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from channels.capsule import StreamSigner
-from channels.commit import Commit, Header, verify_commit_signature
+from channels.commit import Commit, Header, unsigned_part, verify_commit_signature
 from channels.errors import ChannelError, RebuildMismatch
 from channels.gate import MAX_SKEW_LIMIT
 from channels.issuer import Member
@@ -59,7 +59,8 @@ def rebuild_writer(
 def _replay(writer: Writer, data: bytes) -> None:
     try:
         header = Header.decode(data)
-        verify_commit_signature(data, header, writer.params.domain, writer.params.writer)
+        params = writer.params
+        verify_commit_signature(data, header, params.domain, params.writer, params.ml_dsa_public)
         commit = Commit.decode(data, header)
         removed = tuple(commit.body.removed_leaves())
         # End slots are not in the log; members that ended were removed, so an open end contradicts nothing here.
@@ -68,6 +69,6 @@ def _replay(writer: Writer, data: bytes) -> None:
         prepared = writer.prepare(changes, header.depth)
     except ChannelError as error:
         raise RebuildMismatch("the commit log does not follow from these masters") from error
-    if prepared.unsigned != data[:-65]:
+    if prepared.unsigned != unsigned_part(data):
         raise RebuildMismatch(f"epoch {header.epoch} is re-made differently: other masters, or another log")
     writer.adopt_delta(prepared)

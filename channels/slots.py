@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from channels.errors import EmptyInterval, UsageError
 from keys.messages import Domain
+from keys.stream_key import ED25519_PUBLIC_SIZE, STREAM_PUBLIC_SIZES
 
 __all__ = ["LAST_SLOT", "OPEN_END", "OPEN_SLOT", "StreamParams"]
 
@@ -20,7 +21,8 @@ class StreamParams:
     """What the chain says about one stream, and whether every envelope carries a signature.
 
     sid 32 bytes; genesis seconds UTC; slot_seconds >= 60; domain of the registry; writer the 20-byte address that
-    signs commits; stream_public the raw Ed25519 key that signs checkpoints and capsules.
+    signs commits; stream_public the public stream key, whose Ed25519 half (32 bytes) signs checkpoints and capsules and
+    whose ML-DSA-65 half (1,952 bytes behind it, or nothing) signs commits and checkpoints as well.
     """
 
     sid: bytes
@@ -32,10 +34,20 @@ class StreamParams:
     signed_envelopes: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.sid) != 32 or len(self.writer) != 20 or len(self.stream_public) != 32:
-            raise UsageError("sid has 32 bytes, writer 20, stream key 32")
+        if len(self.sid) != 32 or len(self.writer) != 20 or len(self.stream_public) not in STREAM_PUBLIC_SIZES:
+            raise UsageError("sid has 32 bytes, writer 20, stream key 32, or 1,984 with its ML-DSA-65 half")
         if self.slot_seconds < _MIN_SLOT_SECONDS or self.genesis < 0:
             raise UsageError(f"a slot lasts at least {_MIN_SLOT_SECONDS} s and genesis is not negative")
+
+    @property
+    def ed25519_public(self) -> bytes:
+        """The Ed25519 half of the stream key, 32 bytes."""
+        return self.stream_public[:ED25519_PUBLIC_SIZE]
+
+    @property
+    def ml_dsa_public(self) -> bytes:
+        """The ML-DSA-65 half of the stream key; empty where the stream asks for no second signature."""
+        return self.stream_public[ED25519_PUBLIC_SIZE:]
 
     def slot_of(self, at: int) -> int:
         """The slot of second `at`; UsageError before genesis or after the last slot."""

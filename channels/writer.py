@@ -24,6 +24,7 @@ from channels.commit import (
     encode_confirmed,
     encode_signed,
     leaf_ranges,
+    second_message,
     sorted_wraps,
     verify_commit_signature,
 )
@@ -41,6 +42,7 @@ from channels.masters import Masters
 from channels.position import Position
 from channels.rekey import TreeUpdate
 from channels.sealer import Sealed, Sealer
+from channels.second_signature import version_for
 from channels.slots import StreamParams
 from channels.tree import TreeDelta, earliest_leaf
 from channels.wrapping import CommitKeys, FreshSecrets
@@ -99,6 +101,7 @@ class Writer:
             raise UsageError("the stream key is not the one of the stream's parameters")
         self.params = params
         self._masters = masters
+        self._stream_key = stream_key
         self._epochs = masters.cover()  # keeps its last path: the next epoch is two steps away
         self._state = state if state is not None else WriterState.fresh()
         self._sealer = Sealer(params, masters, stream_key, instance, self._state, gate if gate is not None else Gate())
@@ -189,6 +192,7 @@ class Writer:
             len(body.removed),
             len(body.added),
             len(body.wraps),
+            version_for(self.params.ml_dsa_public),
         )
         unsigned = encode_confirmed(header, body, epoch_wrap, secret)
         commit_hash = sha256(unsigned)
@@ -198,13 +202,19 @@ class Writer:
     def apply(self, prepared: PreparedCommit, signature: bytes) -> bytes:
         """Move to the prepared epoch; returns the commit. Store both before publishing.
 
+        The stream key adds its second signature here, if the stream has one.
+
         SignatureRejected when the stream's writer did not sign; StalePrepared when another commit came between.
         """
-        data = encode_signed(prepared.unsigned, signature)
+        second = b""
+        if self.params.ml_dsa_public:
+            second = self._stream_key.sign_ml_dsa(second_message(prepared.commit_hash))
+        data = encode_signed(prepared.unsigned, signature, second)
         header = Header.decode(data)
         if prepared.epoch != self._state.epoch + 1 or header.prev_commit_hash != self._state.head:
             raise StalePrepared(f"epoch {prepared.epoch} does not follow epoch {self._state.epoch}")
-        verify_commit_signature(data, header, self.params.domain, self.params.writer)
+        params = self.params
+        verify_commit_signature(data, header, params.domain, params.writer, params.ml_dsa_public)
         self.adopt_delta(prepared)
         return data
 

@@ -50,9 +50,10 @@ class Identity:
         """The reader of one consent; readers of one provider are not linkable on chain."""
         return LocalSigner(derive_key(self._seed, Role.READER, label))
 
-    def stream_key(self, label: str) -> StreamKey:
-        """The Ed25519 key of one stream."""
-        return StreamKey(derive_secret(self._seed, Kind.STREAM_KEY, label))
+    def stream_key(self, label: str, post_quantum: bool = False) -> StreamKey:
+        """The Ed25519 key of one stream; with `post_quantum` (suite 2) an ML-DSA-65 key beside the same one."""
+        seed = derive_secret(self._seed, Kind.STREAM_KEY, label)
+        return StreamKey(seed + derive_secret(self._seed, Kind.STREAM_KEY_ML_DSA, label) if post_quantum else seed)
 
     def sealing_key(self, label: str) -> SealingKey:
         """The sealing key of one purpose, for example `inbox` or one consent."""

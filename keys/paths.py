@@ -52,6 +52,7 @@ class Kind(Enum):
     """32-byte secrets by HKDF: the text that begins `info`."""
 
     STREAM_KEY = "stream-key"
+    STREAM_KEY_ML_DSA = "stream-key-ml-dsa"
     SEALING_KEY = "sealing-key"
     SECRET = "secret"  # noqa: S105 (a name, not a value)
 

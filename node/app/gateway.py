@@ -26,7 +26,7 @@ from node.app.parcels import Inbox, Kept, Post
 from node.app.rebuilding import rebuilt_writer
 from node.app.services import looped
 from node.app.streamports import OWNER_KEYS, READER_KEYS, ChainAnswers, CommitRoad, ConsentAnswers
-from node.app.streamspec import StreamSpec, load_masters, stream_spec
+from node.app.streamspec import StreamSpec, as_registered, load_masters, stream_spec
 from node.errors import NeedsPerson, Refused
 from node.projection.base import Peer
 from node.projection.device import Device, DeviceStatus
@@ -273,7 +273,9 @@ class GatewayRole:
                 continue
             stream = await self._core.storage.views.one(Stream, spec.sid)
             if stream.registration and stream.writer == spec.writer.address:
-                self.writing[spec.sid] = await self._open(spec, stream)
+                settled = as_registered(self._core, spec, stream.stream_key_hash or bytes(32))
+                self.specs = tuple(settled if each.sid == settled.sid else each for each in self.specs)
+                self.writing[spec.sid] = await self._open(settled, stream)
 
     async def _open(self, spec: StreamSpec, stream: Stream) -> Writing:
         core = self._core

@@ -17,7 +17,7 @@ from node.api.forms import ExternalSignature, GrantScope
 from node.app.core import Core, canonical, peer_of
 from node.app.nonces import next_nonce
 from node.app.parcels import Inbox, Kept, Post
-from node.app.streamspec import stream_id
+from node.app.streamspec import check_stream_key, stream_id
 from node.app.submissions import Submissions, submission_of
 from node.errors import Conflict, InvalidInput, NotFound, Refused
 from node.projection.base import Peer
@@ -147,6 +147,7 @@ class HomeRole:
         if device is None or parcel.sender != device.device:
             raise Refused("Only the paired gateway may offer streams.", remedy="Pair with it first.")
         offer = StreamOffer.model_validate(parcel.body)
+        check_stream_key(offer.stream_key, (offer.stream_key_hash,))
         domain = self._core.chain.domain
         name_hash = bytes(keccak(offer.salt + offer.category.encode()))
         message = RegisterStream(

@@ -23,6 +23,7 @@ from node.app.core import Core, canonical, peer_of
 from node.app.parcels import Inbox, Kept
 from node.app.readerkeys import OwnKey, StoredKey, consent_key_name
 from node.app.services import until_stopped
+from node.app.streamspec import check_stream_key
 from node.app.submissions import submission_of
 from node.errors import NotFound, Refused
 from node.projection.asking import Asking, AskingStatus
@@ -71,6 +72,7 @@ class ProviderRole:
         self.reading: dict[tuple[bytes, bytes], Reading] = {}
         self._core = core
         self._facts = FactsAnswers(core)
+        self._foreign: set[bytes] = set()  # streams whose key was refused
 
     def register(self, inbox: Inbox) -> None:
         """What a provider takes in."""
@@ -205,6 +207,8 @@ class ProviderRole:
         stream = await self._core.storage.views.one(Stream, access.sid)
         if not stream.registration or consent.terms is None:
             return
+        if not self._is_stream_key(access.stream_key, stream):
+            return
         facts = stream.registration[-1]
         params = StreamParams(
             sid=access.sid,
@@ -220,6 +224,17 @@ class ProviderRole:
         asker = Asker(self._core, access.sid, grant_id, self.signer_for(request_id))
         ports = Ports(self._core.storage.channels, self._facts, key, asker, self._core.clock)
         await self._begin(params, grant_id, slots, ports, access.category)
+
+    def _is_stream_key(self, public: bytes, stream: Stream) -> bool:
+        """Whether the chain names (or named) this key; another one is said once, and what it would sign is not read."""
+        try:
+            check_stream_key(public, [writer.stream_key_hash for writer in stream.writers])
+        except Refused as error:
+            if stream.sid not in self._foreign:
+                self._foreign.add(stream.sid)
+                _log.warning("stream_key_refused", sid=to_hex(stream.sid)[:10], reason=error.message)
+            return False
+        return True
 
     async def _open_own(self) -> None:
         """The household reads its own streams, as leaf 0."""

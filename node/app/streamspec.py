@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from channels.masters import Masters
 from channels.slots import StreamParams
-from keys.errors import EntryMissing
+from keys.errors import EntryMissing, KeysError
 from keys.messages import Domain, RegisterStream
 from keys.signers import LocalSigner
-from keys.stream_key import StreamKey
+from keys.stream_key import ED25519_PUBLIC_SIZE, StreamKey, stream_key_hash
 from node.app.core import Core
+from node.errors import NeedsPerson, Refused
 from node.projection.device import Device
 
-__all__ = ["StreamSpec", "load_masters", "stream_id", "stream_spec"]
+__all__ = ["StreamSpec", "as_registered", "check_stream_key", "load_masters", "stream_id", "stream_spec"]
 
 OFFER_VALID_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """One stream: `salt` and `category` make its name; `params` are what the chain will say."""
+    """One stream: `salt` and `category` make its name, `label` its keys; `params` are what the chain will say."""
 
     category: str
+    label: str
     owner: bytes
     salt: bytes
     name_hash: bytes
@@ -66,7 +69,7 @@ def stream_spec(core: Core, category: str, pairing: Device, genesis: int) -> Str
     owner, label = pairing.owner, f"{category}/{pairing.device_hash.hex()}"
     salt = identity.secret(f"stream-salt/{label}")
     name_hash = bytes(keccak(salt + category.encode()))
-    writer, stream_key = identity.writer(label), identity.stream_key(label)
+    writer, stream_key = identity.writer(label), identity.stream_key(label, settings.post_quantum_signatures)
     domain = core.chain.domain
     params = StreamParams(
         sid=stream_id(domain, owner, name_hash),
@@ -76,7 +79,34 @@ def stream_spec(core: Core, category: str, pairing: Device, genesis: int) -> Str
         writer=writer.address,
         stream_public=stream_key.public_bytes,
     )
-    return StreamSpec(category, owner, salt, name_hash, params, writer, stream_key)
+    return StreamSpec(category, label, owner, salt, name_hash, params, writer, stream_key)
+
+
+def as_registered(core: Core, spec: StreamSpec, key_hash: bytes) -> StreamSpec:
+    """The spec with the stream key that the chain names: a stream that was registered before the setting changed keeps
+    its number of signatures, since its readers go by the chain.
+
+    NeedsPerson when the chain names a key that this gateway does not have.
+    """
+    for post_quantum in (False, True):
+        key = core.keys.identity.stream_key(spec.label, post_quantum)
+        if key.key_hash() == key_hash:
+            return replace(spec, stream_key=key, params=replace(spec.params, stream_public=key.public_bytes))
+    raise NeedsPerson(
+        f"The chain names another stream key for {spec.category} than this gateway has.",
+        remedy="Start the gateway with the recovery phrase that the stream was registered under.",
+    )
+
+
+def check_stream_key(public: bytes, registered: Collection[bytes]) -> None:
+    """Refused unless `public` is a stream key whose hash is registered: who hands a key on could hand on another one,
+    or only the half that is easier to forge."""
+    try:
+        found = stream_key_hash(public[:ED25519_PUBLIC_SIZE], public[ED25519_PUBLIC_SIZE:])
+    except KeysError as error:
+        raise Refused("That is no stream key.", field="stream_key") from error
+    if found not in registered:
+        raise Refused("The stream key is not the one that the chain names.", field="stream_key")
 
 
 def load_masters(core: Core, sid: bytes, fresh: bytes) -> Masters:

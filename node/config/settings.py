@@ -200,6 +200,10 @@ class StreamsSettings(_Section):
         default=None,
         description="begin of slot 0, time or seconds since 1970; by default the slot of the registration",
     )
+    post_quantum_signatures: bool = Field(
+        default=False,
+        description="a second signature, ML-DSA-65, on commits and checkpoints of streams registered from now on",
+    )
 
     @model_validator(mode="after")
     def _once(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, Url
+from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, StreamPublic, Url
 
 __all__ = [
     "Category",
@@ -83,7 +83,7 @@ class StreamAccess(Body):
     genesis: Seconds
     slot_seconds: Annotated[int, Field(ge=60, lt=2**32)]
     writer: Address
-    stream_key: Hash
+    stream_key: StreamPublic
     broker_url: Annotated[str, Field(max_length=300, pattern=r"^mqtts?://[^\s@/]+$")]
     broker_user: Annotated[str, Field(max_length=120)] = ""
     broker_password: Annotated[str, Field(max_length=200)] = ""

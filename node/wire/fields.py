@@ -8,24 +8,27 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-__all__ = ["Address", "Body", "Hash", "PublicKey", "Seconds", "Signature", "Url"]
+from keys.stream_key import STREAM_PUBLIC_SIZES
+
+__all__ = ["Address", "Body", "Hash", "PublicKey", "Seconds", "Signature", "StreamPublic", "Url"]
 
 XWING_PUBLIC_BYTES = 1216
-ED25519_BYTES = 32
 
 
-def _hex(width: int) -> Any:
+def _hex(*widths: int) -> Any:
+    wanted = " or ".join(map(str, widths))
+
     def read(value: object) -> bytes:
-        if isinstance(value, bytes) and len(value) == width:
+        if isinstance(value, bytes) and len(value) in widths:
             return value
         if not isinstance(value, str) or not value.startswith("0x"):
-            raise ValueError(f"must be {width} bytes in hex, with 0x in front")
+            raise ValueError(f"must be {wanted} bytes in hex, with 0x in front")
         try:
             raw = bytes.fromhex(value[2:])
         except ValueError:
             raise ValueError("has characters that are not hex") from None
-        if len(raw) != width:
-            raise ValueError(f"must be {width} bytes, is {len(raw)}")
+        if len(raw) not in widths:
+            raise ValueError(f"must be {wanted} bytes, is {len(raw)}")
         return raw
 
     return Annotated[bytes, BeforeValidator(read), PlainSerializer(lambda raw: "0x" + raw.hex())]
@@ -52,6 +55,7 @@ Address = _hex(20)
 Hash = _hex(32)
 Signature = _hex(65)
 PublicKey = _base64(XWING_PUBLIC_BYTES)
+StreamPublic = _hex(*STREAM_PUBLIC_SIZES)  # Ed25519, in suite 2 with the ML-DSA-65 key behind it
 Seconds = Annotated[int, Field(ge=0, lt=2**40)]
 Url = Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from node.wire.consents import Category, GrantFields
-from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature
+from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, StreamPublic
 
 __all__ = ["GrantForWriter", "OwnerKey", "StreamOffer"]
 
@@ -21,7 +21,7 @@ class StreamOffer(Body):
     category: Category
     salt: Hash
     writer: Address
-    stream_key: Hash
+    stream_key: StreamPublic
     stream_key_hash: Hash
     genesis: Seconds
     slot_seconds: Annotated[int, Field(ge=60, lt=2**32)]

@@ -86,7 +86,7 @@ async def read_log(
     while found := await store.checkpoints(sid, after, _PAGE):
         checkpoints += [each for each in found if each.first_seq + each.count > first_seq]
         after = found[-1].position
-    own = ExportedStreamKey(params.stream_public, b"", params.signed_envelopes)
+    own = ExportedStreamKey(params.ed25519_public, params.ml_dsa_public, params.signed_envelopes)
     return ChannelLog(
         (*(key for key in keys if key != own), own),
         tuple(commit.data for commit in commits),

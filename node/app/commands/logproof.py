@@ -39,7 +39,7 @@ class _Sealed:
 def read_log(sid: bytes, domain: Domain, says: ChainSays, log: ChannelLog) -> list[Finding]:
     """Findings about stream keys, commits, envelopes and checkpoints."""
     keys, keys_finding = _keys(says, log)
-    commits, commits_finding = _commits(sid, domain, says, log.commits)
+    commits, commits_finding = _commits(sid, domain, says, keys, log.commits)
     reader = _Messages(sid, says, keys, commits)
     envelopes = reader.envelopes(log.envelopes)
     return [keys_finding, commits_finding, envelopes, reader.checkpoints(log.checkpoints)]
@@ -69,7 +69,11 @@ def _keys(says: ChainSays, log: ChannelLog) -> tuple[dict[bytes, ExportedStreamK
 
 
 def _commits(
-    sid: bytes, domain: Domain, says: ChainSays, messages: Sequence[bytes]
+    sid: bytes,
+    domain: Domain,
+    says: ChainSays,
+    keys: Mapping[bytes, ExportedStreamKey],
+    messages: Sequence[bytes],
 ) -> tuple[dict[int, Header], Finding]:
     """Headers of the commits by epoch; those that fail stay in, so that what hangs on them is looked at too.
 
@@ -87,7 +91,9 @@ def _commits(
         if not headers and header.epoch > 1 and header.epoch - 1 in says.commits:
             expected, before = header.epoch, says.commits[header.epoch - 1][0]
         expected = expected or 1
-        for fault in _commit_faults(sid, domain, says, data, header):
+        chain = says.commits.get(header.epoch)
+        key = keys.get(chain[1].stream_key_hash) if chain else None
+        for fault in _commit_faults(sid, domain, says, data, b"" if key is None else key.ml_dsa):
             judge.fault(f"commit of epoch {header.epoch}: {fault}")
         if header.epoch != expected:
             judge.fault(f"the commit of epoch {header.epoch} stands where that of epoch {expected} should")
@@ -104,7 +110,8 @@ def _commits(
     return headers, judge.finding(f"{len(headers)}, {span}signed by the writer, each with its hash on the chain")
 
 
-def _commit_faults(sid: bytes, domain: Domain, says: ChainSays, data: bytes, header: Header) -> Iterator[str]:
+def _commit_faults(sid: bytes, domain: Domain, says: ChainSays, data: bytes, ml_dsa_public: bytes) -> Iterator[str]:
+    header = Header.decode(data)
     if header.sid != sid:
         yield "it is about another stream"
     chain = says.commits.get(header.epoch)
@@ -116,7 +123,7 @@ def _commit_faults(sid: bytes, domain: Domain, says: ChainSays, data: bytes, hea
         yield "its hash is not the one on the chain"
     try:
         # Signature first: only then are the arrays parsed (channels.md 3).
-        verify_commit_signature(data, header, domain, entitled.writer)
+        verify_commit_signature(data, header, domain, entitled.writer, ml_dsa_public)
         Commit.decode(data, header)
     except (SignatureRejected, FormatError) as error:
         yield str(error)
@@ -184,7 +191,7 @@ class _Messages:
                 if key is None:
                     judge.fault(f"checkpoint {index}: no stream key is known for epoch {checkpoint.epoch}")
                     continue
-                Checkpoint.verify(data, key.ed25519)
+                Checkpoint.verify(data, key.ed25519 + key.ml_dsa)
             except (FormatError, SignatureRejected) as error:
                 judge.fault(f"checkpoint {index}: {error}")
                 continue

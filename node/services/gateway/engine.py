@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from channels.checkpoint import Checkpoint
+from channels.commit import signature_of
 from channels.envelope import EnvelopeHeader
 from channels.errors import GateRefused
 from channels.gate import Evidence, Gate
@@ -225,7 +226,8 @@ class StreamEngine:
         if facts.epoch >= self._writer.epoch:
             return
         for stored in await self._ports.store.commits(self.sid, facts.epoch + 1):
-            await self._ports.commits.submit(StreamCommit(self.sid, stored.epoch, stored.hash), stored.data[-65:])
+            message = StreamCommit(self.sid, stored.epoch, stored.hash)
+            await self._ports.commits.submit(message, signature_of(stored.data))
 
     def _floor(self) -> int:
         """The first slot that may still be sealed under the active epoch."""

@@ -197,7 +197,7 @@ def test_second_encodings_and_leaves_outside_are_refused(
 def test_an_unknown_version_is_refused_before_anything_else() -> None:
     _, _, data = _pending()
     with pytest.raises(UnknownVersion):
-        Header.decode(b"\x00\x02" + data[2:])
+        Header.decode(b"\x00\x03" + data[2:])
 
 
 def test_a_range_longer_than_its_counter_continues_in_the_next() -> None:

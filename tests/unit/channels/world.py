@@ -26,6 +26,7 @@ SECRET = hashlib.sha256(b"test writer").digest()
 ADDRESS = bytes.fromhex(Account.from_key(SECRET).address[2:])
 DOMAIN = registry_domain(31337, bytes(19) + b"\x07")
 STREAM_KEY = StreamKey.from_bytes(hashlib.sha256(b"test stream key").digest())
+TWO_KEYS = StreamKey.from_bytes(STREAM_KEY.to_bytes() + hashlib.sha256(b"test ML-DSA key").digest())
 
 
 def hashed(*parts: object) -> bytes:
@@ -33,10 +34,8 @@ def hashed(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-def params(sid: bytes | None = None, signed: bool = False) -> StreamParams:
-    return StreamParams(
-        sid or hashed("sid"), GENESIS, SLOT, DOMAIN, ADDRESS, STREAM_KEY.public_bytes, signed_envelopes=signed
-    )
+def params(sid: bytes | None = None, signed: bool = False, key: StreamKey = STREAM_KEY) -> StreamParams:
+    return StreamParams(sid or hashed("sid"), GENESIS, SLOT, DOMAIN, ADDRESS, key.public_bytes, signed_envelopes=signed)
 
 
 def masters(name: str = "masters") -> Masters:
@@ -89,8 +88,8 @@ class World:
     def start(cls, slot: int = 0, readers: int = 0, **options: object) -> World:
         """A stream whose first commit adds the owner (leaf 0) and `readers` open-ended readers."""
         signed = bool(options.get("signed", False))
-        gate = Gate()
-        writer = Writer(params(signed=signed), masters(), STREAM_KEY, hashed("inst")[:16], gate=gate)
+        key = TWO_KEYS if options.get("two_signatures", False) else STREAM_KEY
+        writer = Writer(params(signed=signed, key=key), masters(), key, hashed("inst")[:16], gate=Gate())
         world = cls(writer)
         world.commit(slot, joins=[Join(slot, OPEN_SLOT)] * (1 + readers))
         return world

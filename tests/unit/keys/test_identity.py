@@ -53,6 +53,7 @@ def test_all_keys_are_frozen_for_ever() -> None:
         "writer": found.writer("electricity-import/1s").address.hex(),
         "reader": found.reader("consent 7").address.hex(),
         "stream": found.stream_key("electricity-import/1s").public_bytes.hex(),
+        "stream of suite 2": found.stream_key("electricity-import/1s", post_quantum=True).key_hash().hex(),
         "sealing": found.sealing_key("inbox").key_hash().hex(),
         "secret": found.secret("private-log").hex(),
     } == vector("keys_identity.json")["keys"]

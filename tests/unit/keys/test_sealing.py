@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import pickle
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.errors import SealError, SignatureError
+from keys.errors import SealError, SecretLeak, SignatureError
 from keys.sealing import OVERHEAD, PUBLIC_SIZE, SealingKey, open_sealed, reader_key_hash, seal
-from keys.stream_key import StreamKey, stream_key_hash, verify_stream_signature
+from keys.stream_key import (
+    STREAM_PUBLIC_SIZES,
+    StreamKey,
+    stream_key_hash,
+    verify_ml_dsa,
+    verify_stream_signature,
+)
 from tests.unit.keys.builders import vector
 
 XWING = vector("keys_xwing.json")
@@ -159,6 +166,39 @@ def test_stream_signatures(message: bytes, position: int, flip: int) -> None:
     for public, body, forged in attacks:
         with pytest.raises(SignatureError):
             verify_stream_signature(public, body, forged)
+
+
+def test_two_keys_share_the_ed25519_half_and_each_signs() -> None:
+    one, both = StreamKey(b"\x05" * 32), StreamKey(b"\x05" * 32 + b"\x06" * 32)
+    assert (len(one.public_bytes), len(both.public_bytes)) == STREAM_PUBLIC_SIZES
+    assert both.public_bytes == one.public_bytes + both.ml_dsa_public
+    assert StreamKey.from_bytes(both.to_bytes()).public_bytes == both.public_bytes
+    assert both.key_hash() == hashlib.sha256(b"\x02" + both.public_bytes).digest()
+    verify_stream_signature(both.public_bytes, b"m", both.sign(b"m"))
+    assert both.sign(b"m") == one.sign(b"m")
+    second = both.sign_ml_dsa(b"m")
+    verify_ml_dsa(both.ml_dsa_public, b"m", second)
+    other = StreamKey(b"\x05" * 32 + b"\x07" * 32)
+    attacks = [
+        (both.ml_dsa_public, b"n", second),
+        (other.ml_dsa_public, b"m", second),
+        (b"", b"m", second),
+        (both.ml_dsa_public[1:], b"m", second),
+        (both.ml_dsa_public, b"m", second[1:]),
+        (both.ml_dsa_public, b"m", second + b"\x00"),
+        (both.ml_dsa_public, b"m", bytes([second[0] ^ 1]) + second[1:]),
+        (both.ml_dsa_public, b"m", b""),
+    ]
+    for public, message, signature in attacks:
+        with pytest.raises(SignatureError):
+            verify_ml_dsa(public, message, signature)
+    with pytest.raises(SignatureError):
+        one.sign_ml_dsa(b"m")
+    with pytest.raises(SignatureError):
+        verify_stream_signature(both.public_bytes[:-1], b"m", both.sign(b"m"))
+    assert both.to_bytes().hex() not in repr(both)
+    with pytest.raises(SecretLeak):
+        pickle.dumps(both)
 
 
 def test_stream_key_hash_names_its_suite() -> None:

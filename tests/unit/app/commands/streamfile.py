@@ -13,6 +13,7 @@ from channels.masters import Masters
 from channels.slots import OPEN_SLOT, StreamParams
 from channels.writer import Join, Writer
 from keys.ids import stream_id
+from keys.stream_key import StreamKey
 from node.api.views import ExportView
 from node.app.commands.export import build_export, events_of
 from node.app.commands.exported import ChannelLog, ExportedStreamKey
@@ -51,12 +52,12 @@ class StreamFile:
     height: int = FIRST_BLOCK
 
     @classmethod
-    def start(cls, signed: bool = False) -> StreamFile:
-        stream = params(SID, signed)
+    def start(cls, signed: bool = False, key: StreamKey = STREAM_KEY) -> StreamFile:
+        stream = params(SID, signed, key)
         masters = Masters.from_keys(SID, hashed("M"), hashed("T"))
-        made = cls(World(Writer(stream, masters, STREAM_KEY, hashed("inst")[:16])))
+        made = cls(World(Writer(stream, masters, key, hashed("inst")[:16])))
         made.history.append(
-            LoggedStreamRegistered(made.block(), SID, OWNER, ADDRESS, NAME_HASH, STREAM_KEY.key_hash(), GENESIS, SLOT)
+            LoggedStreamRegistered(made.block(), SID, OWNER, ADDRESS, NAME_HASH, key.key_hash(), GENESIS, SLOT)
         )
         return made
 
@@ -80,7 +81,7 @@ class StreamFile:
         self.world.checkpoints.extend(self.world.writer.close_slot(slot))
 
     def log(self) -> ChannelLog:
-        key = ExportedStreamKey(self.params.stream_public, b"", self.params.signed_envelopes)
+        key = ExportedStreamKey(self.params.ed25519_public, self.params.ml_dsa_public, self.params.signed_envelopes)
         world = self.world
         return ChannelLog((key,), tuple(world.commits), tuple(world.envelopes), tuple(world.checkpoints))
 
@@ -94,9 +95,9 @@ class StreamFile:
         return found
 
 
-def story(signed: bool = False) -> StreamFile:
+def story(signed: bool = False, key: StreamKey = STREAM_KEY) -> StreamFile:
     """Three epochs over five slots; a reader is revoked while a slot runs, and a reorganisation comes before that."""
-    made = StreamFile.start(signed)
+    made = StreamFile.start(signed, key)
     made.commit(0, joins=3)
     made.seal(0, 3)
     made.close(0)

@@ -19,7 +19,7 @@ from node.cli.factories import VerifyOptions
 from node.errors import InvalidInput
 from node.types import to_hex
 from tests.unit.app.commands.streamfile import REGISTRY, StreamFile, change, first_of, judged, story
-from tests.unit.channels.world import hashed
+from tests.unit.channels.world import TWO_KEYS, hashed
 
 STORY = story().document()
 SIGNED = story(signed=True).document()
@@ -183,6 +183,24 @@ def test_a_signed_envelope_that_was_changed_is_found_even_where_no_checkpoint_co
     document = copy(SIGNED)
     touch("envelope", -1, flip(110))(document)
     assert failures(tmp_path, document) == {"envelopes"}
+
+
+def test_second_signatures_are_verified(tmp_path: Path) -> None:
+    """Suite 2: what a verifier accepts carries the ML-DSA-65 signature of the key that the chain names."""
+    told = story(key=TWO_KEYS).document()
+    assert failures(tmp_path, told) == set()
+    attacks: dict[str, tuple[str, Edit]] = {
+        "a commit's second signature": ("commits", touch("commit", 1, flip(-1))),
+        "a checkpoint's second signature": ("checkpoints", touch("checkpoint", 1, flip(-1))),
+        "the classical half handed out alone": (
+            "stream keys",
+            lambda d: first_of(d, "stream_key").update(ml_dsa="0x"),
+        ),
+    }
+    for name, (part, edit) in attacks.items():
+        document = copy(told)
+        edit(document)
+        assert part in failures(tmp_path, document), name
 
 
 def test_the_newest_envelope_without_signature_is_only_called_provisional(tmp_path: Path) -> None:
