@@ -20,6 +20,7 @@ from keys.errors import SecretLeak, SignerError
 from keys.messages import Domain, Message, digest
 from keys.paths import Role, derive_key
 from keys.phrase import seed_from_mnemonic
+from keys.transactions import DynamicFee
 
 __all__ = ["LocalSigner", "SecretStore", "Signer", "open_signer"]
 
@@ -81,6 +82,9 @@ class LocalSigner:
         return raw[:64] + bytes([raw[64] + 27])
 
     async def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
+        common = DynamicFee.of(transaction)
+        if common is not None:
+            return common.signed(self._key.sign_recoverable(common.hash, hasher=None))
         for name, value in transaction.items():
             # The library signs an overlong integer, which no node accepts, and trips over a negative one.
             if isinstance(value, int) and not 0 <= value < 1 << 256:

@@ -66,14 +66,18 @@ class Submissions:
             # The sender has not looked yet. It will, and send it again, and tell.
             self._core.chain.sender.look_again()
             return
-        await self._heard(known)
+        await self._tell_of(known)
 
     async def _still_there(self, inclusion: Inclusion) -> bool:
         """Whether no reorg has removed the block since."""
         receipt = await self._core.chain.rpc.receipt(inclusion.transaction_hash)
         return receipt is not None and receipt.block_hash == inclusion.block_hash
 
-    async def _heard(self, transaction: Transaction) -> None:
+    async def _heard(self, transactions: Sequence[Transaction]) -> None:
+        for transaction in transactions:
+            await self._tell_of(transaction)
+
+    async def _tell_of(self, transaction: Transaction) -> None:
         key = transaction.key
         known = await self._core.storage.views.get(AggregateId("submission", key))
         if not isinstance(known, Submission) or known.status is SubmissionStatus.NONE:
@@ -87,7 +91,7 @@ class Submissions:
         if latest is not None and known.status is SubmissionStatus.QUEUED:
             await self._tell(ReceivedSubmissionSent(key, latest.hash, now))
         found = transaction.inclusion
-        if transaction.state in (TxState.MINED, TxState.FINAL) and found is not None and found.ok:
+        if transaction.state in (TxState.MINED, TxState.FINAL) and found is not None and transaction.succeeded:
             block = Block(found.block_number, found.block_hash)
             if known.block not in (None, block):
                 # The sender saw the reorg before the journal: after the rollback the effect asks again.

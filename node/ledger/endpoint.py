@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,16 @@ from web3.types import RPCEndpoint
 from node.clock import Clock
 from node.ledger import wire
 from node.ledger.errors import RpcDisagrees, RpcError, RpcGarbled, RpcRefused, RpcUnreachable, WrongChain
-from node.ledger.reader import ChainReader
+from node.ledger.reader import Asked, ChainReader
 
 __all__ = ["Endpoint", "Pace"]
+
+# Calls in one JSON-RPC batch to begin with; what common endpoints take.
+_AT_ONCE = 100
+# Single calls at one time where it takes no batches.
+_PARALLEL = 8
+# Answers of HTTP servers to a body that is too long for them.
+_TOO_LARGE = frozenset({400, 413, 431})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class Endpoint(ChainReader):
         self._verified = False
         self._failures = 0
         self._free_at = 0.0
+        self._at_once = _AT_ONCE
         self.fault: RpcError | None = None
 
     @property
@@ -83,20 +92,76 @@ class Endpoint(ChainReader):
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Ask once. Raises RpcUnreachable, RpcGarbled, RpcRefused, WrongChain."""
+        await self._verify()
+        return await self._ask(method, params)
+
+    async def request_many(self, calls: Sequence[Asked]) -> list[Any]:
+        """Ask in JSON-RPC batches, as large as the endpoint takes them; see ChainReader."""
+        await self._verify()
+        answers: list[Any] = []
+        while len(answers) < len(calls):
+            if self._at_once == 1:
+                few = calls[len(answers) : len(answers) + _PARALLEL]
+                answers += await asyncio.gather(*(self._ask_one(*each) for each in few))
+                continue
+            part = calls[len(answers) : len(answers) + self._at_once]
+            try:
+                answers += await self._ask_many(part)
+            except RpcRefused:  # hosted endpoints limit batches, some take none
+                self._at_once = max(1, len(part) // 2)
+        return answers
+
+    async def _verify(self) -> None:
         if not self._verified:
             found = wire.quantity(await self._ask("eth_chainId", []))
             if found != self.chain_id:
                 raise WrongChain(self.name, self.chain_id, found)
             self._verified = True
-        return await self._ask(method, params)
 
     async def _ask(self, method: str, params: Sequence[Any]) -> Any:
-        try:
+        with self._failures_named(method):
             answer: Any = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
+        return self._result(method, answer)
+
+    async def _ask_one(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            return await self._ask(method, params)
+        except RpcRefused as refusal:
+            return refusal
+
+    async def _ask_many(self, calls: Sequence[Asked]) -> list[Any]:
+        """One JSON-RPC batch. Raises RpcRefused when the endpoint does not take it as a whole."""
+        asked = [(RPCEndpoint(method), list(params)) for method, params in calls]
+        try:
+            with self._failures_named("a batch"):
+                answer: Any = await self._web3.provider.make_batch_request(asked)
+        except RpcUnreachable as fault:
+            cause = fault.__cause__
+            if isinstance(cause, ClientResponseError) and cause.status in _TOO_LARGE:
+                raise RpcRefused(0, f"HTTP status {cause.status} for a batch of {len(calls)}") from cause
+            raise
+        if isinstance(answer, Mapping) and answer.get("error") is not None:
+            raise _refusal(answer["error"])
+        if not isinstance(answer, list) or len(answer) != len(calls):
+            raise RpcGarbled(f"{self.name} did not answer every call of a batch")
+        results: list[Any] = []
+        for (method, _), each in zip(calls, answer, strict=True):
+            try:
+                results.append(self._result(method, each))
+            except RpcRefused as refusal:
+                results.append(refusal)
+        return results
+
+    @contextmanager
+    def _failures_named(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except (TimeoutError, ClientError, OSError) as error:
             raise RpcUnreachable(f"{self.name}: {_reason(error)}") from error
-        except (ValueError, Web3Exception) as error:
-            raise RpcGarbled(f"{self.name} did not answer {method} with JSON-RPC") from error
+        except (ValueError, TypeError, KeyError, Web3Exception) as error:
+            raise RpcGarbled(f"{self.name} did not answer {what} with JSON-RPC") from error
+
+    def _result(self, method: str, answer: Any) -> Any:
         if not isinstance(answer, Mapping):
             raise RpcGarbled(f"{self.name} did not answer {method} with JSON-RPC")
         if answer.get("error") is not None:

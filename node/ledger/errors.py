@@ -19,7 +19,8 @@
     │   ├── SenderBusy            fatal         another process owns the nonces of this key
     │   ├── SenderUnfunded        recoverable   the balance does not cover gas and value
     │   ├── FeesTooHigh           recoverable   the chain asks more than the configured cap
-    │   └── CallReverted          caller        the contract refused, with the decoded reason
+    │   ├── CallReverted          caller        the contract refused, with the decoded reason
+    │   └── CancelRefused         caller        it is in a block already, or not ours to cancel
     ├── RelayError
     │   ├── MessageRefused        caller        the registry would refuse this message, with the decoded reason
     │   ├── MessageMalformed      caller        not a message of this registry, or signatures are missing
@@ -35,6 +36,7 @@ from node.errors import (
     Busy,
     ChainUnreachable,
     ConfigError,
+    Conflict,
     FatalError,
     InvalidInput,
     NeedsPerson,
@@ -48,6 +50,7 @@ from node.types import address_to_text
 __all__ = [
     "BrokenBranch",
     "CallReverted",
+    "CancelRefused",
     "ChainError",
     "DeepReorg",
     "FeesTooHigh",
@@ -197,6 +200,13 @@ class CallReverted(SenderError, Refused):
         super().__init__(f"the contract refused: {shown(name, arguments, notice)}")
         self.name = name
         self.arguments = arguments
+
+
+class CancelRefused(SenderError, Conflict):
+    """What is in a block cannot be cancelled."""
+
+    code = "cancel_refused"
+    default_remedy = "Look at the transaction's state; what the chain took stays."
 
 
 class RelayError(LedgerError):

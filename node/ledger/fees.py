@@ -14,10 +14,11 @@ GWEI = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """EIP-1559 fees in wei per gas."""
+    """EIP-1559 fees in wei per gas; ``base`` is what the newest block asked, where that is known."""
 
     max_fee: int
     priority_fee: int
+    base: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,12 @@ class FeePolicy:
             tip = 0
         tip = min(tip, self.priority_fee_cap)
         if base + tip > self.max_fee_cap:
-            raise FeesTooHigh(f"the chain asks {base + tip} wei per gas, the cap is {self.max_fee_cap}")
-        return Fees(min(2 * base + tip, self.max_fee_cap), tip)
+            raise self.too_high(base + tip)
+        return Fees(min(2 * base + tip, self.max_fee_cap), tip, base)
+
+    def too_high(self, asked: int) -> FeesTooHigh:
+        """Return the error that names what is asked and the cap."""
+        return FeesTooHigh(f"the chain asks {asked} wei per gas, the cap is {self.max_fee_cap}")
 
     def bumped(self, old: Fees, now: Fees) -> Fees | None:
         """Return fees that replace ``old``, at least today's; None when the cap leaves no room."""

@@ -7,11 +7,9 @@ from typing import Any
 
 from node.ledger.batch import ChainBatch
 from node.ledger.headers import Header
-from node.ledger.transaction import Transaction, TxState
+from node.ledger.transaction import Transaction
 
 __all__ = ["MemoryHeaders", "MemoryTransactions"]
-
-_DONE = frozenset({TxState.FINAL, TxState.REFUSED})
 
 
 class MemoryTransactions:
@@ -20,17 +18,25 @@ class MemoryTransactions:
     def __init__(self) -> None:
         self._rows: dict[tuple[int, bytes, bytes], Transaction] = {}
 
-    async def save(self, transaction: Transaction) -> None:
-        self._rows[transaction.chain_id, transaction.sender, transaction.key] = transaction
+    async def admit(self, fresh: Transaction) -> Transaction:
+        return self._rows.setdefault((fresh.chain_id, fresh.sender, fresh.key), fresh)
+
+    async def save(self, transactions: Sequence[Transaction]) -> None:
+        self._rows.update({(tx.chain_id, tx.sender, tx.key): tx for tx in transactions})
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> Transaction | None:
         return self._rows.get((chain_id, sender, key))
 
     async def unfinished(self, chain_id: int, sender: bytes) -> Sequence[Transaction]:
-        return [tx for tx in self._of(chain_id, sender) if tx.state not in _DONE]
+        found = [tx for tx in self._of(chain_id, sender) if not tx.finished]
+        return sorted(found, key=lambda tx: (tx.order, tx.created_at, tx.key))
 
-    async def from_nonce(self, chain_id: int, sender: bytes, nonce: int) -> Sequence[Transaction]:
-        return [tx for tx in self._of(chain_id, sender) if tx.nonce is not None and tx.nonce >= nonce]
+    async def finished_from(self, chain_id: int, sender: bytes, nonce: int) -> Sequence[Transaction]:
+        return [tx for tx in self._of(chain_id, sender) if tx.finished and tx.nonce is not None and tx.nonce >= nonce]
+
+    async def newest_finished_nonce(self, chain_id: int, sender: bytes) -> int | None:
+        nonces = [tx.nonce for tx in self._of(chain_id, sender) if tx.finished and tx.nonce is not None]
+        return max(nonces, default=None)
 
     def _of(self, chain_id: int, sender: bytes) -> list[Transaction]:
         return [tx for (chain, who, _), tx in self._rows.items() if (chain, who) == (chain_id, sender)]

@@ -8,17 +8,38 @@ __all__ = ["PoolAnswer", "pool_answer"]
 
 
 class PoolAnswer(Enum):
-    """KNOWN: it is there already. STALE: the nonce is used. CHEAP: fees too low. POOR: the balance is too low."""
+    """KNOWN: it is there already. STALE: the nonce is used. CHEAP: fees too low. POOR: the balance is too low.
+
+    FULL: no room now, or not for a nonce so far ahead.
+    """
 
     KNOWN = auto()
     STALE = auto()
     CHEAP = auto()
     POOR = auto()
+    FULL = auto()
     OTHER = auto()
 
 
 # geth, Erigon, Nethermind, Besu, Reth and anvil; the first match counts.
 _WORDS = (
+    (
+        PoolAnswer.FULL,
+        (
+            "pool is full",
+            "txpool_full",
+            "txpoolfull",
+            "too many pending",
+            "exceeds the account",
+            "nonce too high",
+            "nonce gap",
+            "gapped-nonce",
+            "too_far_in_future",
+            "future transaction tries",
+            "pool limit",
+            "rate limit",
+        ),
+    ),
     (PoolAnswer.CHEAP, ("underpriced", "fee too low", "less than block base fee", "below base fee", "feetoolow")),
     (PoolAnswer.KNOWN, ("already known", "already imported", "alreadyknown", "known transaction", "already exists")),
     (PoolAnswer.STALE, ("nonce too low", "nonce_too_low", "oldnonce", "nonce is too low")),

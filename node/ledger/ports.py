@@ -48,10 +48,14 @@ class LogDecoder(Protocol[E_co]):
 
 
 class TransactionStore(Protocol):
-    """The sender's memory. ``save`` is durable when it returns: nothing is broadcast before it was saved."""
+    """The sender's memory. What writes is durable when it returns: nothing is broadcast before it was saved."""
 
-    async def save(self, transaction: Transaction) -> None:
-        """Insert or replace by (chain id, sender, key)."""
+    async def admit(self, fresh: Transaction) -> Transaction:
+        """Insert it, or return what is stored under (chain id, sender, key). Calls at one time share a commit."""
+        ...
+
+    async def save(self, transactions: Sequence[Transaction]) -> None:
+        """Insert or replace by (chain id, sender, key), all of them or none."""
         ...
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> Transaction | None:
@@ -59,11 +63,15 @@ class TransactionStore(Protocol):
         ...
 
     async def unfinished(self, chain_id: int, sender: bytes) -> Sequence[Transaction]:
-        """Return everything of this sender that is neither final nor refused, oldest first."""
+        """Return everything of this sender that is neither final nor refused, in the order of the queue."""
         ...
 
-    async def from_nonce(self, chain_id: int, sender: bytes, nonce: int) -> Sequence[Transaction]:
-        """Return everything of this sender, final or not, with this nonce or a higher one."""
+    async def finished_from(self, chain_id: int, sender: bytes, nonce: int) -> Sequence[Transaction]:
+        """Return what is final or refused and has this nonce or a higher one."""
+        ...
+
+    async def newest_finished_nonce(self, chain_id: int, sender: bytes) -> int | None:
+        """Return the highest nonce of what is final or refused."""
         ...
 
 

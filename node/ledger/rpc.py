@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -13,7 +13,7 @@ from node.clock import Clock
 from node.ledger.endpoint import Endpoint, Pace
 from node.ledger.errors import RpcDisagrees, RpcError, RpcGarbled, RpcLags, RpcRefused, RpcUnreachable, WrongChain
 from node.ledger.headers import Header
-from node.ledger.reader import ChainReader
+from node.ledger.reader import Asked, ChainReader
 
 __all__ = ["EndpointReport", "Rpc", "RpcOptions"]
 
@@ -84,12 +84,20 @@ class Rpc(ChainReader):
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Ask until an endpoint answers, in several rounds. Raises RpcRefused at once, RpcError at the end."""
+        return await self._until_answered(lambda endpoint: endpoint.request(method, params))
+
+    async def request_many(self, calls: Sequence[Asked]) -> list[Any]:
+        """Ask one endpoint for all, the next one when it fails. Raises RpcError at the end."""
+        found: list[Any] = await self._until_answered(lambda endpoint: endpoint.request_many(calls))
+        return found
+
+    async def _until_answered(self, ask: Callable[[Endpoint], Awaitable[Any]]) -> Any:
         for attempt in range(self.options.attempts):
             if attempt:
                 await self._until_free()
             for endpoint in self._in_order():
                 try:
-                    answer = await endpoint.request(method, params)
+                    answer = await ask(endpoint)
                 except RpcRefused:
                     raise
                 except RpcError as fault:
@@ -117,6 +125,14 @@ class Rpc(ChainReader):
         if not usable:
             raise self._failure()
         return usable[0]
+
+    def others(self, than: Endpoint) -> tuple[Endpoint, ...]:
+        """Return the other endpoints that may be asked for a second opinion now, in the order of trust."""
+        return tuple(e for e in self._endpoints if e is not than and e.usable and not isinstance(e.fault, RpcLags))
+
+    def trusted_more(self, one: Endpoint, other: Endpoint) -> bool:
+        """Tell whether ``one`` was configured before ``other``."""
+        return self._endpoints.index(one) < self._endpoints.index(other)
 
     async def cross_check(self) -> tuple[EndpointReport, ...]:
         """Compare the endpoints' heads and demote those that lag, serve another chain or contradict the others."""

@@ -12,15 +12,16 @@ from node.ledger.reverts import Reason
 
 __all__ = ["VERSION", "Attempt", "Call", "Inclusion", "Transaction", "TxState"]
 
-VERSION = 1
+VERSION = 2
+_READ = frozenset({1, VERSION})
 
 
 class TxState(StrEnum):
     """Where a transaction is.
 
     queued -> sent -> mined -> final; mined -> sent after a reorganisation; sent -> queued when somebody else used the
-    nonce; queued -> refused when the contract would not accept it, final -> sent only after a reorganisation below
-    finality.
+    nonce; queued -> refused when the contract would not accept it or it was cancelled; mined -> refused when what was
+    mined is the cancellation; final or refused -> sent only after a reorganisation below finality.
     """
 
     QUEUED = "queued"
@@ -33,9 +34,9 @@ class TxState(StrEnum):
 ALLOWED: Mapping[TxState, frozenset[TxState]] = {
     TxState.QUEUED: frozenset({TxState.SENT, TxState.REFUSED}),
     TxState.SENT: frozenset({TxState.SENT, TxState.MINED, TxState.QUEUED}),
-    TxState.MINED: frozenset({TxState.MINED, TxState.SENT, TxState.FINAL}),
+    TxState.MINED: frozenset({TxState.MINED, TxState.SENT, TxState.FINAL, TxState.REFUSED}),
     TxState.FINAL: frozenset({TxState.SENT}),
-    TxState.REFUSED: frozenset({TxState.QUEUED}),
+    TxState.REFUSED: frozenset({TxState.QUEUED, TxState.SENT}),
 }
 
 
@@ -43,7 +44,8 @@ ALLOWED: Mapping[TxState, frozenset[TxState]] = {
 class Call:
     """What is to happen: a call of ``to`` (bytes20) with ``data``.
 
-    ``gas`` is the limit when the endpoint does not estimate, ``least_gas`` the limit that an estimate never lowers.
+    ``gas`` is the limit when the endpoint does not estimate, ``least_gas`` the limit that an estimate never lowers,
+    ``known_gas`` a limit that needs no estimate (0: ask).
     """
 
     to: bytes
@@ -51,17 +53,22 @@ class Call:
     value: int = 0
     gas: int = 500_000
     least_gas: int = 0
+    known_gas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One signed version: ``raw`` bytes, their hash, the fees in wei per gas, the time of first broadcast."""
+    """One signed version: ``raw`` bytes, their hash, the fees in wei per gas, the time of first broadcast.
+
+    ``cancels``: it does not carry the call but moves nothing to the sender itself, to take the nonce.
+    """
 
     hash: bytes
     raw: bytes
     max_fee: int
     priority_fee: int
     sent_at: int
+    cancels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,10 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """``key`` (bytes32) makes it unique: the digest of the message. ``reason`` is the decoded refusal, if any."""
+    """``key`` (bytes32) makes it unique: the digest of the message. ``reason`` is the decoded refusal, if any.
+
+    ``order`` is the place in the queue, which a restart keeps.
+    """
 
     key: bytes
     chain_id: int
@@ -91,6 +101,7 @@ class Transaction:
     attempts: tuple[Attempt, ...] = ()
     inclusion: Inclusion | None = None
     reason: Reason | None = None
+    order: int = 0
 
     def to(self, state: TxState, **changes: Any) -> Transaction:
         """Return the transaction in the next state. Raises ValueError for a move that does not exist."""
@@ -104,9 +115,31 @@ class Transaction:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def finished(self) -> bool:
+        """Tell whether nothing more happens to it, short of a reorganisation below finality."""
+        return self.state in (TxState.FINAL, TxState.REFUSED)
+
+    @property
+    def cancelling(self) -> bool:
+        """Tell whether its newest version takes the nonce without doing anything."""
+        return bool(self.attempts) and self.attempts[-1].cancels
+
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether the version in the block is a cancellation."""
+        found = self.inclusion
+        return found is not None and any(a.cancels for a in self.attempts if a.hash == found.transaction_hash)
+
+    @property
     def succeeded(self) -> bool:
-        """Tell whether it is in a block and did not revert."""
-        return self.inclusion is not None and self.inclusion.ok
+        """Tell whether the call is in a block and did not revert."""
+        return self.inclusion is not None and self.inclusion.ok and not self.cancelled
+
+    @property
+    def cost(self) -> int:
+        """The most wei that it can take while it is out."""
+        latest = self.latest
+        return 0 if latest is None else self.gas * latest.max_fee + (0 if latest.cancels else self.call.value)
 
     def to_json(self) -> str:
         """Return the stored form; begins with its version."""
@@ -122,12 +155,15 @@ class Transaction:
                 "value": str(self.call.value),
                 "gas_fallback": self.call.gas,
                 "least_gas": self.call.least_gas,
+                "known_gas": self.call.known_gas,
+                "order": self.order,
                 "created_at": self.created_at,
                 "state": self.state.value,
                 "nonce": self.nonce,
                 "gas": self.gas,
                 "attempts": [
-                    [a.raw.hex(), a.hash.hex(), str(a.max_fee), str(a.priority_fee), a.sent_at] for a in self.attempts
+                    [a.raw.hex(), a.hash.hex(), str(a.max_fee), str(a.priority_fee), a.sent_at, a.cancels]
+                    for a in self.attempts
                 ],
                 "inclusion": None
                 if inclusion is None
@@ -148,8 +184,8 @@ class Transaction:
     def from_json(cls, text: str) -> Transaction:
         """Read the stored form. Raises ValueError for another version or a damaged document."""
         doc = json.loads(text)
-        if doc.get("v") != VERSION:
-            raise ValueError(f"a stored transaction of version {doc.get('v')}, this program reads {VERSION}")
+        if doc.get("v") not in _READ:
+            raise ValueError(f"a stored transaction of version {doc.get('v')}, this program reads up to {VERSION}")
         try:
             found, why = doc["inclusion"], doc["reason"]
             return cls(
@@ -162,14 +198,15 @@ class Transaction:
                     int(doc["value"]),
                     doc["gas_fallback"],
                     doc["least_gas"],
+                    doc.get("known_gas", 0),
                 ),
                 created_at=doc["created_at"],
                 state=TxState(doc["state"]),
                 nonce=doc["nonce"],
                 gas=doc["gas"],
                 attempts=tuple(
-                    Attempt(bytes.fromhex(h), bytes.fromhex(raw), int(fee), int(tip), at)
-                    for raw, h, fee, tip, at in doc["attempts"]
+                    Attempt(bytes.fromhex(h), bytes.fromhex(raw), int(fee), int(tip), at, *cancels)
+                    for raw, h, fee, tip, at, *cancels in doc["attempts"]
                 ),
                 inclusion=None
                 if found is None
@@ -177,6 +214,7 @@ class Transaction:
                     found[0], bytes.fromhex(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]), found[5]
                 ),
                 reason=None if why is None else Reason(why[0], tuple((str(k), str(v)) for k, v in why[1]), why[2]),
+                order=doc.get("order", 0),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("a damaged stored transaction") from error

@@ -14,6 +14,7 @@ __all__ = [
     "Block",
     "RawLog",
     "Receipt",
+    "Spent",
     "address_hex",
     "block",
     "data",
@@ -23,6 +24,7 @@ __all__ = [
     "quantity",
     "quantity_hex",
     "receipt",
+    "spent",
 ]
 
 
@@ -50,7 +52,7 @@ class RawLog:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The receipt of an included transaction; ``ok`` is False when the call reverted."""
+    """The receipt of an included transaction; ``ok`` is False when the call reverted. ``logs`` are its own."""
 
     transaction_hash: bytes
     block_number: int
@@ -59,6 +61,16 @@ class Receipt:
     gas_used: int
     gas_price: int
     contract: bytes | None
+    logs: tuple[RawLog, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A nonce that a block used: by whom (bytes20), and the hash of the transaction (bytes32)."""
+
+    sender: bytes
+    nonce: int
+    hash: bytes
 
 
 def quantity(value: Any) -> int:
@@ -146,7 +158,17 @@ def receipt(value: Any) -> Receipt:
         gas_used=quantity(doc.get("gasUsed")),
         gas_price=quantity(price) if price is not None else 0,
         contract=fixed(contract, 20) if contract is not None else None,
+        logs=tuple(log(entry) for entry in doc.get("logs") or ()),
     )
+
+
+def spent(value: Any) -> tuple[Spent, ...]:
+    """Parse the transactions of a block that was asked for with them. Raises RpcGarbled."""
+    listed = _mapping(value).get("transactions")
+    if not isinstance(listed, list):
+        raise RpcGarbled("expected a block with its transactions")
+    docs = [_mapping(each) for each in listed]
+    return tuple(Spent(fixed(d.get("from"), 20), quantity(d.get("nonce")), fixed(d.get("hash"), 32)) for d in docs)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

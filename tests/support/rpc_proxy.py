@@ -22,7 +22,9 @@ class RpcProxy:
 
     ``delay`` seconds before each answer; ``status`` an HTTP error instead of an answer; ``drop`` closes the connection;
     ``garbage`` bytes instead of an answer; ``frozen`` a height above which nothing exists here yet (the node lags);
-    ``rewrite`` changes answers; ``swallow`` methods that are acknowledged by nobody: they never reach the node.
+    ``rewrite`` changes answers; ``swallow`` methods that are acknowledged by nobody: they never reach the node;
+    ``batches`` the most calls that it takes in one request, 0 for none at all. ``seen`` counts calls by method,
+    ``requests`` HTTP requests, ``largest`` is the longest batch.
     """
 
     def __init__(self, target: str) -> None:
@@ -35,13 +37,18 @@ class RpcProxy:
         self.frozen: int | None = None
         self.rewrite: Rewrite | None = None
         self.swallow: dict[str, Any] = {}
+        self.batches: int | None = None
         self.seen: Counter[str] = Counter()
+        self.requests = 0
+        self.largest = 0
         self._session: ClientSession | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        method, params = str(body["method"]), list(body.get("params") or [])
-        self.seen[method] += 1
+        calls = body if isinstance(body, list) else [body]
+        self.requests += 1
+        self.largest = max(self.largest, len(calls))
+        self.seen.update(str(call["method"]) for call in calls)
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.drop:
@@ -52,28 +59,43 @@ class RpcProxy:
             return web.Response(status=self.status)
         if self.garbage:
             return web.Response(body=self.garbage, content_type="application/json")
+        if isinstance(body, list):
+            if self.batches is not None and len(body) > self.batches:
+                too_many = {"code": -32600, "message": "batch too large"}
+                return web.json_response({"jsonrpc": "2.0", "id": None, "error": too_many})
+            return web.json_response(await self._answer_many(body))
+        return web.json_response(await self._answer(body))
+
+    async def _answer_many(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Without anything to change the node answers the batch itself; else each call is looked at on its own."""
+        if not self.swallow and self.frozen is None and self.rewrite is None:
+            answers: list[dict[str, Any]] = await self._pass_on(calls)
+            return answers
+        return [await self._answer(call) for call in calls]
+
+    async def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        method, params = str(call["method"]), list(call.get("params") or [])
         if method in self.swallow:
-            return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": self.swallow[method]})
+            return {"jsonrpc": "2.0", "id": call["id"], "result": self.swallow[method]}
         if self.frozen is not None:
             if _above(params, self.frozen):
-                return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": None})
+                return {"jsonrpc": "2.0", "id": call["id"], "result": None}
             params = _frozen(params, self.frozen)
-        answer = await self._pass_on(body | {"params": params})
+        answer: dict[str, Any] = await self._pass_on(call | {"params": params})
         if self.rewrite is not None:
-            answer = self.rewrite(method, params, answer)
-        return web.json_response(answer)
+            answer = self.rewrite(method, params, answer) | {"id": call["id"]}
+        return answer
 
-    async def _pass_on(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def _pass_on(self, body: Any) -> Any:
         assert self._session is not None
         async with self._session.post(
             self.target, data=json.dumps(body), headers={"Content-Type": "application/json"}
         ) as r:
-            answer: dict[str, Any] = await r.json()
-            return answer
+            return await r.json()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[RpcProxy]:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/{tail:.*}", self.handle)
         runner = web.AppRunner(app)
         await runner.setup()

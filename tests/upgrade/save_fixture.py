@@ -43,7 +43,7 @@ async def fill(path: Path) -> None:
     extras = (ChainUpdate([header], cursor=("registry", 5, header.hash)), SeenParcel(h32("i"), 9), SetFact("a", "b", 1))
     await journal.apply(EVENTS, *extras)
     await TokenRows(database).add(TokenRow("t", "test", frozenset({"read"}), h32("t"), 1))
-    await TransactionRows(database).save(TransactionRow(1, OWNER, h32("m"), 0, "sent", False, 1, '{"v":1}'))
+    await TransactionRows(database).save([TransactionRow(1, OWNER, h32("m"), 0, "sent", False, 1, '{"v":1}')])
     await journal.close()
     await database.close()
 

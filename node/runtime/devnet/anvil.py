@@ -40,6 +40,7 @@ class AnvilOptions:
     state: Path | None = None
     mnemonic: str = MNEMONIC
     accounts: int = 10
+    gas_limit: int | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line, without the program."""
@@ -55,6 +56,7 @@ class AnvilOptions:
             "--slots-in-an-epoch": self.slots_in_an_epoch,
             "--timestamp": self.timestamp,
             "--state": self.state,
+            "--gas-limit": self.gas_limit,
         }
         for option, value in named.items():
             if value is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from node.ledger.nonce_lock import NonceLock
 from node.ledger.reverts import Reason
 from node.ledger.rpc import Rpc, RpcOptions
 from node.ledger.sender import Sender, SenderOptions
-from node.ledger.transaction import Call, Transaction, TxState
+from node.ledger.transaction import Attempt, Call, Transaction, TxState
 from tests.support.anvil import Anvil, anvil
 from tests.support.rpc_proxy import RpcProxy, rpc_proxy
 
@@ -97,8 +97,8 @@ async def test_from_queued_to_final(tmp_path: Path) -> None:
     async with world(tmp_path) as w, w.sender() as sender:
         seen: list[TxState] = []
 
-        async def listen(tx: Transaction) -> None:
-            seen.append(tx.state)
+        async def listen(changed: Sequence[Transaction]) -> None:
+            seen.extend(tx.state for tx in changed)
 
         sender.listener = listen
         await sender.submit(key("a"), w.call(b"a"))
@@ -440,10 +440,27 @@ def test_a_stored_transaction_reads_back_and_names_its_version() -> None:
     assert Transaction.from_json(plain.to_json()) == plain
     refused = plain.to(TxState.REFUSED, reason=Reason("A", (("b", "c"),), "D."))
     assert Transaction.from_json(refused.to_json()) == refused
-    with pytest.raises(ValueError, match="version 2"):
-        Transaction.from_json(plain.to_json().replace('"v":1', '"v":2'))
+    with pytest.raises(ValueError, match="version 3"):
+        Transaction.from_json(plain.to_json().replace('"v":2', '"v":3'))
     with pytest.raises(ValueError, match="damaged"):
         Transaction.from_json('{"v":1}')
+
+
+def test_a_transaction_stored_by_the_first_version_still_reads() -> None:
+    stored = (
+        '{"v":1,"key":"'
+        + "aa" * 32
+        + '","chain_id":5,"sender":"'
+        + "bb" * 20
+        + '","to":"'
+        + "cc" * 20
+        + '","data":"01",'
+        '"value":"2","gas_fallback":9,"least_gas":8,"created_at":1700,"state":"sent","nonce":4,"gas":50000,'
+        '"attempts":[["0a0b","' + "dd" * 32 + '","7","6",1701]],"inclusion":null,"reason":null}'
+    )
+    found = Transaction.from_json(stored)
+    assert found.attempts == (Attempt(b"\xdd" * 32, b"\x0a\x0b", 7, 6, 1701),)
+    assert found.call == Call(b"\xcc" * 20, b"\x01", 2, 9, 8)
 
 
 def test_a_move_that_does_not_exist_is_an_error() -> None:

@@ -23,14 +23,15 @@ def row(letter: str, nonce: int | None, at: int, finished: bool = False) -> Tran
 
 async def test_transactions_are_kept_by_their_message(database: Database) -> None:
     rows = TransactionRows(database)
-    for each in (row("a", 1, 10), row("b", 2, 11), row("c", None, 9), row("d", 0, 8, True)):
-        await rows.save(each)
+    await rows.save([row("a", 1, 10), row("b", 2, 11), row("c", None, 9), row("d", 0, 8, True)])
     assert await rows.find(31337, SENDER, h32("a")) == row("a", 1, 10)
     assert await rows.find(1, SENDER, h32("a")) is None
     assert [each.key[:1] for each in await rows.unfinished(31337, SENDER)] == [b"c", b"a", b"b"]
-    await rows.save(replace(row("a", 1, 10), status="final", finished=True, document="{}"))
+    await rows.save([replace(row("a", 1, 10), status="final", finished=True, document="{}")])
     assert [each.key[:1] for each in await rows.unfinished(31337, SENDER)] == [b"c", b"b"]
-    assert [each.key[:1] for each in await rows.from_nonce(31337, SENDER, 1)] == [b"a", b"b"]
+    assert [each.key[:1] for each in await rows.finished_from(31337, SENDER, 1)] == [b"a"]
+    assert await rows.newest_finished_nonce(31337, SENDER) == 1
+    assert await rows.newest_finished_nonce(1, SENDER) is None
     assert await rows.unfinished(31337, address("z")) == []
 
 

@@ -1,0 +1,65 @@
+"""Saves changes of transactions in groups, then remembers them, then tells whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from node.ledger.book import TransactionBook
+from node.ledger.ports import TransactionStore
+from node.ledger.transaction import Transaction
+
+__all__ = ["Keeper", "Listener"]
+
+# Told what changed, after it was saved, in order.
+Listener = Callable[[Sequence[Transaction]], Awaitable[None]]
+
+
+class Keeper:
+    """The book and its durable copy. Nothing is remembered, told or broadcast before it was saved.
+
+    ``on_change`` hears of every change at once, ``listener`` after it.
+    """
+
+    def __init__(self, store: TransactionStore) -> None:
+        self.book = TransactionBook()
+        self.store = store
+        self.listener: Listener | None = None
+        self.on_change: Callable[[Sequence[Transaction]], None] | None = None
+        self.last_order = 0
+        self._waiters: dict[bytes, list[asyncio.Future[Transaction]]] = {}
+
+    async def load(self, chain_id: int, sender: bytes) -> None:
+        """Take up what an earlier process left."""
+        found = await self.store.unfinished(chain_id, sender)
+        newest = await self.store.newest_finished_nonce(chain_id, sender)
+        self.book = TransactionBook(found, floor=0 if newest is None else newest + 1)
+        self.last_order = max((tx.order for tx in found), default=0)
+        if self.on_change is not None:
+            self.on_change(found)
+
+    async def keep(self, changed: Sequence[Transaction]) -> None:
+        """One commit for all. Raises StorageError or the database's own; then nothing changed."""
+        if not changed:
+            return
+        await self.store.save(changed)
+        await self.saved(changed)
+
+    async def saved(self, changed: Sequence[Transaction]) -> None:
+        """Remember and tell what the store has already."""
+        for tx in changed:
+            self.book.put(tx)
+        if self.on_change is not None:
+            self.on_change(changed)
+        for tx in changed:
+            for waiter in self._waiters.pop(tx.key, ()):
+                if not waiter.done():
+                    waiter.set_result(tx)
+        if self.listener is not None:
+            await self.listener(changed)
+
+    def next_change(self, key: bytes) -> asyncio.Future[Transaction]:
+        """Return a future that gives this transaction after its next change."""
+        waiter: asyncio.Future[Transaction] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(key, []).append(waiter)
+        return waiter

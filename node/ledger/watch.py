@@ -1,0 +1,256 @@
+"""What became of the transactions that are out: in which block, final, gone with their block, or pushed aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from node.ledger.endpoint import Endpoint
+from node.ledger.errors import RpcDisagrees, RpcError, RpcGarbled, RpcLags, RpcRefused
+from node.ledger.headers import Header
+from node.ledger.keeper import Keeper
+from node.ledger.reverts import ErrorDecoder, Reason, reason_of
+from node.ledger.rpc import Rpc
+from node.ledger.transaction import Inclusion, Transaction, TxState
+from node.ledger.usurper import Finding, who_used
+from node.ledger.wire import Receipt
+from node.types import address_to_text
+
+__all__ = ["CANCELLED", "Sight", "Watch"]
+
+_log = structlog.get_logger(__name__)
+
+CANCELLED = Reason("Cancelled", (), "It was cancelled before the chain took it.")
+# From so many on, the receipts of whole blocks are cheaper than one call for each transaction.
+_MANY = 16
+# Blocks whose receipts are read in one pass; what is older is looked up by hash.
+_BLOCKS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one endpoint says in one pass: its head, the sender's next nonce there, and the highest final height."""
+
+    endpoint: Endpoint
+    head: Header
+    nonce: int
+    final: int
+
+
+class Watch:
+    """Follows what a sender has out. ``look`` makes one round; it asks in batches and by block, never one by one."""
+
+    def __init__(self, rpc: Rpc, keeper: Keeper, address: bytes, decoder: ErrorDecoder) -> None:
+        self._rpc = rpc
+        self._keeper = keeper
+        self._address = address
+        self._decode = decoder
+        self._read_to: int | None = None
+        self._checked: bytes = b""
+        self._by_blocks = True
+        self._missing_since: dict[bytes, int] = {}
+        self._looked: set[bytes] = set()
+
+    def forget_place(self) -> None:
+        """The chain was reorganised: nothing that was read from blocks counts."""
+        self._read_to = None
+        self._checked = b""
+
+    async def look(self, sight: Sight) -> None:
+        """Move everything that is out to where it belongs. Raises RpcError."""
+        await self._reopen(sight)
+        await self._check_blocks(sight)
+        if await self._find_used(sight):
+            self._checked = b""  # the blocks that they are in have not been looked at
+            await self._check_blocks(sight)
+
+    # --- below finality -----------------------------------------------------------------------------------------------
+
+    async def _reopen(self, sight: Sight) -> None:
+        """Take up again what was final and is gone: a reorganisation below finality gave its nonces back."""
+        book = self._keeper.book
+        if sight.nonce >= book.floor:
+            return
+        endpoint = sight.endpoint
+        finished = await self._keeper.store.finished_from(self._rpc.chain_id, self._address, sight.nonce)
+        gone: list[Transaction] = []
+        for tx in finished:
+            found = tx.inclusion
+            if found is not None and found.block_number > sight.head.number:
+                # A chain may be shorter after a reorganisation, but a late endpoint looks the same: ask again later.
+                raise RpcLags(f"{endpoint.name} does not know block {found.block_number}, which was final")
+            if found is not None and await self._holds(endpoint, found):
+                raise RpcLags(f"{endpoint.name} counts fewer transactions than its own blocks hold")
+            gone.append(tx.to(TxState.SENT, inclusion=None, reason=None))
+            _log.error("final_transaction_gone", key=tx.key.hex(), nonce=tx.nonce)
+        self.forget_place()
+        book.floor = sight.nonce
+        await self._keeper.keep(gone)
+
+    @staticmethod
+    async def _holds(endpoint: Endpoint, found: Inclusion) -> bool:
+        block = await endpoint.block(found.block_number)
+        return block is not None and block.header.hash == found.block_hash
+
+    # --- mined --------------------------------------------------------------------------------------------------------
+
+    async def _check_blocks(self, sight: Sight) -> None:
+        """Look once at each block that holds ours: still in the chain, final, or replaced."""
+        places = list(self._keeper.book.blocks)
+        if not places or sight.head.hash == self._checked:
+            return
+        known = [place for place in places if place[0] <= sight.head.number]
+        blocks = await sight.endpoint.blocks([number for number, _ in known])
+        gone: list[Transaction] = []
+        final: list[Transaction] = []
+        for (number, block_hash), block in zip(known, blocks, strict=True):
+            txs = [tx for key in self._keeper.book.blocks[number, block_hash] if (tx := self._keeper.book.get(key))]
+            if block is None:
+                raise RpcGarbled(f"{sight.endpoint.name} does not have block {number}, which is below its head")
+            if block.header.hash != block_hash:
+                gone += [tx.to(TxState.SENT, inclusion=None, reason=None) for tx in txs]
+            elif number <= sight.final:
+                await self._second_opinion(sight.endpoint, txs)
+                final += [_ended(tx) for tx in txs]
+        if gone:
+            _log.warning("transactions_gone_with_their_blocks", count=len(gone))
+            self.forget_place()
+        await self._keeper.keep([*gone, *final])
+        self._checked = sight.head.hash
+
+    async def _second_opinion(self, endpoint: Endpoint, txs: Sequence[Transaction]) -> None:
+        """Before anything counts as final another endpoint is asked, where there is one.
+
+        Raises RpcDisagrees when it tells the opposite. Who is asked and does not know (late, pruned) has no say.
+        """
+        for other in self._rpc.others(endpoint)[:1]:
+            included = [tx.inclusion for tx in txs if tx.inclusion is not None]
+            try:
+                said = await _receipts(other, [found.transaction_hash for found in included], included[0].block_number)
+            except RpcError as fault:
+                if not isinstance(fault, RpcRefused):
+                    other.demote(fault)
+                return
+            for found in included:
+                theirs = said.get(found.transaction_hash)
+                if theirs is not None and (theirs.block_hash, theirs.ok) != (found.block_hash, found.ok):
+                    self._accuse(endpoint, other, found)
+
+    def _accuse(self, endpoint: Endpoint, other: Endpoint, found: Inclusion) -> None:
+        fault = RpcDisagrees(
+            f"{endpoint.name} and {other.name} tell different receipts of a transaction in block {found.block_number}"
+        )
+        # Of two the one configured first is right; of its answers nothing else is known to be wrong.
+        (other if self._rpc.trusted_more(endpoint, other) else endpoint).suspect(fault)
+        raise fault
+
+    # --- sent ---------------------------------------------------------------------------------------------------------
+
+    async def _find_used(self, sight: Sight) -> bool:
+        """Find those whose nonce the chain has used: in one of its blocks, or pushed aside; tell if any was found."""
+        used = self._keeper.book.used(sight.nonce)
+        if not used:
+            self._read_to = sight.head.number
+            return False
+        found = await self._receipts_of(sight, used)
+        changed: list[Transaction] = []
+        for tx in used:
+            receipt = next((found[a.hash] for a in reversed(tx.attempts) if a.hash in found), None)
+            if receipt is None:
+                continue
+            self._missing_since.pop(tx.key, None)
+            self._looked.discard(tx.key)
+            changed.append(await self._included(sight.endpoint, tx, receipt))
+        await self._keeper.keep(changed)
+        there = {tx.key for tx in changed}
+        for tx in used:
+            if tx.key not in there:
+                await self._missing(sight, tx)
+        return bool(changed)
+
+    async def _receipts_of(self, sight: Sight, used: Sequence[Transaction]) -> dict[bytes, Receipt]:
+        """Return receipts by transaction hash: from the new blocks when many are due, else by hash."""
+        first = None if self._read_to is None else self._read_to + 1
+        self._read_to = sight.head.number
+        found: dict[bytes, Receipt] = {}
+        asked = list(used)
+        fresh = [tx for tx in used if tx.key not in self._looked]
+        if self._by_blocks and first is not None and len(fresh) >= _MANY and sight.head.number - first < _BLOCKS:
+            heights = range(first, sight.head.number + 1)
+            try:
+                receipts = await sight.endpoint.receipts_in(heights, {a.hash for tx in fresh for a in tx.attempts})
+            except RpcRefused:
+                self._by_blocks = False
+            else:
+                found = {receipt.transaction_hash: receipt for receipt in receipts}
+                missed = {tx.key for tx in fresh if not any(a.hash in found for a in tx.attempts)}
+                # A reorganisation may have put them further down: the next pass asks for these by hash.
+                asked = [tx for tx in used if tx.key in self._looked]
+                self._looked |= missed
+        hashes = [attempt.hash for tx in asked for attempt in tx.attempts]
+        for receipt in await sight.endpoint.receipts(hashes) if hashes else ():
+            if receipt is not None:
+                found[receipt.transaction_hash] = receipt
+        return found
+
+    async def _included(self, endpoint: Endpoint, tx: Transaction, receipt: Receipt) -> Transaction:
+        inclusion = Inclusion(
+            receipt.block_number,
+            receipt.block_hash,
+            receipt.transaction_hash,
+            receipt.gas_used,
+            receipt.gas_price,
+            receipt.ok,
+        )
+        mined = tx.to(TxState.MINED, inclusion=inclusion, reason=None)
+        if mined.cancelled:
+            return mined.to(TxState.MINED, reason=CANCELLED)
+        return mined if receipt.ok else mined.to(TxState.MINED, reason=await self._why(endpoint, tx, receipt))
+
+    async def _why(self, endpoint: Endpoint, tx: Transaction, receipt: Receipt) -> Reason:
+        """Run the call again on the state before its block to learn why it reverted."""
+        if receipt.gas_used >= tx.gas:
+            return Reason("OutOfGas", (("limit", str(tx.gas)),))
+        try:
+            await endpoint.call(tx.call.to, tx.call.data, sender=self._address, at=receipt.block_number - 1)
+        except RpcRefused as refusal:
+            reason = reason_of(refusal, self._decode)
+            return reason or Reason("reverted")
+        return Reason("reverted")
+
+    async def _missing(self, sight: Sight, tx: Transaction) -> None:
+        """Its nonce is used and it has no receipt. Only what is shown in a final block counts as pushed aside.
+
+        An endpoint that hides a receipt, by lie or by lateness, must not have the work done twice.
+        """
+        if tx.nonce is None or sight.final < self._missing_since.setdefault(tx.key, sight.head.number):
+            return
+        hashes = {attempt.hash for attempt in tx.attempts}
+        finding = await who_used(sight.endpoint, self._address, tx.nonce, hashes, sight.final)
+        if finding is Finding.OURS:
+            raise RpcGarbled(f"{sight.endpoint.name} hides the receipt of a transaction that is in its own block")
+        if finding is Finding.UNSEEN:
+            return
+        if finding is Finding.PRUNED:
+            _log.warning("nonce_used_in_history_that_is_gone", key=tx.key.hex(), nonce=tx.nonce)
+        else:
+            address = address_to_text(self._address)
+            _log.error("nonce_used_by_another", key=tx.key.hex(), nonce=tx.nonce, address=address)
+        self._missing_since.pop(tx.key, None)
+        self._looked.discard(tx.key)
+        # Whether the effect is there already the contract decides: so this one is estimated.
+        again = replace(tx.call, known_gas=0)
+        await self._keeper.keep([tx.to(TxState.QUEUED, nonce=None, attempts=(), gas=0, call=again)])
+
+
+async def _receipts(endpoint: Endpoint, hashes: Sequence[bytes], height: int) -> dict[bytes, Receipt]:
+    """Receipts by hash, from one block when there are many."""
+    if len(hashes) >= _MANY:
+        return {r.transaction_hash: r for r in await endpoint.receipts_in([height], frozenset(hashes))}
+    return {r.transaction_hash: r for r in await endpoint.receipts(hashes) if r is not None}
+
+
+def _ended(tx: Transaction) -> Transaction:
+    return tx.to(TxState.REFUSED if tx.cancelled else TxState.FINAL)
