@@ -74,7 +74,8 @@ class Streams:
         facts = state.registration[-1]
         writing = self._gateway.writing.get(sid) if self._gateway else None
         store = self._core.storage.channels
-        counts = [await store.reading_count(sid, grant) for each, grant in self._provider.reading if each == sid]
+        grants = [grant for each, grant in self._provider.reading if each == sid]
+        counts = [await store.reading_count(sid, grant) for grant in grants]
         return StreamView(
             sid=sid,
             name=await self._name(sid),
