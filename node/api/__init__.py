@@ -1,6 +1,7 @@
 """The REST interface: thin, generated from one table of operations. See the README beside this file."""
 
 from node.api.application import ApiParts, create_api
+from node.api.eventhandlers import FeedParts
 from node.api.facade import (
     ConsentFacade,
     HealthFacade,
@@ -18,6 +19,7 @@ __all__ = [
     "ApiParts",
     "ApiServer",
     "ConsentFacade",
+    "FeedParts",
     "HealthFacade",
     "IdempotencyStore",
     "LedgerFacade",

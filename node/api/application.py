@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from node.api.documentation import DOCUMENTATION_CSP, documentation_page, documentation_script
+from node.api.eventhandlers import FeedParts
 from node.api.facade import NodeFacade
 from node.api.handlers import OPERATIONS
 from node.api.health import health_routes
@@ -27,7 +29,7 @@ from node.api.idempotency import (
 )
 from node.api.limits import RateLimiter, peer_key, read_body
 from node.api.openapi import openapi_document
-from node.api.operations import Answer, BinaryBody, Call, Operation, parse_parameter
+from node.api.operations import Answer, BinaryBody, Call, Operation, Streaming, parse_parameter
 from node.api.problems import InvalidForm, problem_response
 from node.api.tokens import Tokens
 from node.clock import Clock, SystemClock
@@ -50,6 +52,7 @@ class ApiParts:
     clock: Clock = field(default_factory=SystemClock)
     metrics: Metrics = field(default_factory=Metrics)
     idempotency: IdempotencyStore | None = None
+    feed: FeedParts | None = None
 
 
 def create_api(
@@ -61,6 +64,8 @@ def create_api(
     app = web.Application(middlewares=[_around(chosen)], client_max_size=settings.max_body_bytes)
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, interface.route(operation))
+    if chosen.feed is not None:
+        app.on_shutdown.append(chosen.feed.followers.close)
     app.add_routes(health_routes(facade, tokens, chosen.metrics))
     app.add_routes(_documents())
     return app
@@ -113,6 +118,7 @@ class _Interface:
         self._facade = facade
         self._settings = settings
         self._tokens = tokens
+        self._feed = parts.feed
         self._answers = parts.idempotency or MemoryIdempotencyStore(parts.clock)
         self._open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
         self._failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
@@ -123,7 +129,10 @@ class _Interface:
             body = await self._body(operation, request)
             key = request.headers.get("Idempotency-Key") if operation.idempotent_key else None
             if key is None:
-                return _response(operation, await self._run(operation, request, body))
+                answer = await self._run(operation, request, body)
+                if isinstance(answer.content, Streaming):
+                    return await answer.content.serve(request, partial(self._check, operation, request))
+                return _response(operation, answer)
             return await self._once(f"{caller}:{checked_key(key)}", operation, request, body)
 
         return handle
@@ -144,6 +153,11 @@ class _Interface:
             raise
         return record.id
 
+    async def _check(self, operation: Operation, request: web.Request) -> None:
+        """While an answer goes on: raises once its token was revoked or has ended."""
+        if operation.access != "open" and operation.access != "public":
+            await self._tokens.check(request.headers.get("Authorization"), operation.access)
+
     async def _body(self, operation: Operation, request: web.Request) -> bytes:
         limit = self._settings.max_parcel_bytes if operation.body == BinaryBody else self._settings.max_body_bytes
         if operation.body is None:
@@ -159,7 +173,7 @@ class _Interface:
     async def _run(self, operation: Operation, request: web.Request, body: bytes) -> Answer:
         values = _values(operation, request)
         peer = peer_key(request.remote)
-        call = Call(self._facade, self._tokens, values, _parsed(operation, body), peer)
+        call = Call(self._facade, self._tokens, values, _parsed(operation, body), peer, self._feed)
         result = await operation.handler(call)
         return result if isinstance(result, Answer) else Answer(result)
 
@@ -241,6 +255,8 @@ def _response(operation: Operation, answer: Answer) -> web.Response:
         return web.Response(status=status)
     if isinstance(answer.content, bytes):
         return web.Response(body=answer.content, status=status, content_type=BinaryBody)
+    if isinstance(answer.content, Streaming):
+        raise UsageError("This answer goes on; it cannot be kept.")
     if isinstance(answer.content, BaseModel):
         text = answer.content.model_dump_json()
     else:

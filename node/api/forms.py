@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from node.api.tokens import Scope
 from node.api.values import AddressHex, Form, HashHex, SignatureHex, UnixTime
 from node.config import StreamName
 
@@ -107,5 +108,5 @@ class TokenForm(Form):
     """A new bearer token."""
 
     name: str = Field(min_length=1, max_length=80)
-    scopes: tuple[Literal["read", "consent", "admin"], ...] = Field(min_length=1)
+    scopes: tuple[Scope, ...] = Field(min_length=1)
     lifetime_s: int | None = Field(default=None, ge=60, le=315_360_000, description="none: until revoked")

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from node.api.eventhandlers import FEED_OPERATIONS
 from node.api.forms import (
     ConsentRequestForm,
     DenyForm,
@@ -275,5 +276,6 @@ OPERATIONS: tuple[Operation, ...] = (
               201, tag="tokens"),
     Operation("DELETE", f"{_API}/tokens/{{token_id}}", "endToken", "admin", "Revoke a token", _end_token, None,
               status=204, tag="tokens", parameters=(_TOKEN,)),
+    *FEED_OPERATIONS,
 )
 # fmt: on

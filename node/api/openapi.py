@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from node.api.operations import BinaryBody, Operation, Parameter
+from node.api.operations import BinaryBody, EventStream, Operation, Parameter
 from node.api.problems import PROBLEM_TYPE, Problem
 
 __all__ = ["openapi_document"]
@@ -16,6 +16,7 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "hash": {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"},
     "time": {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]},
     "count": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    "number": {"type": "integer", "minimum": 0},
     "text": {"type": "string", "minLength": 1, "maxLength": 200},
 }
 _TAGS: Final = {
@@ -25,12 +26,17 @@ _TAGS: Final = {
     "pairing": "Home and gateway",
     "messages": "Messages between nodes, and to the registry",
     "tokens": "Access of programs",
+    "events": "Numbered events for other programs: pages, streams, webhooks",
 }
 _ABOUT: Final = """Bytes are hexadecimal with 0x, times seconds since 1970 UTC, energy integer Wh.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and a `remedy`. A POST with an
 `Idempotency-Key` (8 to 128 visible ASCII characters) acts once, however often it is sent; the answer is kept for seven
-days. Scopes of tokens: `read`, `consent` (includes read), `admin` (includes both)."""
+days. Scopes of tokens: `read`, `consent` (includes read), `admin` (includes all), `events:read`,
+`webhooks:manage`.
+
+A webhook is a POST with the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`: `v1,` and the Base64 of
+HMAC-SHA256 over id, timestamp and body, joined by full stops, under the secret's bytes (Standard Webhooks)."""
 
 
 def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
@@ -38,6 +44,8 @@ def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[st
     for operation in operations:
         if isinstance(operation.body, type) and issubclass(operation.body, BaseModel):
             wanted.append((operation.body, "validation"))
+        if isinstance(operation.answer, EventStream):
+            wanted.append((operation.answer.item, "serialization"))
         if isinstance(operation.answer, type) and issubclass(operation.answer, BaseModel):
             wanted.append((operation.answer, "serialization"))
     unique = list(dict.fromkeys(wanted))
@@ -73,6 +81,8 @@ def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, An
     success: dict[str, Any] = {"description": "Done" if operation.status < 202 else "Accepted"}
     if operation.answer == BinaryBody:
         success["content"] = {BinaryBody: {"schema": {"type": "string", "format": "binary"}}}
+    elif isinstance(operation.answer, EventStream):
+        success = _stream(operation.answer, references)
     elif operation.answer is dict:
         success["content"] = {"application/json": {"schema": {"type": "object"}}}
     elif operation.answer is not None:
@@ -104,6 +114,15 @@ def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, An
         schema = references[operation.body, "validation"]
         document["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return document
+
+
+def _stream(answer: EventStream, references: dict[Any, Any]) -> dict[str, Any]:
+    """Each `data` line of the event stream, or the member `event` of a WebSocket message, is one item."""
+    schema = references[answer.item, "serialization"]
+    if answer.websocket:
+        text = "WebSocket messages: `hello`, `event` (member `event`, schema EventView), `heartbeat`, `problem`"
+        return {"description": text}
+    return {"description": "A stream of events", "content": {"text/event-stream": {"schema": schema}}}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 
+from aiohttp import web
 from pydantic import BaseModel
 
 from node.api.facade import NodeFacade
@@ -14,11 +15,22 @@ from node.api.tokens import Scope, Tokens
 from node.errors import InvalidInput
 from node.types import HASH_BYTES, from_hex
 
-__all__ = ["Access", "Answer", "BinaryBody", "Call", "Operation", "Parameter", "parse_parameter"]
+__all__ = [
+    "Access",
+    "Answer",
+    "BinaryBody",
+    "Call",
+    "EventStream",
+    "Operation",
+    "Parameter",
+    "Streaming",
+    "parse_parameter",
+]
 
 # `open`: no token, but rate-limited per address; `public`: no token, cheap, not limited.
 Access = Scope | Literal["open", "public"]
 BinaryBody: Final = "application/octet-stream"
+_SECRET_ANSWERS: Final = frozenset({"addWebhook", "createToken"})
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -27,7 +39,7 @@ class Parameter:
     """A query parameter, or the description of one in the path."""
 
     name: str
-    kind: Literal["hash", "time", "count", "text"]
+    kind: Literal["hash", "time", "count", "number", "text"]
     description: str
     location: Literal["query", "path"] = "query"
 
@@ -41,6 +53,7 @@ class Call:
     values: Mapping[str, Any]
     body: Any
     peer: str
+    feed: Any = None
 
     def form(self, model: type[_M]) -> _M:
         """The body, which was checked against the operation's model."""
@@ -50,10 +63,25 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A model, a JSON object or bytes, and a status if not the operation's."""
+class Streaming:
+    """An answer that goes on. `serve` gets the request and a check that raises once the token no longer holds."""
 
-    content: BaseModel | dict[str, Any] | bytes | None
+    serve: Callable[[web.Request, Callable[[], Awaitable[None]]], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """How the API description shows such an answer: many of `item`."""
+
+    item: type[BaseModel]
+    websocket: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model, a JSON object, bytes or a stream, and a status if not the operation's."""
+
+    content: BaseModel | dict[str, Any] | bytes | Streaming | None
     status: int | None = None
 
 
@@ -62,7 +90,7 @@ Handler = Callable[[Call], Awaitable[Answer | BaseModel]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One line of the table. `body` is a model or BinaryBody; `answer` a model, BinaryBody, `dict` or None."""
+    """One line of the table. `body`: a model or BinaryBody; `answer`: a model, BinaryBody, `dict`, a stream or None."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
@@ -70,7 +98,7 @@ class Operation:
     access: Access
     summary: str
     handler: Handler
-    answer: type[BaseModel] | type[dict[str, Any]] | str | None
+    answer: type[BaseModel] | type[dict[str, Any]] | EventStream | str | None
     body: type[BaseModel] | str | None = None
     status: int = 200
     tag: str = "node"
@@ -79,7 +107,7 @@ class Operation:
     @property
     def idempotent_key(self) -> bool:
         """Whether an Idempotency-Key is honoured. Not where the answer is a secret that must not be kept."""
-        return self.method == "POST" and self.access in ("read", "consent", "admin") and self.name != "createToken"
+        return self.method == "POST" and self.access not in ("open", "public") and self.name not in _SECRET_ANSWERS
 
 
 def parse_parameter(parameter: Parameter, text: str) -> bytes | int | str:
@@ -91,6 +119,8 @@ def parse_parameter(parameter: Parameter, text: str) -> bytes | int | str:
             return _time(text)
         if parameter.kind == "count":
             return _count(text)
+        if parameter.kind == "number":
+            return _number(text)
     except ValueError as error:
         raise InvalidInput(f"{parameter.name} {error}.", field=parameter.name) from None
     if not text or len(text) > 200 or not text.isprintable():
@@ -101,6 +131,12 @@ def parse_parameter(parameter: Parameter, text: str) -> bytes | int | str:
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 10_000 and len(text) <= 5):
         raise ValueError("must be a number from 1 to 10000")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError("must be a number from 0")
     return int(text)
 
 

@@ -15,9 +15,9 @@ from node.errors import NotFound, Refused, Unauthenticated
 
 __all__ = ["SCOPES", "MemoryTokenStore", "Scope", "TokenRecord", "TokenStore", "Tokens"]
 
-Scope = Literal["read", "consent", "admin"]
-# Each scope includes those before it.
+Scope = Literal["read", "consent", "admin", "events:read", "webhooks:manage"]
 SCOPES: Final[tuple[Scope, ...]] = ("read", "consent", "admin")
+"""Each of these includes those before it. The other scopes include nothing and are included in `admin` only."""
 _PREFIX: Final = "wattpact_"
 
 
@@ -34,7 +34,9 @@ class TokenRecord:
 
     def allows(self, scope: Scope) -> bool:
         """Whether one of the token's scopes is `scope` or includes it."""
-        return any(SCOPES.index(own) >= SCOPES.index(scope) for own in self.scopes)
+        if scope not in SCOPES:
+            return scope in self.scopes or "admin" in self.scopes
+        return any(own in SCOPES and SCOPES.index(own) >= SCOPES.index(scope) for own in self.scopes)
 
 
 class TokenStore(Protocol):

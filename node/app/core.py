@@ -38,6 +38,7 @@ from node.projection.base import Peer
 from node.projection.events import ChainEvent
 from node.storage.chain import ChainStore
 from node.storage.database import Database
+from node.storage.feed import Feed
 from node.storage.journal import Journal
 from node.storage.outbox import Outbox
 from node.storage.timers import Timers
@@ -72,6 +73,7 @@ class Storage:
     channels: SqlStore
     memory: Memory
     replicas: Replicas
+    feed: Feed
 
 
 @dataclass(slots=True)
@@ -192,6 +194,7 @@ async def _open_storage(
         channels,
         memory,
         replicas,
+        await Feed.open(database),
     )
 
 

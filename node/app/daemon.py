@@ -12,7 +12,7 @@ import structlog
 from channels.errors import FolderLocked, StoreError, StoreKeyWrong
 from channels.guard import FolderLock
 from channels.highwater import HighWater
-from node.api import ApiParts, ApiServer, Tokens, create_api
+from node.api import ApiParts, ApiServer, FeedParts, Tokens, create_api
 from node.app.asking import AnswerDesk
 from node.app.cards import OwnCard
 from node.app.chainfeed import ChainFeed
@@ -21,6 +21,7 @@ from node.app.core import Core, open_core
 from node.app.datadir import DataDir, open_identity
 from node.app.facade import NodeFacadeOfApp
 from node.app.facade.consents import Consents
+from node.app.facade.feed import FeedPart, Ground, WebhookPart
 from node.app.facade.health import Health
 from node.app.facade.ledger import LedgerPart
 from node.app.facade.pairing import PairingPart
@@ -132,6 +133,10 @@ class _Node:
         self._roles = self._make_roles(without_history)
         self._pairing = self._make_pairing()
         self._server: ApiServer | None = None
+        ground, chosen = Ground(core.storage.database, core.storage.journal, core.clock), core.settings.webhooks
+        self._events = FeedPart(core.storage.feed, ground, chosen.keep_days)
+        sealing = core.keys.identity.secret("webhooks")
+        self._webhooks = WebhookPart(core.storage.feed, ground, sealing, [str(url) for url in chosen.allow])
 
     def _make_roles(self, without_history: bool) -> Roles:
         core, chosen = self._core, self._core.settings.node.roles
@@ -163,6 +168,7 @@ class _Node:
     def services(self) -> Sequence[Service]:
         """In the order of their start: what others rely on comes first."""
         core, roles = self._core, self._roles
+        core.storage.journal.want(self._handlers.wanted())
         self._handlers.ignore(*EFFECTS)
         options = ExecutorOptions(poll=1.0, backoff=Backoff(0.5, 30.0))
         executor = Executor(core.storage.outbox, core.storage.journal, self._handlers, core.clock, options)
@@ -174,6 +180,8 @@ class _Node:
             Service("sender", self._send),
             self._feed.service(),
             Service("timers", scheduler.run),
+            self._events.service(),
+            self._webhooks.service(),
             Service("replicas", looped(core.new_wake(), self._copy, COPY_S)),
         ]
         if roles.gateway is not None:
@@ -216,7 +224,8 @@ class _Node:
 
     async def _serve_api(self, life: Lifecycle) -> None:
         core = self._core
-        app = create_api(self._facade(), core.settings.api, self._tokens, ApiParts(core.clock, core.metrics))
+        parts = ApiParts(core.clock, core.metrics, feed=FeedParts(self._events, self._webhooks))
+        app = create_api(self._facade(), core.settings.api, self._tokens, parts)
         server = ApiServer(app, core.settings.api, core.metrics)
         await server.start()
         token = self._tokens.issue_local()
@@ -244,6 +253,7 @@ class _Node:
 
     async def close(self) -> None:
         """After every service has ended: the last checkpoints."""
+        await self._webhooks.close()
         if self._roles.gateway is not None:
             await self._roles.gateway.shutdown()
         await self._copy()

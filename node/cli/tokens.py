@@ -14,6 +14,7 @@ from node.errors import UsageError
 
 __all__ = ["add_token_commands"]
 
+_SCOPES: Final = "read, consent, admin, events:read or webhooks:manage; may be repeated."
 _TOKENS: Final[tuple[Column, ...]] = (
     ("id", "id"),
     ("name", "name"),
@@ -33,7 +34,10 @@ def add_token_commands(app: typer.Typer) -> None:
     def create(
         context: typer.Context,
         name: Annotated[str, typer.Argument(help="What it is for.")],
-        scope: Annotated[list[str] | None, typer.Option(help="read, consent or admin; may be repeated.")] = None,
+        scope: Annotated[
+            list[str] | None,
+            typer.Option(help=_SCOPES),
+        ] = None,
         days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Ends after so many days.")] = None,
         as_json: JsonFlag = False,
     ) -> None:

@@ -27,6 +27,7 @@ from node.config.settings import (
     StorageSettings,
     StreamName,
     StreamsSettings,
+    WebhookSettings,
 )
 from node.config.values import Listen, parse_topic_rule
 
@@ -54,6 +55,7 @@ __all__ = [
     "StorageSettings",
     "StreamName",
     "StreamsSettings",
+    "WebhookSettings",
     "broker_password",
     "effective",
     "json_schema",

@@ -24,6 +24,7 @@ __all__ = [
     "StorageSettings",
     "StreamName",
     "StreamsSettings",
+    "WebhookSettings",
 ]
 
 DEVNET_CHAIN_ID: Final = 31337
@@ -271,6 +272,21 @@ class StorageSettings(_Section):
     )
 
 
+class WebhookSettings(_Section):
+    """The event feed for other programs, and which addresses its webhooks may have."""
+
+    allow: Annotated[tuple[WebUrl, ...], *TextList] = Field(
+        default=(),
+        description="origins that may be plain http or a private address, for example https://10.0.0.7:8443",
+    )
+    keep_days: int = Field(
+        default=90,
+        ge=1,
+        le=3_650,
+        description="events are kept for so long, and until every subscription and webhook has them",
+    )
+
+
 class LogSettings(_Section):
     """What the node writes about itself, on stderr."""
 
@@ -298,6 +314,7 @@ class Settings(BaseSettings):
     streams: StreamsSettings = Field(default_factory=StreamsSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

@@ -50,6 +50,10 @@ class Handlers:
         """Several handlers of one type run one after the other; all are run again if one of them fails."""
         self._table.setdefault(kind, []).append(handler)
 
+    def wanted(self) -> frozenset[type[Effect]]:
+        """The effects that somebody of this node carries out."""
+        return frozenset(kind for kind, handlers in self._table.items() if handlers != [_nothing])
+
     def ignore(self, *kinds: type[Effect]) -> None:
         """No role of this node has to do anything about these."""
         for kind in kinds:

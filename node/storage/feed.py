@@ -115,13 +115,17 @@ class Feed:
         events = tuple(_event(row) for row in rows)
         return FeedPage(events, events[-1].seq if len(events) == limit else span, last)
 
-    async def prune(self, before: int) -> int:
+    async def prune(self, before: int, idle_before: int) -> int:
         """Forget events recorded before this time; return how many.
 
-        What a subscription or a webhook has not acknowledged stays, and so does what a reorganisation may still undo,
-        and the newest event, whose number the next one follows.
+        The newest event stays, because the next number follows it, and so does what a reader has not acknowledged: a
+        webhook unless it is disabled, a subscription unless it has not been heard of since `idle_before`.
         """
-        waiting = select(func.min(subscriptions.c.acked)), select(func.min(webhooks.c.acked))
+        heard = func.coalesce(subscriptions.c.acked_at, subscriptions.c.created_at) >= idle_before
+        waiting = (
+            select(func.min(subscriptions.c.acked)).where(heard),
+            select(func.min(webhooks.c.acked)).where(webhooks.c.status != "disabled"),
+        )
         async with self._database.write() as connection:
             marks = [(await connection.execute(query)).scalar() for query in waiting]
             young = select(func.min(feed.c.seq)).where(feed.c.recorded_at >= before)

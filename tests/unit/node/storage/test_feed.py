@@ -150,9 +150,9 @@ async def test_pruning_keeps_what_somebody_waits_for(journal: Journal, database:
     await journal.apply([granted(5), granted(6, grant="h"), granted(7, grant="i")])
     await readers.create("billing", ALL, 1, 10)
     clock.advance(1_000)
-    assert await feed.prune(2_000) == 0
+    assert await feed.prune(2_000, 0) == 0
     await readers.ack("billing", 3, 20)
-    assert await feed.prune(2_000) == 2
+    assert await feed.prune(2_000, 0) == 2
     assert await feed.bounds() == (3, 3)
     await journal.apply([granted(8, grant="j")])
     assert [event.seq for event in await told(database, after=2)] == [3, 4]
