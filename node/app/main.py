@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import typer
+
 from node.app.commands.broker import run_broker
 from node.app.commands.devnet import run_devnet
 from node.app.commands.doctor import examine
@@ -15,7 +17,7 @@ from node.app.demo import run_demo
 from node.cli import CliFactories, DemoOptions, RunOptions, create_cli
 from node.config import LoadedConfig
 
-__all__ = ["main"]
+__all__ = ["command_line", "main"]
 
 
 def _run(config: LoadedConfig, options: RunOptions) -> None:
@@ -26,8 +28,8 @@ def _demo(options: DemoOptions) -> bool:
     return asyncio.run(run_demo(options))
 
 
-def main() -> None:
-    """Entry point of `wattpact`."""
+def command_line() -> typer.Typer:
+    """The whole command line, with everything that the app hands in."""
     factories = CliFactories(
         init=initialize,
         run=_run,
@@ -38,4 +40,9 @@ def main() -> None:
         verify=verify_export,
         keys=Keyring(),
     )
-    create_cli(factories)()
+    return create_cli(factories)
+
+
+def main() -> None:
+    """Entry point of `wattpact`."""
+    command_line()()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -100,6 +100,45 @@ class ApiClient:
                 except (aiohttp.ClientError, TimeoutError):
                     raise NodeUnreachable(f"The node at {self._access.url} does not answer.") from None
         raise NodeUnreachable(f"The node at {self._access.url} does not answer.")
+
+    def follow(
+        self, path: str, query: Mapping[str, str], take: Callable[[dict[str, Any]], dict[str, Any] | None]
+    ) -> None:
+        """Hand every WebSocket message to `take`, and send back what it returns. Raises when the connection ends."""
+        asyncio.run(self._follow(path, query, take))
+
+    async def _follow(
+        self, path: str, query: Mapping[str, str], take: Callable[[dict[str, Any]], dict[str, Any] | None]
+    ) -> None:
+        headers = {"Authorization": f"Bearer {self._access.token}"}
+        url = self._access.url.rstrip("/") + _PREFIX + path
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+            try:
+                async with session.ws_connect(url, params=dict(query), ssl=self._tls()) as socket:
+                    async for message in socket:
+                        document = json.loads(message.data)
+                        if document["type"] == "problem":
+                            raise RemoteProblem(document["problem"]["status"], document["problem"])
+                        answer = take(document)
+                        if answer is not None:
+                            await socket.send_json(answer)
+            except aiohttp.WSServerHandshakeError as refused:
+                # The body of a refused handshake is not handed out; a plain call of the same address tells the reason.
+                raise await self._reason(session, url, query, refused.status) from None
+            except (aiohttp.ClientError, TimeoutError):
+                raise NodeUnreachable(f"The node at {self._access.url} does not answer.") from None
+        raise NodeUnreachable(f"The node at {self._access.url} ended the connection.")
+
+    async def _reason(
+        self, session: aiohttp.ClientSession, url: str, query: Mapping[str, str], status: int
+    ) -> NodeError:
+        async with session.get(url, params=dict(query), ssl=self._tls(), allow_redirects=False) as response:
+            try:
+                await _read(response)
+            except RemoteProblem as problem:
+                return problem
+        return RemoteProblem(status, {})
 
     def _tls(self) -> ssl.SSLContext | bool:
         if self._access.certificate is None:

@@ -10,6 +10,7 @@ import typer
 from node.cli.configs import add_config_commands
 from node.cli.consents import add_consent_commands
 from node.cli.daemon import add_daemon_commands
+from node.cli.events import add_event_commands
 from node.cli.factories import CliFactories
 from node.cli.keys import add_key_commands
 from node.cli.pairing import add_pairing_commands
@@ -70,6 +71,7 @@ def create_cli(factories: CliFactories) -> typer.Typer:
     add_stream_commands(app)
     add_consent_commands(app)
     add_status_commands(app)
+    add_event_commands(app)
     add_key_commands(app, factories)
     add_token_commands(app)
     add_config_commands(app)

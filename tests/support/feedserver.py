@@ -81,6 +81,10 @@ class FeedServer:
         return {"Authorization": f"Bearer {self.token}"}
 
 
+async def _keep(hooks: WebhookPart, life: Lifecycle) -> None:
+    await hooks.service().run(life)
+
+
 @asynccontextmanager
 async def feed_server(folder: Path, *allow: str, options: HookOptions = QUICK) -> AsyncIterator[FeedServer]:
     """Starts on what is in the folder; leaving it stops the server as a node does."""
@@ -96,7 +100,7 @@ async def feed_server(folder: Path, *allow: str, options: HookOptions = QUICK) -
     app = create_api(MemoryNode(), settings, tokens, ApiParts(clock, feed=FeedParts(events, hooks)))
     server, life = ApiServer(app, settings), Lifecycle()
     await server.start()
-    running = asyncio.create_task(hooks.service().run(life))  # type: ignore[arg-type]
+    running = asyncio.create_task(_keep(hooks, life))
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
             yield FeedServer(journal, feed, server, tokens, clock, http, token, tokens.issue_local())
