@@ -15,7 +15,7 @@ from node.cli.client import ApiClient
 from node.cli.output import Column, Output, plain, short
 from node.cli.session import JsonFlag, guarded, session_of
 from node.cli.times import show_time
-from node.errors import NodeUnreachable, UsageError
+from node.errors import NodeError, NodeUnreachable, UsageError
 
 __all__ = ["add_event_commands"]
 
@@ -84,7 +84,7 @@ def _add_events(app: typer.Typer) -> None:
         _Tail(client, query, as_json, name, limit).run()
 
 
-class _Enough(Exception):
+class _Enough(NodeError):
     """As many events as were asked for."""
 
 
@@ -129,7 +129,7 @@ class _Tail:
         if self.left is not None:
             self.left -= 1
             if self.left == 0:
-                raise _Enough
+                raise _Enough("As many events as were asked for.")
         if self.name is None:
             self.query["after"] = str(self.last)
             return None

@@ -94,15 +94,15 @@ class _PublicResolver(AbstractResolver):
         if (host.rstrip("."), port) not in self._allowed:
             for each in found:
                 if not is_public(ip_address(each["host"].partition("%")[0])):
-                    raise _NotPublic(f"{host} leads to an address that is not public")
+                    raise _NotPublic(f"{host} leads to an address that is not public.", field="url")
         return found
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-class _NotPublic(OSError):
-    """Passes through the HTTP library as the cause of its own error."""
+class _NotPublic(Forbidden, OSError):
+    """Passes through the HTTP library, which takes it for a failure of the resolver."""
 
 
 class Outbound:
@@ -134,7 +134,7 @@ class Outbound:
                 return OutboundAnswer(answer.status, await answer.content.read(_MAX_ANSWER))
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _NotPublic):
-                raise Forbidden(f"{host} leads to an address that is not public.", field="url") from None
+                raise error.os_error from None
             raise NoAnswer(f"{host} cannot be reached.") from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise NoAnswer(f"{host} did not answer ({type(error).__name__}).") from None
