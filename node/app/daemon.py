@@ -211,7 +211,7 @@ class _Node:
     async def _copy(self) -> bool:
         """What the second stores lack goes there; they lag by a moment, which no revocation has to wait for."""
         gateway, storage = self._roles.gateway, self._core.storage
-        await storage.replicas.update(storage.memory.log, gateway.writing if gateway is not None else ())
+        await storage.replicas.update(storage.memory.log, tuple(gateway.writing) if gateway is not None else ())
         return False
 
     def _horizon(self) -> int | None:
