@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from urllib.parse import urlsplit
 
 from channels.transports.base import Transport
@@ -11,6 +10,7 @@ from channels.transports.mqtt_client import MqttSettings
 from keys.identity import Identity
 from node.config import Settings
 from node.config.secret_files import read_secret
+from node.runtime.broker.authority import CertificateFiles, client_context
 
 __all__ = ["broker_password", "open_transport"]
 
@@ -31,7 +31,8 @@ def open_transport(settings: Settings, identity: Identity) -> Transport:
     parts = urlsplit(str(broker.url))
     tls = None
     if parts.scheme == "mqtts":
-        tls = ssl.create_default_context(cafile=str(broker.ca_file) if broker.ca_file else None)
+        own = CertificateFiles(broker.cert_file, broker.key_file) if broker.cert_file and broker.key_file else None
+        tls = client_context(broker.ca_file, own)
     # The broker keeps undelivered messages under this name, so it stays the same for as long as the identity does.
     # Our broker lets a user connect under names that begin with the user's own.
     client_id = f"{broker.username or 'wattpact'}:{identity.device().address.hex()[:16]}"

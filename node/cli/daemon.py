@@ -10,6 +10,7 @@ import typer
 from argon2 import PasswordHasher
 from pydantic import SecretStr
 
+from node.cli.certificates import add_certificate_command
 from node.cli.factories import (
     CliFactories,
     DemoOptions,
@@ -133,6 +134,8 @@ def _add_run(app: typer.Typer, factories: CliFactories) -> None:
 def _add_broker(app: typer.Typer, factories: CliFactories) -> None:
     broker = typer.Typer(help="The MQTT broker on its own.\n\n  wattpact broker run", no_args_is_help=True)
     app.add_typer(broker, name="broker")
+
+    add_certificate_command(broker)
 
     @broker.command(name="run", help="Run only the embedded broker.\n\n  wattpact --config b.toml broker run")
     @guarded

@@ -149,15 +149,41 @@ class BrokerSettings(_Section):
     ca_file: Path | None = Field(
         default=None, description="certificate authority of the broker, if not one that the system trusts"
     )
+    cert_file: Path | None = Field(default=None, description="our client certificate, if the broker wants one")
+    key_file: Path | None = Field(default=None, description="its private key")
+    tls_cert: Path | None = Field(default=None, description="embedded broker: certificate chain, PEM")
+    tls_key: Path | None = Field(default=None, description="embedded broker: its private key, PEM")
+    client_ca_file: Path | None = Field(
+        default=None, description="embedded broker: clients must show a certificate of this authority as well"
+    )
+    plain_mqtt: bool = Field(
+        default=False,
+        description="embedded broker: allow unencrypted MQTT beyond this machine, in a network of its own",
+    )
     users: Annotated[tuple[BrokerUser, ...], *TextList] = Field(default=(), description="users of the embedded broker")
+
+    @model_validator(mode="after")
+    def _tls(self) -> Self:
+        for first, second in (("tls_cert", "tls_key"), ("cert_file", "key_file")):
+            if (getattr(self, first) is None) != (getattr(self, second) is None):
+                raise ValueError(f"{first} and {second} go together")
+        if self.client_ca_file is not None and self.tls_cert is None:
+            raise ValueError("client_ca_file needs tls_cert and tls_key")
+        if self.embedded and not self.listen.is_loopback and self.tls_cert is None and not self.plain_mqtt:
+            raise ValueError(
+                f'listen = "{self.listen}" is reachable from outside: name tls_cert and tls_key '
+                "(`wattpact broker certs` makes them), or set plain_mqtt"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [user.name for user in self.users]
         if len(set(names)) != len(names):
             raise ValueError("users names a user twice")
-        if self.ca_file is not None and not self.url.startswith("mqtts:"):
-            raise ValueError("ca_file is of no use with an mqtt:// url; write mqtts://")
+        for name in ("ca_file", "cert_file"):
+            if getattr(self, name) is not None and not self.url.startswith("mqtts:"):
+                raise ValueError(f"{name} is of no use with an mqtt:// url; write mqtts://")
         return self
 
 

@@ -17,7 +17,7 @@ from channels.transports.mqtt import MqttTransport
 from channels.transports.mqtt_client import MqttSettings
 from channels.transports.topics import Topic
 from node.runtime.broker.embedded import EmbeddedBroker
-from node.runtime.broker.mosquitto import mosquitto_files
+from node.runtime.broker.mosquitto import MosquittoFiles, mosquitto_files
 from node.runtime.broker.passwords import hash_for_mosquitto
 from node.runtime.broker.patterns import covers, reader_rights, writer_rights
 from node.runtime.broker.settings import BrokerSettings, BrokerUser
@@ -132,7 +132,11 @@ class MosquittoHarness:
 
     def write(self, table: tuple[BrokerUser, ...]) -> Path:
         """Write the files for these users."""
-        path = mosquitto_files(table, self.folder, port=self.port).write(self.folder)
+        return self.adopt(mosquitto_files(table, self.folder, port=self.port))
+
+    def adopt(self, files: MosquittoFiles) -> Path:
+        """Run with these files from the next start on."""
+        path = files.write(self.folder)
         if os.geteuid() == 0:
             # As root it would give up its rights and could not read files that are for root alone.
             with path.open("a") as config:

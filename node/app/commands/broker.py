@@ -9,6 +9,7 @@ from channels.guard import FolderLock
 from node.app.commands.stopping import say, stop_signals
 from node.config import Listen, LoadedConfig, Settings, parse_topic_rule, read_secret
 from node.errors import Busy
+from node.runtime.broker.authority import CertificateFiles, server_context
 from node.runtime.broker.embedded import EmbeddedBroker
 from node.runtime.broker.settings import BrokerSettings, BrokerUser
 
@@ -18,7 +19,7 @@ _READS, _WRITES = ("read", "readwrite"), ("write", "readwrite")
 
 
 def broker_settings(settings: Settings) -> BrokerSettings:
-    """What the config says about the broker, hash files read. Raises ConfigError, BrokerSettingsError."""
+    """What the config says about the broker, hash and certificate files read. Raises ConfigError."""
     users = []
     for user in settings.broker.users:
         rules = [parse_topic_rule(rule) for rule in user.rules]
@@ -32,7 +33,11 @@ def broker_settings(settings: Settings) -> BrokerSettings:
         )
     host, port = settings.broker.listen
     state_file = settings.node.data_dir / "broker" / "state.db"
-    return BrokerSettings(host, port, tuple(users), state_file)
+    tls = None
+    if settings.broker.tls_cert is not None and settings.broker.tls_key is not None:
+        files = CertificateFiles(settings.broker.tls_cert, settings.broker.tls_key)
+        tls = server_context(files, settings.broker.client_ca_file)
+    return BrokerSettings(host, port, tuple(users), state_file, tls)
 
 
 def run_broker(config: LoadedConfig) -> None:
@@ -53,7 +58,7 @@ async def _serve(settings: BrokerSettings) -> None:
         broker = EmbeddedBroker(settings)
         await broker.start()
         try:
-            say(f"broker: mqtt://{Listen(settings.host, broker.port)}")
+            say(f"broker: {'mqtts' if settings.tls else 'mqtt'}://{Listen(settings.host, broker.port)}")
             say(f"users: {', '.join(user.name for user in settings.users) or 'none, so nobody can connect'}")
             await stop.wait()
         finally:

@@ -2,7 +2,10 @@
 
     NodeError
     ├── ConfigError
-    │   └── BrokerSettingsError    users, patterns or hashes that cannot be used
+    │   ├── BrokerSettingsError    users, patterns or hashes that cannot be used
+    │   └── CertificateInvalid     a certificate or key file that cannot be used
+    ├── Conflict
+    │   └── CertificateExists      the file is there and is not overwritten
     └── RecoverableError
         └── BrokerNotStarted       the port is taken, or the state file cannot be opened
 
@@ -11,13 +14,21 @@ A client's misbehaviour is no error of the node: its connection ends and a count
 
 from __future__ import annotations
 
-from node.errors import ConfigError, RecoverableError
+from node.errors import ConfigError, Conflict, RecoverableError
 
-__all__ = ["BrokerNotStarted", "BrokerSettingsError"]
+__all__ = ["BrokerNotStarted", "BrokerSettingsError", "CertificateExists", "CertificateInvalid"]
 
 
 class BrokerSettingsError(ConfigError):
     """Users, patterns or password hashes that cannot be used."""
+
+
+class CertificateInvalid(ConfigError):
+    """A certificate or key that cannot be read, does not fit the other, or has ended."""
+
+
+class CertificateExists(Conflict):
+    """Certificates and keys are made once; nothing is overwritten."""
 
 
 class BrokerNotStarted(RecoverableError):

@@ -61,12 +61,19 @@ def mosquitto_files(
     port: int = 1883,
     limits: BrokerLimits = BrokerLimits(),  # noqa: B008 - frozen
     tls: tuple[Path, Path] | None = None,
+    client_authority: Path | None = None,
 ) -> MosquittoFiles:
-    """The files for these users. `folder` is where they and the broker's own data will be; `tls` is (chain, key)."""
+    """The files for these users. `folder` is where they and the broker's own data will be; `tls` is (chain, key).
+
+    With `client_authority` every client shows a certificate of it beside its password, never instead of it.
+    """
     for user in users:
         if not user.password_hash.startswith(MOSQUITTO_PREFIX):
             raise BrokerSettingsError(f"the hash of {user.name} is not of Mosquitto's kind; set the password anew")
-    for text in (str(folder), host, *(str(path) for path in tls or ())):
+    if client_authority is not None and tls is None:
+        raise BrokerSettingsError("client certificates need TLS")
+    named = (folder, host, *(tls or ()), client_authority or folder)
+    for text in map(str, named):
         if not text or not text.isprintable() or " " in text:
             raise BrokerSettingsError("a path or address for Mosquitto has no spaces and no control characters")
     lines = [
@@ -94,6 +101,8 @@ def mosquitto_files(
     ]
     if tls is not None:
         lines += [f"certfile {tls[0]}", f"keyfile {tls[1]}", "tls_version tlsv1.2"]
+    if client_authority is not None:
+        lines += [f"cafile {client_authority}", "require_certificate true", "use_identity_as_username false"]
     passwords = [f"{user.name}:{user.password_hash}" for user in users]
     return MosquittoFiles(_text(lines), _text(passwords), _text(_acl(users)))
 

@@ -428,3 +428,15 @@ def test_every_command_has_help_with_an_example(line: Line, command: str) -> Non
 def test_help_names_the_exit_codes(line: Line) -> None:
     text = " ".join(line.run("--help").stdout.split())
     assert "3 config, 4 not reachable, 5 refused, 6 not found, 7 busy, 8 needs a person" in text
+
+
+def test_certificates_of_an_own_authority(line: Line, tmp_path: Path) -> None:
+    """permissions.md 4: own certificate authority helper; made once, keys for their owner only."""
+    folder = tmp_path / "tls"
+    rows = line.json("broker", "certs", str(folder), "--host", "broker.local", "--host", "::1", "--client", "p-1")
+    assert [row["for"] for row in rows] == ["authority", "broker", "user p-1"]
+    assert {Path(row["key"]).stat().st_mode & 0o777 for row in rows} == {0o600}
+    assert line.run("broker", "certs", str(folder), "--host", "broker.local").exit_code != 0
+    more = line.json("broker", "certs", str(folder), "--client", "p-2")
+    assert more["for"] == "user p-2"
+    assert line.run("broker", "certs", str(folder)).exit_code == 2

@@ -183,6 +183,18 @@ def test_tls_is_needed_beyond_loopback_only(folder: Path) -> None:
     load(folder, BASE + '[api]\nlisten = "0.0.0.0:1"\nplain_http = true\n')
 
 
+def test_an_embedded_broker_speaks_tls_beyond_loopback(folder: Path) -> None:
+    """permissions.md 4: TLS by default outside loopback."""
+    own = BASE + "[broker]\nembedded = true\n"
+    load(folder, own)
+    (found,) = problems(folder, own + 'listen = "0.0.0.0:1883"\n')
+    assert "wattpact broker certs" in found
+    load(folder, own + 'listen = "0.0.0.0:1883"\nplain_mqtt = true\n')
+    load(folder, own + 'listen = "0.0.0.0:8883"\ntls_cert = "a"\ntls_key = "b"\nclient_ca_file = "c"\n')
+    for text in ('tls_cert = "a"\n', 'key_file = "a"\n', 'client_ca_file = "a"\n', 'ca_file = "a"\n'):
+        assert problems(folder, own + text), text
+
+
 def test_finality_is_one_block_on_the_devnet_and_the_chains_own_elsewhere(folder: Path) -> None:
     """architecture.md, how one event travels: grants act at finality, devnet 1."""
     assert load(folder, BASE).settings.chain.finality == 1
