@@ -6,9 +6,6 @@ encoding.
 
 from __future__ import annotations
 
-import struct
-from typing import Any
-
 from channels.errors import FormatError, UnknownVersion
 
 __all__ = ["ByteReader", "ByteWriter", "require"]
@@ -47,14 +44,8 @@ class ByteReader:
     def u32(self) -> int:
         return int.from_bytes(self.raw(4), "big")
 
-    def u40(self) -> int:
-        return int.from_bytes(self.raw(5), "big")
-
     def u64(self) -> int:
         return int.from_bytes(self.raw(8), "big")
-
-    def fields(self, layout: struct.Struct) -> tuple[Any, ...]:
-        return layout.unpack(self.raw(layout.size))
 
     def counted(self) -> bytes:
         """Bytes behind a u32 length; the length is checked against what is there before anything is copied."""
@@ -108,9 +99,6 @@ class ByteWriter:
 
     def u32(self, value: int) -> ByteWriter:
         return self.uint(value, 4)
-
-    def u40(self, value: int) -> ByteWriter:
-        return self.uint(value, 5)
 
     def u64(self, value: int) -> ByteWriter:
         return self.uint(value, 8)

@@ -8,7 +8,7 @@ stream key's signatures, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hmac import compare_digest
 from itertools import count, repeat
@@ -68,11 +68,47 @@ class DeleteKey:
 class Progress:
     """What one input brought. `final`: seq ranges (both ends included) that a checkpoint now covers; a range may
     repeat.
+
+    `withdrawn`: seq ranges whose readings of before were forged by a member, as a checkpoint shows. Throw them away
+    before taking `readings`, which may hold the right ones, and before marking `final`. `taken`: the envelopes that
+    found their place in the chain, those without a key here among them; what is not in it belongs into no log.
     """
 
     readings: tuple[Reading, ...] = ()
     final: tuple[tuple[int, int], ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    withdrawn: tuple[tuple[int, int], ...] = ()
+    taken: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Progress in the making."""
+
+    readings: list[Reading] = field(default_factory=list)
+    final: list[tuple[int, int]] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    withdrawn: list[tuple[int, int]] = field(default_factory=list)
+    taken: list[bytes] = field(default_factory=list)
+
+    def withdraw(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Forget readings of this very step too."""
+        if ranges:
+            self.withdrawn.extend(ranges)
+            self.readings = [reading for reading in self.readings if not _within(reading.seq, ranges)]
+
+    def progress(self) -> Progress:
+        if self.final:
+            self.readings = [
+                reading._replace(provisional=False) if _within(reading.seq, self.final) else reading
+                for reading in self.readings
+            ]
+        seen = (tuple(self.readings), tuple(self.final), tuple(self.alarms), tuple(self.withdrawn), tuple(self.taken))
+        return Progress(*seen)
+
+
+def _within(seq: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= seq <= last for first, last in ranges)
 
 
 class Reader:
@@ -167,21 +203,18 @@ class Reader:
         on it. An envelope without a key here (before the grant, or punctured) keeps the chain whole and gives no
         reading; one of an epoch that is not known yet waits for its commit.
         """
-        readings: list[Reading] = []
-        alarms: list[Alarm] = []
-        final: list[tuple[int, int]] = []
+        found = _Gathered()
         at = 0
         while at < len(envelopes):
-            run = self._open_run(envelopes, at, readings)
+            run = self._open_run(envelopes, at, found)
             if not run:
-                self._open_one(envelopes[at], readings, alarms, final)
+                self._open_one(envelopes[at], found)
                 run = 1
             at += run
-        covered = self.chain.covered()
-        self._take(covered, readings, alarms, final)
-        if readings:
-            alarms.extend(self._stale(readings, envelopes, received_at))
-        return self._progress(readings, final, alarms)
+        self._take(self.chain.covered(), found)
+        if found.readings:
+            found.alarms.extend(self._stale(found.readings, envelopes, received_at))
+        return self._progress(found)
 
     def open_one(self, envelope: bytes, received_at: int | None = None) -> Reading:
         """Open a single envelope or raise: EnvelopeRejected with the alarm, NoKey when there is no reading to give."""
@@ -207,11 +240,9 @@ class Reader:
             if not compare_digest(slot_confirmation(key), checkpoint.key_confirm):
                 raise CheckpointRejected("the checkpoint names another slot key", Damaged("slot key", (data,)))
         self.watch.checkpoint(checkpoint)
-        readings: list[Reading] = []
-        alarms: list[Alarm] = []
-        final: list[tuple[int, int]] = []
-        self._take(self.chain.checkpoint(checkpoint, data), readings, alarms, final)
-        return self._progress(readings, final, alarms)
+        found = _Gathered()
+        self._take(self.chain.checkpoint(checkpoint, data), found)
+        return self._progress(found)
 
     def revocation_seen(self, block: int, at: int) -> None:
         """The chain shows a revocation for this stream in `block` at second `at`: later data needs an epoch without
@@ -221,7 +252,7 @@ class Reader:
 
     def check(self, now: int) -> tuple[Alarm, ...]:
         """Alarms that only time brings: checkpoints that are missing, an end of the log that was cut off."""
-        missing: tuple[Alarm, ...] = self.watch.missing(now, self.chain.final_seq)
+        missing: tuple[Alarm, ...] = self.watch.missing(now)
         tail = self.chain.missing_tail()
         return missing if tail is None or not missing else (*missing, tail)
 
@@ -229,7 +260,7 @@ class Reader:
         """Throw away the keys of slots below `before_slot`: retention ends there, for a thief as well."""
         self.keyring.forget(before_slot, self.watch.first_slots)
 
-    def _open_run(self, envelopes: Sequence[bytes], at: int, readings: list[Reading]) -> int:
+    def _open_run(self, envelopes: Sequence[bytes], at: int, found: _Gathered) -> int:
         """The fast path: as many envelopes as continue the chain in one lane. Returns how many; 0 leaves it to the
         other.
         """
@@ -246,21 +277,21 @@ class Reader:
         seq = chain.next_seq
         plaintexts, tip = cipher.open_chain(envelopes, at, seq, chain.tip)
         if plaintexts:
-            chain.extend(list(envelopes[at : at + len(plaintexts)]), tip)
+            run = list(envelopes[at : at + len(plaintexts)])
+            chain.extend(run, tip)
+            found.taken.extend(run)
             epoch, slot = header.epoch, header.slot
             fields = zip(repeat(epoch), repeat(slot), count(seq), plaintexts, repeat(True), strict=False)
-            readings.extend(map(_NEW_READING, fields))
+            found.readings.extend(map(_NEW_READING, fields))
             self.watch.data(epoch, slot, seq + len(plaintexts) - 1)
         return len(plaintexts)
 
-    def _open_one(
-        self, envelope: bytes, readings: list[Reading], alarms: list[Alarm], final: list[tuple[int, int]]
-    ) -> None:
+    def _open_one(self, envelope: bytes, found: _Gathered) -> None:
         try:
             header = EnvelopeHeader.decode(envelope, self.params.signed_envelopes)
             self._check_envelope(header, envelope)
         except (FormatError, EnvelopeRejected) as error:
-            alarms.append(Damaged(str(error), (envelope,)))
+            found.alarms.append(Damaged(str(error), (envelope,)))
             return
         if header.epoch > self.epoch:
             self._wait(envelope)
@@ -268,13 +299,13 @@ class Reader:
         try:
             self._plaintext(header, envelope)
         except EnvelopeRejected as error:
-            alarms.append(Damaged(str(error), (envelope,)))
+            found.alarms.append(Damaged(str(error), (envelope,)))
             return
         except NoKey:
             # Nobody vouches for an envelope that cannot be opened: it may keep the chain going, never move it.
-            if (header.seq, header.prev_hash) != (self.chain.next_seq, self.chain.tip):
+            if not self.chain.expects(header, envelope):
                 return
-        self._take(self.chain.place(header, envelope), readings, alarms, final)
+        self._take(self.chain.place(header, envelope), found)
 
     def _check_envelope(self, header: EnvelopeHeader, envelope: bytes) -> None:
         if header.sid != self.params.sid:
@@ -297,7 +328,9 @@ class Reader:
         if len(self._waiting) < _WAITING:
             self._waiting.append(envelope)
 
-    def _take(self, placed: Placed, readings: list[Reading], alarms: list[Alarm], final: list[tuple[int, int]]) -> None:
+    def _take(self, placed: Placed, found: _Gathered) -> None:
+        found.withdraw(placed.withdrawn)
+        found.taken.extend(placed.taken)
         for envelope in placed.taken:
             header = EnvelopeHeader.decode(envelope, self.params.signed_envelopes)
             self.watch.data(header.epoch, header.slot, header.seq)
@@ -305,9 +338,9 @@ class Reader:
                 plain = self._plaintext(header, envelope)
             except NoKey:
                 continue
-            readings.append(Reading(header.epoch, header.slot, header.seq, plain, True))
-        alarms.extend(placed.alarms)
-        final.extend(placed.final)
+            found.readings.append(Reading(header.epoch, header.slot, header.seq, plain, True))
+        found.alarms.extend(placed.alarms)
+        found.final.extend(placed.final)
 
     def _stale(
         self, readings: Sequence[Reading], envelopes: Sequence[bytes], received_at: int | None
@@ -317,11 +350,7 @@ class Reader:
             if revoked_at is not None:
                 yield StaleEpoch(epoch, slot, revoked_at, tuple(envelopes[-1:]))
 
-    def _progress(self, readings: list[Reading], final: list[tuple[int, int]], alarms: list[Alarm]) -> Progress:
-        if final:
-            self.watch.covered(final)
-            readings = [
-                reading._replace(provisional=False) if any(a <= reading.seq <= b for a, b in final) else reading
-                for reading in readings
-            ]
-        return Progress(tuple(readings), tuple(final), tuple(alarms))
+    def _progress(self, found: _Gathered) -> Progress:
+        if found.final:
+            self.watch.covered(found.final)
+        return found.progress()

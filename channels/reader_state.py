@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from channels.chain import EnvelopeChain
 from channels.codec import ByteReader, ByteWriter
-from channels.errors import ChannelError, SnapshotInvalid
+from channels.errors import ChannelError, SnapshotInvalid, UnknownVersion
 from channels.follower import Follower
 from channels.keyring import Keyring
 from channels.path import Path
@@ -14,7 +14,8 @@ from channels.watch import Watch
 
 __all__ = ["restore_reader", "snapshot_reader"]
 
-_VERSION = 1
+_VERSION = 2
+_FIRST_VERSION = 1  # gaps of the chain did not know what lies below them
 
 
 def snapshot_reader(reader: Reader) -> bytes:
@@ -36,7 +37,9 @@ def restore_reader(params: StreamParams, data: bytes) -> Reader:
     """The inverse of `snapshot_reader`; SnapshotInvalid for other bytes or another stream."""
     try:
         source = ByteReader(data)
-        source.version(_VERSION)
+        version = source.u16()
+        if version not in (_FIRST_VERSION, _VERSION):
+            raise UnknownVersion(f"reader snapshot version {version}")
         if source.raw(32) != params.sid:
             raise SnapshotInvalid("the snapshot belongs to another stream")
         reader = Reader(params, source.raw(32))
@@ -44,7 +47,7 @@ def restore_reader(params: StreamParams, data: bytes) -> Reader:
         if source.flag():
             reader.follower = _follower(source)
         reader.keyring = Keyring.read(params.sid, source)
-        reader.chain = EnvelopeChain.read(source)
+        reader.chain = EnvelopeChain.read(source, linked=version == _VERSION)
         reader.watch = Watch.read(params, source)
         source.end()
     except ChannelError as error:

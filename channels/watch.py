@@ -82,7 +82,7 @@ class Watch:
                 del self.uncovered[place]
                 self._reported.discard(place)
 
-    def missing(self, now: int, final_seq: int) -> tuple[MissingCheckpoint, ...]:
+    def missing(self, now: int) -> tuple[MissingCheckpoint, ...]:
         """Slots whose checkpoint is overdue at second `now`, each once: those with data, and the first silent one."""
         due = [place for place in self.uncovered if self._params.slot_end(place[1]) + CHECKPOINT_DELAY < now]
         silent = self.last_slot + 1

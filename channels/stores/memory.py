@@ -268,6 +268,7 @@ class MemoryStore:
         stream.write(commits, envelopes, checkpoints)
         reader = stream.readers.setdefault(grant_id, MemoryReader())
         reader.snapshot = record.snapshot
+        reader.drop(lambda row: row.provisional and any(forged.covers(row.seq) for forged in record.withdrawn))
         reader.take(record.readings, record.confirmed)
         for alarm in record.alarms:
             self._keep_alarm(stream, alarm)

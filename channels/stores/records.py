@@ -143,6 +143,10 @@ class Confirmation:
     first_seq: int
     count: int
 
+    def covers(self, seq: int) -> bool:
+        """Whether the range holds this number."""
+        return self.first_seq <= seq < self.first_seq + self.count
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
@@ -157,11 +161,15 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class OpenRecord:
-    """Everything that one step of a reader changes; kept in one transaction or not at all."""
+    """Everything that one step of a reader changes; kept in one transaction or not at all.
+
+    `withdrawn`: provisional readings of these sequence numbers go before anything else, since they were forged.
+    """
 
     snapshot: bytes
     readings: tuple[OpenedReading, ...] = ()
     confirmed: tuple[Confirmation, ...] = ()
+    withdrawn: tuple[Confirmation, ...] = ()
     envelopes: tuple[StoredEnvelope, ...] = ()
     commits: tuple[StoredCommit, ...] = ()
     checkpoints: tuple[StoredCheckpoint, ...] = ()

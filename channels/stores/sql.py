@@ -293,6 +293,7 @@ class SqlStore:
             logs.add_envelopes(c, stream, record.envelopes, careful)
             logs.add_checkpoints(c, stream, record.checkpoints)
             reader = sql_reader.save_reader(c, stream, grant_id, record.snapshot, self._seal, scope)
+            sql_reader.withdraw(c, reader, record.withdrawn)
             sql_reader.add_readings(c, reader, record.readings, self._seal, scope)
             sql_reader.confirm(c, reader, record.confirmed)
             for alarm in record.alarms:

@@ -31,6 +31,7 @@ __all__ = [
     "open_snapshot",
     "reading_of",
     "save_reader",
+    "withdraw",
 ]
 
 _READING = "reading"
@@ -67,6 +68,13 @@ def save_reader(c: Connection, stream: int, grant_id: bytes, snapshot: bytes, se
 def open_snapshot(sealed: bytes, seal: StoreSeal, scope: bytes) -> bytes:
     """The state that `save_reader` kept."""
     return seal.open(_READER, scope, b"", sealed)
+
+
+def withdraw(c: Connection, reader: int, covers: Sequence[Confirmation]) -> None:
+    """Take provisional readings away whose envelopes a checkpoint shows to be forged."""
+    for cover in covers:
+        within = (t.reading.c.seq >= cover.first_seq, t.reading.c.seq < cover.first_seq + cover.count)
+        c.execute(delete(t.reading).where(t.reading.c.reader == reader, t.reading.c.provisional, *within))
 
 
 def add_readings(c: Connection, reader: int, readings: Sequence[OpenedReading], seal: StoreSeal, scope: bytes) -> None:

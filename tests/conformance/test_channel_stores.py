@@ -326,6 +326,21 @@ async def test_a_refused_reader_step_changes_nothing(store: ChannelStore) -> Non
     assert await store.alarms(SID) == ()
 
 
+async def test_forged_readings_are_withdrawn_before_the_right_ones_are_kept(store: ChannelStore) -> None:
+    """channels.md 6: a forgery never turns final, and does not stand in the way of what the writer sealed."""
+    await store.record_open(SID, GRANT, OpenRecord(b"1", readings=tuple(reading(100 + i, i) for i in range(1, 6))))
+    await store.record_open(SID, GRANT, OpenRecord(b"2", confirmed=(Confirmation(1, 2),)))
+    right = replace(reading(104, 4), payload=b"right")
+    record = OpenRecord(b"3", readings=(right,), confirmed=(Confirmation(4, 2),), withdrawn=(Confirmation(2, 4),))
+    await store.record_open(SID, GRANT, record)
+    found = await store.readings(SID, GRANT, 0, 200)
+    assert [(row.seq, row.payload == b"right", row.provisional) for row in found] == [
+        (1, False, False),
+        (2, False, False),
+        (4, True, False),
+    ]
+
+
 async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
     """channels.md 3: provisional until a checkpoint covers it, and never again afterwards."""
     rows = tuple(reading(100 + i, i) for i in range(20))

@@ -24,15 +24,15 @@ class Kept:
 
     readings: list[OpenedReading] = field(default_factory=list)
     confirmed: list[Confirmation] = field(default_factory=list)
+    withdrawn: list[Confirmation] = field(default_factory=list)
     envelopes: list[StoredEnvelope] = field(default_factory=list)
     commits: list[StoredCommit] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
 
-    def add(
-        self, params: StreamParams, progress: Progress, envelopes: Sequence[bytes], commits: Sequence[bytes]
-    ) -> None:
+    def add(self, params: StreamParams, progress: Progress, commits: Sequence[bytes]) -> None:
         """What one step brought; alarms are added by the caller, who knows the time."""
-        headers = {header.seq: (header, raw) for raw in envelopes if (header := _header(raw, params)) is not None}
+        self._withdraw(progress.withdrawn)
+        headers = {header.seq: (header, raw) for raw in progress.taken if (header := _header(raw, params)) is not None}
         for reading in progress.readings:
             found = headers.get(reading.seq)
             self.readings += _unfold(reading, found[0].inst if found else bytes(16))
@@ -42,12 +42,19 @@ class Kept:
         ]
         self.commits += [StoredCommit(Header.decode(raw).epoch, Commit.hash_of(raw), raw) for raw in commits]
 
+    def _withdraw(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Forged readings go, those of this very step and those that the store has already."""
+        for first, last in ranges:
+            self.withdrawn.append(Confirmation(first, last - first + 1))
+            self.readings = [reading for reading in self.readings if not first <= reading.seq <= last]
+
     def record(self, snapshot: bytes) -> OpenRecord:
         """Everything as one record for the store."""
         return OpenRecord(
             snapshot=snapshot,
             readings=tuple(self.readings),
             confirmed=tuple(self.confirmed),
+            withdrawn=tuple(self.withdrawn),
             envelopes=tuple(self.envelopes),
             commits=tuple(self.commits),
             alarms=tuple(self.alarms),

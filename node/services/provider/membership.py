@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -25,6 +25,7 @@ from channels.errors import (
     FormatError,
     ReaderRemoved,
     RejectedError,
+    StoreConflict,
 )
 from channels.reader import Progress, Reader
 from channels.reader_state import restore_reader, snapshot_reader
@@ -344,7 +345,7 @@ class Membership:
         progress = self._reader.open(known, self._ports.clock.now())
         if known and self._slot(known[-1]) < self._params.clamped_slot(self._ports.clock.now()) - 1:
             self._behind_at = time.monotonic()
-        self._keep(progress, envelopes=known)
+        self._keep(progress)
         return True
 
     def _epoch(self, envelope: bytes) -> int:
@@ -366,8 +367,8 @@ class Membership:
 
     # Keeping
 
-    def _keep(self, progress: Progress, envelopes: Sequence[bytes] = (), commits: Sequence[bytes] = ()) -> None:
-        self._kept.add(self._params, progress, envelopes, commits)
+    def _keep(self, progress: Progress, commits: Sequence[bytes] = ()) -> None:
+        self._kept.add(self._params, progress, commits)
         for alarm in progress.alarms:
             self._alarm_of(alarm)
 
@@ -377,7 +378,13 @@ class Membership:
         if not always and kept == Kept():
             return
         record = kept.record(snapshot_reader(self._reader))
-        await self._ports.store.record_open(self.sid, self._grant_id, record)
+        try:
+            await self._ports.store.record_open(self.sid, self._grant_id, record)
+        except StoreConflict as fork:
+            # The log holds what a member forged, or what another grant's reader took on another branch. The alarm has
+            # the evidence of the fork; the log keeps what it has, and reading goes on.
+            _log.warning("log_forked", sid=self.sid.hex(), conflict=str(fork))
+            await self._ports.store.record_open(self.sid, self._grant_id, replace(record, envelopes=()))
         self.opened += len(kept.readings)
 
     def _alarm_of(self, alarm: ChannelAlarm) -> None:

@@ -164,6 +164,70 @@ def member_forgery(reader: Reader, envelope: bytes, seq: int, prev_hash: bytes) 
     return cipher.seal_chain([b"forged"], seq, prev_hash)[0][0]
 
 
+def test_a_members_forgery_before_a_gap_never_becomes_final() -> None:
+    """channels.md 6, attack: a member forges one envelope, the relay first holds back what would contradict it.
+
+    The gap behind the forgery closes late; the checkpoint over all of it must not reach the forgery, and the reader
+    must say that its reading is withdrawn and take the right one.
+    """
+    world, reader, envelopes = sealed(5)
+    forged = member_forgery(reader, envelopes[0], 2, sha256(envelopes[0]))
+    assert [r.plaintext for r in reader.open([envelopes[0], forged]).readings][1] == b"forged"
+    reader.open([envelopes[4], envelopes[3]])
+    closed = reader.open([envelopes[2]])
+    assert Forked("envelope", 2, (forged, envelopes[2])) in closed.alarms
+    [checkpoint] = world.writer.shutdown()
+    progress = reader.accept_checkpoint(checkpoint)
+    assert progress.final == ((3, 5),)
+    assert progress.withdrawn == ((2, 2),)
+    healed = reader.open([envelopes[1]])
+    assert [(r.seq, r.plaintext, r.provisional) for r in healed.readings] == [(2, b"reading 2", False)]
+    assert healed.final == ((2, 2), (1, 1))
+    assert healed.taken == (envelopes[1],)
+
+
+def test_a_forgery_and_its_refutation_in_one_step_leave_the_right_reading_alone() -> None:
+    world, reader, envelopes = sealed(5)
+    forged = member_forgery(reader, envelopes[0], 2, sha256(envelopes[0]))
+    [checkpoint] = world.writer.shutdown()
+    reader.accept_checkpoint(checkpoint)
+    order = [0, None, 4, 3, 2, 1]
+    progress = reader.open([forged if place is None else envelopes[place] for place in order])
+    later = reader.open([envelopes[1]])
+    kept = [r for r in progress.readings if not any(a <= r.seq <= b for a, b in later.withdrawn)] + [*later.readings]
+    assert b"forged" not in [r.plaintext for r in kept]
+    assert sorted(r.seq for r in kept) == [1, 2, 3, 4, 5]
+
+
+def test_an_envelope_without_a_key_may_fill_a_gap_that_its_hash_fits() -> None:
+    """Retention took the keys: the chain stays whole over what cannot be opened; noise does not move it."""
+    _, reader, envelopes = sealed(4)
+    reader.open([envelopes[0], envelopes[3]])
+    reader.forget(1)
+    noise = bytearray(envelopes[2])
+    noise[-1] ^= 1
+    assert reader.open([bytes(noise), envelopes[1]]) == Progress()
+    late = reader.open([envelopes[2], envelopes[1]])
+    assert late.taken == (envelopes[2], envelopes[1])
+    assert not late.readings
+    assert not reader.chain.gaps
+
+
+def test_a_snapshot_of_before_is_read_and_links_nothing_that_it_cannot() -> None:
+    """Version 1 did not say what lies below a gap: what fills it is taken, the part below stays provisional."""
+    world, reader, envelopes = sealed(4)
+    reader.open([envelopes[0], envelopes[3]])
+    [gap] = reader.chain.gaps
+    [checkpoint] = world.writer.shutdown()
+    stored = snapshot_reader(reader)
+    whole = gap.expected + gap.before + b"\x00"
+    head = reader.chain.start.to_bytes(8, "big") + reader.chain.next_seq.to_bytes(8, "big")
+    before = stored.replace(whole, gap.expected).replace(head, head + bytes(8))
+    again = restore_reader(world.writer.params, b"\x00\x01" + before[2:])
+    assert again.accept_checkpoint(checkpoint).final == ((4, 4),)
+    assert again.open([envelopes[2], envelopes[1]]).final == ((3, 3), (2, 2))
+
+
 def test_a_members_forgery_never_becomes_final() -> None:
     """channels.md 3: symmetric keys let any reader forge; only what the stream key signs counts."""
     world, reader, envelopes = sealed(3)
@@ -367,7 +431,7 @@ def test_snapshots_of_readers_are_canonical_and_checked() -> None:
     again = restore_reader(world.writer.params, stored)
     assert snapshot_reader(again) == stored
     assert seqs(again.open([envelopes[1]])) == [2]
-    for wrong in (stored[:-1], stored + b"\x00", b"\x00\x02" + stored[2:]):
+    for wrong in (stored[:-1], stored + b"\x00", b"\x00\x03" + stored[2:], b"\x00\x01" + stored[2:]):
         with pytest.raises(SnapshotInvalid):
             restore_reader(world.writer.params, wrong)
 
