@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from node.projection import asking, consent, device, request, stream, submission
+from node.projection import asking, consent, device, order, request, source, stream, submission, trade
 from node.projection import events as e
+from node.projection import settlement_events as s
 from node.projection.base import AggregateId, Deadline, Event, State, StateIndex, Step
 from node.projection.errors import WrongAggregate
 from node.projection.machine import Machine
@@ -84,6 +85,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             submission.deadlines_submission,
             {"retry": e.DueSubmissionRetry},
         ),
+        "order": Kind(
+            order.Order,
+            "order_id",
+            order.ORDER_MACHINE,
+            order.reduce_order,
+            order.index_order,
+            order.deadlines_order,
+            {"end": s.DueOrderEnd},
+        ),
+        "trade": Kind(trade.Trade, "contract_id", trade.TRADE_MACHINE, trade.reduce_trade, trade.index_trade),
+        "source": Kind(source.Source, "source", source.SOURCE_MACHINE, source.reduce_source, source.index_source),
     }
 )
 _KIND_OF = {kind.state: name for name, kind in KINDS.items()}
@@ -118,6 +130,28 @@ _DIRECT: Mapping[type[Event], tuple[str, str]] = {
     e.DueSubmissionRetry: ("submission", "digest"),
     e.LoggedMessageIncluded: ("submission", "digest"),
     e.LoggedMessageRejected: ("submission", "digest"),
+    s.ReceivedOrder: ("order", "order_id"),
+    s.RequestedOrder: ("order", "order_id"),
+    s.DueOrderEnd: ("order", "order_id"),
+    s.LoggedOrderCancelled: ("order", "order_id"),
+    s.LoggedMatched: ("trade", "contract_id"),
+    s.LoggedProvisioned: ("trade", "contract_id"),
+    s.LoggedDelivered: ("trade", "contract_id"),
+    s.LoggedPaid: ("trade", "contract_id"),
+    s.LoggedConfirmed: ("trade", "contract_id"),
+    s.LoggedReminded: ("trade", "contract_id"),
+    s.LoggedClaimIssued: ("trade", "contract_id"),
+    s.LoggedClaimCured: ("trade", "contract_id"),
+    s.LoggedDisputed: ("trade", "contract_id"),
+    s.LoggedRuled: ("trade", "contract_id"),
+    s.LoggedCollected: ("trade", "contract_id"),
+    s.LoggedContractCancelled: ("trade", "contract_id"),
+    s.LoggedSourceRegistered: ("source", "source"),
+    s.LoggedSharesIssued: ("source", "source"),
+    s.LoggedMeterReset: ("source", "source"),
+    s.LoggedSourcePauseSet: ("source", "source"),
+    s.LoggedProduced: ("source", "source"),
+    s.RequestedReading: ("source", "source"),
 }
 
 
@@ -153,10 +187,14 @@ def route(event: Event) -> Route:
         return Route(above=event.ancestor_height)
     if isinstance(event, e.LoggedFinalized):
         return Route(settled=(event.height, event.time))
+    if isinstance(event, s.RequestedTradeWord):
+        return Route(tuple(AggregateId("trade", contract) for contract in event.contracts))
     if type(event) not in _DIRECT:
         raise WrongAggregate(f"no aggregate takes {type(event).__name__}")
     kind, key = _DIRECT[type(event)]
     direct = (AggregateId(kind, getattr(event, key)),)
+    if isinstance(event, s.LoggedMatched):
+        return Route((AggregateId("order", event.offer), AggregateId("order", event.request), *direct))
     if isinstance(event, e.LoggedStreamTransferred):
         return Route(direct, linked=("consent", "sid", event.sid))
     return Route(direct)

@@ -10,6 +10,7 @@ __all__ = [
     "ALL_STREAMS",
     "AggregateId",
     "Block",
+    "ChainEvent",
     "Deadline",
     "Effect",
     "Event",
@@ -70,6 +71,13 @@ class Block:
 
     number: int
     hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEvent(Event):
+    """A log of one of the contracts, at the block that holds it. Delivered in chain order."""
+
+    block: Block
 
 
 @dataclass(frozen=True, slots=True)

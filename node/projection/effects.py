@@ -22,16 +22,20 @@ __all__ = [
     "NotifyGrantUndone",
     "NotifyGrantVoided",
     "NotifyKeyFinal",
+    "NotifyOrderChanged",
     "NotifyPairingUndone",
     "NotifyRequestEnded",
     "NotifyRequestGranted",
     "NotifyRequestReceived",
     "NotifyRevoked",
+    "NotifySourceChanged",
     "NotifyStreamRegistered",
     "NotifyStreamTransferred",
     "NotifyStreamUndone",
     "NotifySubmissionFailed",
     "NotifySubmissionFinal",
+    "NotifyTradeFinal",
+    "NotifyTradeMoved",
     "NotifyWriterChanged",
     "SendParcel",
     "SubmitMessage",
@@ -220,6 +224,40 @@ class NotifySubmissionFailed(Effect):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotifyOrderChanged(Effect):
+    """`left`: Wh of the order that may still be matched."""
+
+    order_id: bytes
+    status: str
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTradeMoved(Effect):
+    """A step of a contract at first sight; a reorg may lead back."""
+
+    contract_id: bytes
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTradeFinal(Effect):
+    """All that is known of the contract is final: receipts count from here on."""
+
+    contract_id: bytes
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySourceChanged(Effect):
+    """Registered, reset, paused, or a reading was taken: `minted` mWh in all, up to the reading `index`."""
+
+    source: bytes
+    index: int
+    minted: int
+
+
 EFFECTS: tuple[type[Effect], ...] = (
     SendParcel,
     SubmitMessage,
@@ -244,4 +282,8 @@ EFFECTS: tuple[type[Effect], ...] = (
     NotifyRequestEnded,
     NotifySubmissionFinal,
     NotifySubmissionFailed,
+    NotifyOrderChanged,
+    NotifyTradeMoved,
+    NotifyTradeFinal,
+    NotifySourceChanged,
 )

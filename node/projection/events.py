@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.projection.base import Block, Event, Peer
+from node.projection.base import ChainEvent, Event, Peer
+from node.projection.settlement_events import SETTLEMENT_EVENTS
 
 __all__ = [
     "EVENTS",
@@ -46,13 +47,6 @@ __all__ = [
     "RequestedConsentView",
     "RequestedSubmission",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class ChainEvent(Event):
-    """A log of the registry, at the block that holds it. Delivered in chain order."""
-
-    block: Block
 
 
 # --- the chain itself -------------------------------------------------------------------------------------------------
@@ -382,4 +376,5 @@ EVENTS: tuple[type[Event], ...] = (
     DueSubmissionRetry,
     LoggedMessageIncluded,
     LoggedMessageRejected,
+    *SETTLEMENT_EVENTS,
 )

@@ -16,6 +16,7 @@ from node.projection.consent import ConsentStatus
 from node.projection.device import DeviceStatus
 from node.projection.errors import ContradictingFact, HistoryTooShort, IllegalMove
 from node.projection.submission import SUBMISSION_MACHINE, SubmissionStatus
+from tests.unit.node.projection.alphabets import SETTLEMENT
 from tests.unit.node.projection.kit import (
     OWNER,
     PROVIDER,
@@ -132,6 +133,9 @@ ALPHABETS: dict[str, tuple[tuple[bytes, tuple[Event, ...]], ...]] = {
 }
 
 
+ALPHABETS |= SETTLEMENT
+
+
 def explore(kind: str, key: bytes, alphabet: Iterable[Event]) -> tuple[set[State], set[tuple[Any, type[Event], Any]]]:
     """All states that sequences of these events lead to, and the moves between statuses seen on the way."""
     start = initial(AggregateId(kind, key))
@@ -205,6 +209,9 @@ def test_terminal_statuses_are_final() -> None:
         "request": {"answered"},
         "asking": {"granted", "denied", "expired"},
         "submission": set(),
+        "order": set(),
+        "trade": set(),
+        "source": set(),
     }
     # What the chain decided with finality, only the chain can change, by a reorg below finality.
     over = (SubmissionStatus.FINAL, SubmissionStatus.FAILED)

@@ -52,7 +52,7 @@ def test_everything_is_frozen_and_slotted() -> None:
 
 
 def test_every_effect_says_whom_it_concerns_by_its_id() -> None:
-    ids = {"sid", "grant_id", "device_hash", "request_id", "digest", "about"}
+    ids = {"sid", "grant_id", "device_hash", "request_id", "digest", "about", "order_id", "contract_id", "source"}
     assert all(ids & {field.name for field in dataclasses.fields(_any(each))} for each in effects.EFFECTS)
 
 

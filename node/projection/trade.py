@@ -1,0 +1,299 @@
+"""A contract of the market, by its id: the life cycle of the seed (M-31 to M-38) as one table for market and assets.
+
+The market contract on chain decides every step; this state follows it, also back after a reorg. What an asset signed
+about a contract is kept beside it, so that nothing is signed twice while it is on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from node.projection.base import ADDRESS_ZERO, Effect, Event, State, StateIndex, Step
+from node.projection.effects import NotifyTradeFinal, NotifyTradeMoved, SendParcel
+from node.projection.errors import ContradictingFact, WrongAggregate
+from node.projection.events import LoggedFinalized, LoggedRolledBack
+from node.projection.facts import Fact, add, cut, settle, top_block, unsettled_block
+from node.projection.machine import Machine
+from node.projection.settlement_events import (
+    LoggedClaimCured,
+    LoggedClaimIssued,
+    LoggedCollected,
+    LoggedConfirmed,
+    LoggedContractCancelled,
+    LoggedDelivered,
+    LoggedDisputed,
+    LoggedMatched,
+    LoggedPaid,
+    LoggedProvisioned,
+    LoggedReminded,
+    LoggedRuled,
+    RequestedTradeWord,
+)
+
+__all__ = ["TRADE_MACHINE", "Made", "Said", "Trade", "TradeStatus", "TradeStep", "index_trade", "reduce_trade"]
+
+
+class TradeStatus(StrEnum):
+    """The values are the contract's own states; `SEED` in services names them as the seed does."""
+
+    NONE = "none"
+    MATCHED = "matched"
+    REPORTED = "reported"
+    CONTESTED = "contested"
+    DELIVERED = "delivered"
+    PAID = "paid"
+    CONFIRMED = "confirmed"
+    CLAIMED = "claimed"
+    DISPUTED = "disputed"
+    CURED = "cured"
+    RESOLVED = "resolved"
+    CANCELLED = "cancelled"
+
+
+_T = TradeStatus
+_NOBODY = ADDRESS_ZERO
+
+
+def _to(*targets: TradeStatus) -> frozenset[TradeStatus]:
+    return frozenset(targets)
+
+
+_FORWARD: Mapping[tuple[TradeStatus, type[Event]], frozenset[TradeStatus]] = MappingProxyType(
+    {
+        (_T.NONE, LoggedMatched): _to(_T.MATCHED),
+        (_T.MATCHED, LoggedProvisioned): _to(_T.REPORTED),
+        (_T.MATCHED, LoggedContractCancelled): _to(_T.CANCELLED),
+        (_T.REPORTED, LoggedProvisioned): _to(_T.CONTESTED),
+        (_T.REPORTED, LoggedDelivered): _to(_T.DELIVERED, _T.RESOLVED),
+        (_T.CONTESTED, LoggedDelivered): _to(_T.DELIVERED, _T.RESOLVED),
+        (_T.DELIVERED, LoggedPaid): _to(_T.PAID),
+        (_T.DELIVERED, LoggedClaimIssued): _to(_T.CLAIMED),
+        (_T.PAID, LoggedConfirmed): _to(_T.CONFIRMED),
+        (_T.CLAIMED, LoggedClaimCured): _to(_T.CURED),
+        (_T.CLAIMED, LoggedDisputed): _to(_T.DISPUTED),
+        (_T.CLAIMED, LoggedCollected): _to(_T.RESOLVED),
+        (_T.DISPUTED, LoggedRuled): _to(_T.CLAIMED, _T.RESOLVED),
+    }
+)
+
+
+def _before(status: TradeStatus) -> frozenset[TradeStatus]:
+    """Every status on a way from the start to this one: where a reorg may lead back to."""
+    found: set[TradeStatus] = set()
+    todo = [status]
+    while todo:
+        here = todo.pop()
+        sources = {source for (source, _), targets in _FORWARD.items() if here in targets}
+        todo.extend(sources - found)
+        found |= sources
+    return frozenset(found - {status})
+
+
+TRADE_MACHINE = Machine(
+    "trade",
+    _T.NONE,
+    {**_FORWARD, **{(status, LoggedRolledBack): _before(status) for status in _T if status is not _T.NONE}},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Fact):
+    """The contract as it was made."""
+
+    seller: bytes
+    buyer: bytes
+    offer: bytes
+    request: bytes
+    wh: int
+    price: int
+    amount: int
+    start: int
+    end: int
+    escrowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TradeStep(Fact):
+    """One log about the contract: the status after it, and what it said; zeros where it says nothing of that kind."""
+
+    status: TradeStatus
+    account: bytes = ADDRESS_ZERO
+    wh: int = 0
+    amount: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What this node's asset signed about the contract last, by kind; of no use after `until`."""
+
+    kind: str
+    digest: bytes
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trade(State):
+    contract_id: bytes
+    status: TradeStatus = TradeStatus.NONE
+    made: tuple[Made, ...] = ()
+    steps: tuple[TradeStep, ...] = ()
+    said: tuple[Said, ...] = ()
+
+    @property
+    def terms(self) -> Made | None:
+        return self.made[-1] if self.made else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that is known of it is final."""
+        return bool(self.made) and all(fact.final for fact in (*self.made, *self.steps))
+
+    def reported_by(self, account: bytes) -> int | None:
+        """Wh that a partner reported, None if it has not."""
+        return next((s.wh for s in self.steps if s.account == account and s.status in _REPORTS), None)
+
+    @property
+    def delivered(self) -> TradeStep | None:
+        """The step that settled what was delivered (`wh`) and what is owed for it (`amount`)."""
+        return next((step for step in self.steps if step.status is TradeStatus.DELIVERED and not step.number), None)
+
+    @property
+    def paid(self) -> int:
+        """Minor units that the chain says were paid."""
+        return sum(step.amount for step in self.steps if step.status is TradeStatus.PAID)
+
+    @property
+    def reminders(self) -> int:
+        return max((step.number for step in self.steps), default=0)
+
+    def word(self, kind: str) -> Said | None:
+        """What was said of this kind and may still be on its way."""
+        return next((said for said in self.said if said.kind == kind), None)
+
+
+_REPORTS = (TradeStatus.REPORTED, TradeStatus.CONTESTED)
+
+
+def _status(trade: Trade) -> TradeStatus:
+    if not trade.made:
+        return TradeStatus.NONE
+    return trade.steps[-1].status if trade.steps else TradeStatus.MATCHED
+
+
+def _moved(before: Trade, event: Event, after: Trade) -> Step[Trade]:
+    if after == before:
+        return Step(before)
+    after = replace(after, status=TRADE_MACHINE.move(before.status, event, _status(after)))
+    effects: list[Effect] = []
+    if after.status is not before.status:
+        effects.append(NotifyTradeMoved(after.contract_id, after.status.value))
+    if after.settled and not (before.settled and after.status is before.status):
+        effects.append(NotifyTradeFinal(after.contract_id, after.status.value))
+    return Step(after, tuple(effects))
+
+
+def _matched(trade: Trade, event: LoggedMatched) -> Step[Trade]:
+    made = Made(
+        event.block,
+        False,
+        event.seller,
+        event.buyer,
+        event.offer,
+        event.request,
+        event.wh,
+        event.price,
+        event.amount,
+        event.start,
+        event.end,
+        event.escrowed,
+    )
+    if trade.made and replace(trade.made[-1], final=False) != made:
+        raise ContradictingFact("one contract was made twice")
+    return _moved(trade, event, replace(trade, made=add(trade.made, made)))
+
+
+def _step(trade: Trade, event: Event) -> TradeStep:
+    """The step that a log means. Raises WrongAggregate for an event that is none."""
+    match event:
+        case LoggedProvisioned(block, _, account, wh):
+            # Reports beyond the contract count as the contract. Where the two agree, Delivered follows at once.
+            most = trade.terms.wh if trade.terms else 0
+            differs = any(min(s.wh, most) != min(wh, most) for s in trade.steps if s.account not in (account, _NOBODY))
+            return TradeStep(block, False, _T.CONTESTED if differs else _T.REPORTED, account, wh)
+        case LoggedDelivered(block, _, wh, due):
+            # Nothing delivered is nothing owed, and no payment would ever close the contract.
+            return TradeStep(block, False, _T.DELIVERED if due else _T.RESOLVED, wh=wh, amount=due)
+        case LoggedPaid(block, _, amount):
+            return TradeStep(block, False, _T.PAID, amount=amount)
+        case LoggedConfirmed(block, _):
+            return TradeStep(block, False, _T.CONFIRMED)
+        case LoggedReminded(block, _, number):
+            return TradeStep(block, False, _T.DELIVERED, number=number)
+        case LoggedClaimIssued(block, _, owed):
+            return TradeStep(block, False, _T.CLAIMED, amount=owed)
+        case LoggedClaimCured(block, _, amount):
+            return TradeStep(block, False, _T.CURED, amount=amount)
+        case LoggedDisputed(block, _):
+            return TradeStep(block, False, _T.DISPUTED)
+        case LoggedRuled(block, _, owed):
+            return TradeStep(block, False, _T.CLAIMED if owed else _T.RESOLVED, amount=owed)
+        case LoggedCollected(block, _, amount, left):
+            return TradeStep(block, False, _T.CLAIMED if left else _T.RESOLVED, amount=amount)
+        case LoggedContractCancelled(block, _, by, fee):
+            return TradeStep(block, False, _T.CANCELLED, by, amount=fee)
+        case _:
+            raise WrongAggregate(f"{type(event).__name__} does not concern a trade")
+
+
+def _stepped(trade: Trade, event: Event) -> Step[Trade]:
+    step = _step(trade, event)
+    if not trade.made:
+        raise ContradictingFact("a step of a contract that was never made")
+    steps = add(trade.steps, step)
+    if steps is trade.steps:
+        return Step(trade)
+    if step.status is not trade.status and step.status not in TRADE_MACHINE.moves.get((trade.status, type(event)), ()):
+        # The contract on chain makes no such step, so logs were lost or made up on the way here.
+        raise ContradictingFact(f"a contract that is {trade.status} cannot be {step.status} next")
+    return _moved(trade, event, replace(trade, steps=steps))
+
+
+def _spoken(trade: Trade, event: RequestedTradeWord) -> Step[Trade]:
+    known = trade.word(event.kind)
+    if known is not None and known.until >= event.at:
+        return Step(trade)
+    others = tuple(said for said in trade.said if said.kind != event.kind)
+    after = replace(trade, said=(*others, Said(event.kind, event.digest, event.until)))
+    if trade.contract_id != event.contracts[0]:  # one parcel for all contracts that the message names
+        return Step(after)
+    return Step(after, (SendParcel(event.peer, "market.word", event.body, event.digest, event.until),))
+
+
+def reduce_trade(trade: Trade, event: Event) -> Step[Trade]:
+    match event:
+        case LoggedMatched():
+            return _matched(trade, event)
+        case RequestedTradeWord():
+            return _spoken(trade, event)
+        case LoggedRolledBack():
+            height = event.ancestor_height
+            after = replace(trade, made=cut(trade.made, height), steps=cut(trade.steps, height))
+            return _moved(trade, event, after)
+        case LoggedFinalized():
+            after = replace(trade, made=settle(trade.made, event.height), steps=settle(trade.steps, event.height))
+            return _moved(trade, event, after)
+        case _:
+            return _stepped(trade, event)
+
+
+def index_trade(trade: Trade) -> StateIndex:
+    terms = trade.terms
+    links: tuple[tuple[str, bytes], ...] = ()
+    if terms is not None:
+        links = (("seller", terms.seller), ("buyer", terms.buyer))
+    lists = (trade.made, trade.steps)
+    return StateIndex(trade.status.value, top_block(*lists), unsettled_block(*lists), None, links)
