@@ -210,7 +210,7 @@ async def _open_chain(
     views = RegistryViews(rpc, registry, chosen.chain_id, chosen.deploy_block)
     indexer: Indexer[ChainEvent] = Indexer(
         rpc,
-        Watched(registry, chosen.deploy_block),
+        Watched((registry,), chosen.deploy_block),
         RegistryDecoder(),
         finality,
         clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from keys.eip712 import Domain
 from keys.messages import Message, digest, from_typed_data, typed_data
 from node.app.core import Core, canonical
 from node.ledger.errors import MessageRefused
@@ -23,13 +24,21 @@ __all__ = ["Submissions", "submission_of"]
 
 
 def submission_of(
-    core: Core, message: Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()
+    core: Core,
+    message: Message,
+    signatures: Sequence[bytes],
+    opening: Sequence[bytes] = (),
+    domain: Domain | None = None,
 ) -> RequestedSubmission:
-    """The wish to have a signed message on chain. `opening`: what the call discloses beside it (device and salt)."""
-    document = {"typed": typed_data(message, core.chain.domain), "opening": [part.hex() for part in opening]}
+    """The wish to have a signed message on chain, for the registry unless `domain` names another contract.
+
+    `opening`: what the call discloses beside it (device and salt, the orders of a match).
+    """
+    wanted = domain or core.chain.domain
+    document = {"typed": typed_data(message, wanted), "opening": [part.hex() for part in opening]}
     deadline = getattr(message, "deadline", None)
     return RequestedSubmission(
-        digest(message, core.chain.domain),
+        digest(message, wanted),
         type(message).__name__,
         canonical(document),
         tuple(signatures),
@@ -48,10 +57,10 @@ class Submissions:
     async def submit(self, effect: SubmitMessage) -> None:
         """Hands the message to the relay. Idempotent: the relay knows a message by its digest."""
         document = json.loads(effect.message)
-        message, _ = from_typed_data(document["typed"])
+        message, domain = from_typed_data(document["typed"])
         opening = [bytes.fromhex(part) for part in document["opening"]]
         try:
-            relayed = await self._core.chain.relay.relay(message, effect.signatures, opening)
+            relayed = await self._core.chain.relay.relay(message, effect.signatures, opening, domain)
         except MessageRefused as refused:
             await self._tell(ReceivedSubmissionRefused(effect.digest, str(refused), self._core.clock.now()))
             return

@@ -223,7 +223,7 @@ class Indexer(Generic[E]):
                 return lost
         last = min(start + self._range - 1, head.number - self.options.window)
         try:
-            logs = await endpoint.logs(self._watched.address, start, last)
+            logs = await endpoint.logs(self._watched.addresses, start, last)
         except RpcRefused:
             if self._range == 1:
                 raise
@@ -267,7 +267,7 @@ class Indexer(Generic[E]):
             return ()
         first, last = fresh[0].header.number, fresh[-1].header.number
         known = {block.header.number: block.header for block in fresh}
-        logs = self._logs.checked(await endpoint.logs(self._watched.address, first, last), known)
+        logs = self._logs.checked(await endpoint.logs(self._watched.addresses, first, last), known)
         for block in self._logs.suspects(fresh, logs):
             missing = await self._ask_again(endpoint, block)
             logs = self._logs.checked([*logs, *missing], known)
@@ -277,7 +277,7 @@ class Indexer(Generic[E]):
         """Ask for one block by its hash, every endpoint in turn; whoever has logs is right: the header says so."""
         for other in (endpoint, *(e for e in self._rpc.endpoints if e is not endpoint and e.usable)):
             try:
-                logs = await other.logs_of_block(self._watched.address, block.header.hash)
+                logs = await other.logs_of_block(self._watched.addresses, block.header.hash)
             except RpcError:
                 continue
             if logs:

@@ -20,14 +20,14 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The contract that is read: its address (bytes20) and the block that holds its deployment."""
+    """The contracts that are read: their addresses (bytes20) and the block from which on they have logs."""
 
-    address: bytes
+    addresses: tuple[bytes, ...]
     start_block: int = 0
 
 
 class LogCheck(Generic[E]):
-    """Checks and decodes the logs of one contract; ``unknown`` counts those that were skipped."""
+    """Checks and decodes the logs of the watched contracts; ``unknown`` counts those that were skipped."""
 
     def __init__(self, watched: Watched, decoder: LogDecoder[E]) -> None:
         self.unknown = 0
@@ -44,7 +44,7 @@ class LogCheck(Generic[E]):
         seen: set[tuple[int, int]] = set()
         for log in ordered:
             header = known.get(log.block_number)
-            if log.address != self._watched.address:
+            if log.address not in self._watched.addresses:
                 raise LogRefused("a log of a contract that was not asked for")
             if header is None or header.hash != log.block_hash:
                 raise LogRefused(f"a log of block {log.block_number} whose hash is not in the header chain")
@@ -59,7 +59,8 @@ class LogCheck(Generic[E]):
         return [b for b in blocks if b.bloom and b.header.number not in told and self._may_hold(b.bloom)]
 
     def _may_hold(self, bloom: bytes) -> bool:
-        return may_contain(bloom, self._watched.address) and any(may_contain(bloom, t) for t in self._decoder.topics)
+        ours = any(may_contain(bloom, address) for address in self._watched.addresses)
+        return ours and any(may_contain(bloom, topic) for topic in self._decoder.topics)
 
     def entries(self, logs: Sequence[RawLog]) -> tuple[Entry[E], ...]:
         """Decode checked logs; unknown ones are counted and left out."""

@@ -25,6 +25,12 @@ def _tag(at: At) -> Any:
     return {"blockHash": wire.data_hex(at)} if isinstance(at, bytes) else at
 
 
+def _asked(addresses: Sequence[bytes]) -> str | list[str]:
+    """One address is asked for by itself, which every client understands."""
+    found = [wire.address_hex(address) for address in addresses]
+    return found[0] if len(found) == 1 else found
+
+
 class ChainReader(abc.ABC):
     """Typed JSON-RPC calls over ``request``. All raise RpcError; addresses are bytes20, hashes bytes32, money wei."""
 
@@ -65,15 +71,17 @@ class ChainReader(abc.ABC):
         answer = await self.request("eth_getBlockByNumber", [_tag(height), True])
         return None if answer is None else wire.spent(answer)
 
-    async def logs(self, address: bytes, first: int, last: int, topics: Sequence[bytes] = ()) -> tuple[RawLog, ...]:
-        """Return the logs of a contract in the heights ``first`` to ``last``, both included, in the order answered.
+    async def logs(
+        self, addresses: Sequence[bytes], first: int, last: int, topics: Sequence[bytes] = ()
+    ) -> tuple[RawLog, ...]:
+        """Return the logs of these contracts in the heights ``first`` to ``last``, both included, as answered.
 
         ``topics`` (bytes32) must match the first topics of a log.
 
         An endpoint behind ``last`` answers without an error and without the logs it does not have yet.
         """
         query: dict[str, Any] = {
-            "address": wire.address_hex(address),
+            "address": _asked(addresses),
             "fromBlock": wire.quantity_hex(first),
             "toBlock": wire.quantity_hex(last),
         }
@@ -81,9 +89,9 @@ class ChainReader(abc.ABC):
             query["topics"] = [wire.data_hex(topic) for topic in topics]
         return self._logs(await self.request("eth_getLogs", [query]))
 
-    async def logs_of_block(self, address: bytes, block_hash: bytes) -> tuple[RawLog, ...]:
-        """Return the logs of a contract in one block, named by its hash. Raises RpcRefused for an unknown block."""
-        query = {"address": wire.address_hex(address), "blockHash": wire.data_hex(block_hash)}
+    async def logs_of_block(self, addresses: Sequence[bytes], block_hash: bytes) -> tuple[RawLog, ...]:
+        """Return the logs of these contracts in one block, by its hash. Raises RpcRefused for an unknown block."""
+        query = {"address": _asked(addresses), "blockHash": wire.data_hex(block_hash)}
         return self._logs(await self.request("eth_getLogs", [query]))
 
     @staticmethod

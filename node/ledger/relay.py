@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keys import messages as m
+from keys.eip712 import Domain
 from keys.errors import KeysError
 from node.ledger.errors import MessageMalformed, MessageRefused, RpcRefused
+from node.ledger.faces import Faces
 from node.ledger.ports import BudgetKeeper
 from node.ledger.registry import registry_call, registry_reason
-from node.ledger.reverts import reason_of
+from node.ledger.reverts import ErrorDecoder, reason_of
 from node.ledger.rpc import Rpc
 from node.ledger.sender import Sender
 from node.ledger.transaction import Call, Transaction, TxState
@@ -33,10 +35,21 @@ class Relayed:
 
 
 class Relay:
-    """Relays messages of one registry through one sender. Without ``budget`` everybody is served without limit."""
+    """Relays messages of the registry and of the contracts in ``faces`` through one sender.
 
-    def __init__(self, rpc: Rpc, sender: Sender, registry: RegistryViews, budget: BudgetKeeper | None = None) -> None:
+    Without ``budget`` everybody is served without limit.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        sender: Sender,
+        registry: RegistryViews,
+        budget: BudgetKeeper | None = None,
+        faces: Faces | None = None,
+    ) -> None:
         self.domain = m.registry_domain(rpc.chain_id, registry.address)
+        self.faces = faces or Faces()
         self._rpc = rpc
         self._sender = sender
         self._views = registry
@@ -50,42 +63,57 @@ class Relay:
             message, domain = m.from_typed_data(document)
         except KeysError as error:
             raise MessageMalformed(str(error)) from error
-        if domain != self.domain:
-            raise MessageMalformed("the message is for another chain or contract than this relay serves")
-        return await self.relay(message, signatures, opening)
+        return await self.relay(message, signatures, opening, domain)
 
-    async def relay(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> Relayed:
+    async def relay(
+        self,
+        message: m.Message,
+        signatures: Sequence[bytes],
+        opening: Sequence[bytes] = (),
+        domain: Domain | None = None,
+    ) -> Relayed:
         """Put a signed message on chain; a second call with the same message finds the first.
 
-        ``signatures`` and ``opening`` as for `registry_call`. Raises MessageMalformed, MessageRefused (with the
-        registry's decoded reason), RelayBudgetSpent, Refused, RpcError. Returns when the transaction is queued durably;
-        await `Sender.wait(digest)` for more.
+        ``signatures`` and ``opening`` as the contract's function takes them; ``domain`` is the registry's by default.
+        Raises MessageMalformed, MessageRefused (with the contract's decoded reason), RelayBudgetSpent, Refused,
+        RpcError. Returns when the transaction is queued durably; await `Sender.wait(digest)` for more.
         """
-        call = registry_call(self._views.address, message, signatures, opening)
-        digest = m.digest(message, self.domain)
+        wanted = domain or self.domain
+        call, reason = self._call(message, signatures, opening, wanted)
+        digest = m.digest(message, wanted)
         known = await self._sender.find(digest)
         if known is not None and known.state is not TxState.REFUSED:
             return Relayed(digest, known)
         if self._budget is not None:
-            signer = self._signer(message, signatures)
+            signer = self._signer(message, signatures, wanted)
             await self._budget.spend(signer, type(message).__name__, digest)
-        if await self._views.has_effect(message, digest):
+        if wanted == self.domain and await self._views.has_effect(message, digest):
             return Relayed(digest, None)
-        await self._simulate(digest, call)
+        await self._simulate(digest, call, reason)
         return Relayed(digest, await self._sender.submit(digest, call, again=True))
 
-    async def _simulate(self, digest: bytes, call: Call) -> None:
+    def _call(
+        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain
+    ) -> tuple[Call, ErrorDecoder]:
+        if domain == self.domain:
+            return registry_call(self._views.address, message, signatures, opening), registry_reason
+        face = self.faces.of(domain, message)
+        if face is None:
+            raise MessageMalformed("the message is for another chain or contract than this relay serves")
+        return face.call(face.address, message, signatures, opening), face.reason
+
+    async def _simulate(self, digest: bytes, call: Call, decode: ErrorDecoder) -> None:
         """Run the call first, on top of what this sender has out: a stream and its first grant may follow at once."""
         at = "pending" if self._sender.waiting else "latest"
         try:
             await self._rpc.call(call.to, call.data, sender=self._sender.address, at=at)
         except RpcRefused as refusal:
-            reason = reason_of(refusal, registry_reason)
+            reason = reason_of(refusal, decode)
             if reason is None:
                 raise
             raise MessageRefused(digest, reason.name, reason.arguments, reason.notice) from refusal
 
-    def _signer(self, message: m.Message, signatures: Sequence[bytes]) -> bytes:
+    def _signer(self, message: m.Message, signatures: Sequence[bytes], domain: Domain) -> bytes:
         """Return who pays with budget: the account that the message names, else the one that signed."""
         for name in ("owner", "account", "reader"):
             named = getattr(message, name, None)
@@ -94,6 +122,6 @@ class Relay:
         if not signatures[0]:
             return self._sender.address
         try:
-            return m.recover(message, self.domain, signatures[0])
+            return m.recover(message, domain, signatures[0])
         except KeysError as error:
             raise MessageMalformed(str(error)) from error

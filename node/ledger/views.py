@@ -120,7 +120,7 @@ class RegistryViews:
         head = await self._reader.head()
         topics = (abi.Committed.TOPIC, message.sid)
         try:
-            logs = await self._reader.logs(self.address, self._start_block, head.number, topics)
+            logs = await self._reader.logs([self.address], self._start_block, head.number, topics)
         except RpcRefused:  # the endpoint does not search that far
             return False
         wanted = abi.Committed(message.sid, message.epoch, message.commit_hash)

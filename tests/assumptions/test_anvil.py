@@ -111,9 +111,9 @@ async def test_what_the_pool_says() -> None:
 async def test_logs_above_the_head_are_an_empty_answer_and_an_unknown_block_hash_is_an_error() -> None:
     async with anvil() as chain:
         emitter = await chain.deploy()
-        assert await chain.rpc.logs(emitter, 1, 10_000) == ()
+        assert await chain.rpc.logs([emitter], 1, 10_000) == ()
         with pytest.raises(RpcRefused):
-            await chain.rpc.logs_of_block(emitter, b"\x11" * 32)
+            await chain.rpc.logs_of_block([emitter], b"\x11" * 32)
 
 
 async def test_the_deterministic_deployment_proxy_is_there() -> None:

@@ -127,7 +127,7 @@ async def world(tmp_path: Path, *, budget: DailyBudget | None = None) -> AsyncIt
         views = RegistryViews(rpc, registry.address, devnet.chain_id, registry.block)
         sender_options = SenderOptions(tmp_path, Finality(1), idle_pause=0.0)
         indexer: Indexer[ChainEvent] = Indexer(
-            rpc, Watched(registry.address, registry.block), RegistryDecoder(), Finality(1), clock, IndexerOptions()
+            rpc, Watched((registry.address,), registry.block), RegistryDecoder(), Finality(1), clock, IndexerOptions()
         )
         now = (await rpc.head()).timestamp
         async with Sender(rpc, payer, MemoryTransactions(), clock, registry_reason, sender_options) as sender:

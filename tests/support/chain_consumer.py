@@ -68,5 +68,5 @@ class Consumer:
 async def truth(reader: ChainReader, address: bytes, decoder: MarkDecoder) -> list[Mark]:
     """Ask the chain itself, in one go."""
     head = await reader.head()
-    logs = sorted(await reader.logs(address, 0, head.number), key=lambda log: (log.block_number, log.index))
+    logs = sorted(await reader.logs([address], 0, head.number), key=lambda log: (log.block_number, log.index))
     return [mark for log in logs if (mark := decoder.decode(log)) is not None]

@@ -57,7 +57,7 @@ def make_indexer(
     rpc: Rpc, emitter: bytes, *, depth: int | None = 1, options: IndexerOptions | None = None
 ) -> Indexer[Mark]:
     options = options or IndexerOptions(cross_check_every=0.0)
-    return Indexer(rpc, Watched(emitter), MarkDecoder(TOPIC), Finality(depth), SystemClock(), options)
+    return Indexer(rpc, Watched((emitter,)), MarkDecoder(TOPIC), Finality(depth), SystemClock(), options)
 
 
 @asynccontextmanager

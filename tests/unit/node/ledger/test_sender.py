@@ -64,7 +64,7 @@ class World:
 
     async def words(self) -> list[bytes]:
         head = await self.chain.head()
-        return [log.data for log in await self.chain.rpc.logs(self.emitter, 0, head.number)]
+        return [log.data for log in await self.chain.rpc.logs([self.emitter], 0, head.number)]
 
     async def nonce(self, account: int = 0) -> int:
         return await self.chain.rpc.nonce(self.chain.signers[account].address)
