@@ -17,7 +17,7 @@ from keys.signers import Signer
 from node.clock import Clock
 from node.ledger.dispatch import Dispatch
 from node.ledger.endpoint import Endpoint
-from node.ledger.errors import CancelRefused, LedgerError, RpcError, RpcRefused
+from node.ledger.errors import CancelRefused, LedgerError, RpcDisagrees, RpcError, RpcRefused
 from node.ledger.keeper import Keeper, Listener
 from node.ledger.nonce_lock import NonceLock
 from node.ledger.options import SenderOptions
@@ -70,6 +70,11 @@ class Sender:
     def waiting(self) -> int:
         """How many transactions are not yet in a block."""
         return self._keeper.book.waiting
+
+    @property
+    def open_count(self) -> int:
+        """How many transactions may still move: queued, sent, or in a block that is not final."""
+        return len(self._keeper.book)
 
     @property
     def listener(self) -> Listener | None:
@@ -212,7 +217,7 @@ class Sender:
             sight = await self._sight(endpoint)
             await self._watch.look(sight)
             await self._dispatch.work(sight)
-        except RpcRefused:
+        except (RpcRefused, RpcDisagrees):  # the first is an answer, of the second the watch has said who is suspect
             raise
         except RpcError as fault:
             endpoint.demote(fault)

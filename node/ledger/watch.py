@@ -112,20 +112,35 @@ class Watch:
             if block.header.hash != block_hash:
                 gone += [tx.to(TxState.SENT, inclusion=None, reason=None) for tx in txs]
             elif number <= sight.final:
-                await self._second_opinion(sight.endpoint, txs)
-                final += [_ended(tx) for tx in txs]
+                wrong = await self._contradicted(sight.endpoint, txs)
+                await self._second_opinion(sight.endpoint, [tx for tx in txs if tx.key not in wrong])
+                gone += [tx.to(TxState.SENT, inclusion=None, reason=None) for tx in txs if tx.key in wrong]
+                final += [_ended(tx) for tx in txs if tx.key not in wrong]
         if gone:
             _log.warning("transactions_gone_with_their_blocks", count=len(gone))
             self.forget_place()
         await self._keeper.keep([*gone, *final])
         self._checked = sight.head.hash
 
+    async def _contradicted(self, endpoint: Endpoint, txs: Sequence[Transaction]) -> set[bytes]:
+        """Return the keys of those whose record, made from another endpoint's answer, this one does not share."""
+        if len(self._rpc.endpoints) < 2:
+            return set()
+        included = [(tx.key, tx.inclusion) for tx in txs if tx.inclusion is not None]
+        said = await _receipts(endpoint, [f.transaction_hash for _, f in included], included[0][1].block_number)
+        return {
+            key
+            for key, found in included
+            if (theirs := said.get(found.transaction_hash)) is None
+            or (theirs.block_hash, theirs.ok) != (found.block_hash, found.ok)
+        }
+
     async def _second_opinion(self, endpoint: Endpoint, txs: Sequence[Transaction]) -> None:
         """Before anything counts as final another endpoint is asked, where there is one.
 
         Raises RpcDisagrees when it tells the opposite. Who is asked and does not know (late, pruned) has no say.
         """
-        for other in self._rpc.others(endpoint)[:1]:
+        for other in self._rpc.others(endpoint)[: 1 if txs else 0]:
             included = [tx.inclusion for tx in txs if tx.inclusion is not None]
             try:
                 said = await _receipts(other, [found.transaction_hash for found in included], included[0].block_number)

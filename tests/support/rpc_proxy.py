@@ -23,6 +23,8 @@ class RpcProxy:
     ``delay`` seconds before each answer; ``status`` an HTTP error instead of an answer; ``drop`` closes the connection;
     ``garbage`` bytes instead of an answer; ``frozen`` a height above which nothing exists here yet (the node lags);
     ``rewrite`` changes answers; ``swallow`` methods that are acknowledged by nobody: they never reach the node;
+    ``failing`` (method, how) fails every request with this method: silent, closed, garbage, error or status;
+    ``lose_answers`` methods that reach the node while their answer does not come back;
     ``batches`` the most calls that it takes in one request, 0 for none at all. ``seen`` counts calls by method,
     ``requests`` HTTP requests, ``largest`` is the longest batch.
     """
@@ -38,6 +40,9 @@ class RpcProxy:
         self.rewrite: Rewrite | None = None
         self.swallow: dict[str, Any] = {}
         self.batches: int | None = None
+        self.failing: tuple[str, str] | None = None
+        self.lose_answers: set[str] = set()
+        self._stopping = asyncio.Event()
         self.seen: Counter[str] = Counter()
         self.requests = 0
         self.largest = 0
@@ -49,6 +54,12 @@ class RpcProxy:
         self.requests += 1
         self.largest = max(self.largest, len(calls))
         self.seen.update(str(call["method"]) for call in calls)
+        methods = {str(call["method"]) for call in calls}
+        if self.failing is not None and self.failing[0] in methods:
+            return await self._fail(request, self.failing[1], calls)
+        if methods & self.lose_answers:
+            await self._pass_on(body)
+            return await self._fail(request, "closed", calls)
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.drop:
@@ -65,6 +76,20 @@ class RpcProxy:
                 return web.json_response({"jsonrpc": "2.0", "id": None, "error": too_many})
             return web.json_response(await self._answer_many(body))
         return web.json_response(await self._answer(body))
+
+    async def _fail(self, request: web.Request, how: str, calls: list[dict[str, Any]]) -> web.StreamResponse:
+        if how == "silent":
+            await self._stopping.wait()
+        if how == "closed":
+            assert request.transport is not None
+            request.transport.close()
+        if how == "garbage":
+            return web.Response(body=b"<html>", content_type="application/json")
+        if how == "error":
+            error = {"code": -32603, "message": "internal error"}
+            answers = [{"jsonrpc": "2.0", "id": call["id"], "error": error} for call in calls]
+            return web.json_response(answers if len(answers) > 1 else answers[0])
+        return web.Response(status=503)
 
     async def _answer_many(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Without anything to change the node answers the batch itself; else each call is looked at on its own."""
@@ -107,6 +132,7 @@ class RpcProxy:
             try:
                 yield self
             finally:
+                self._stopping.set()
                 await runner.cleanup()
 
 
