@@ -36,6 +36,8 @@ test: check  ## everything a change must pass
 test-long: check  ## the same with long settings
 	@FOUNDRY_PROFILE=long scripts/forge test
 	@$(PY) -m pytest -q -n 2 --dist loadfile tests
+	@if $(PY) -c 'import atheris' 2>/dev/null; then scripts/fuzz; \
+	else echo "excluded: fuzzing guided by coverage, atheris is for x86-64 Linux"; fi
 
 bench: setup-dev  ## measurements beside their anchors, in build/bench.json
 	@$(PY) scripts/bench

@@ -117,6 +117,16 @@ async def test_requests_without_sense_are_neither_made_nor_read(wrong: Ask) -> N
         wrong.encode(good[-65:])
 
 
+def test_the_bounds_of_a_range_and_of_its_time() -> None:
+    for first, last in ((1, 1), (1, MAX_RANGE), (10**9, 10**9 + MAX_RANGE - 1)):
+        replace(ask(), first=first, last=last).body()
+        with pytest.raises(UsageError):
+            replace(ask(), first=first, last=first + MAX_RANGE).body()
+    statement = ask().statement(b"\x0a" * 20)
+    assert statement.account == b"\x0a" * 20
+    assert (statement.signed_at, statement.expires_at) == (ask().signed_at, ask().signed_at + VALID_SECONDS)
+
+
 @given(st.binary(max_size=400))
 def test_noise_is_refused_and_nothing_else(data: bytes) -> None:
     with pytest.raises(FormatError):

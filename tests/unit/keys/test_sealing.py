@@ -7,7 +7,9 @@ import hmac
 import pickle
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +25,7 @@ from keys.stream_key import (
 from tests.unit.keys.builders import vector
 
 XWING = vector("keys_xwing.json")
+HPKE = vector("keys_hpke.json")
 KEY = SealingKey(b"\x09" * 32)
 
 
@@ -35,13 +38,45 @@ def expand(prk: bytes, label: bytes, info: bytes, size: int, suite: bytes) -> by
     return hmac.new(prk, data, hashlib.sha256).digest()[:size]
 
 
-def sealed_by_hand(shared_secret: bytes, encapsulation: bytes, plaintext: bytes, info: bytes) -> bytes:
-    """RFC 9180 sections 5.1 and 5.2, base mode, written from the text, over a shared secret of the draft's vector."""
-    suite = b"HPKE" + bytes.fromhex("647a00010003")
+def schedule(shared_secret: bytes, info: bytes, suite_id: str) -> tuple[bytes, bytes]:
+    """RFC 9180 section 5.1, base mode, written from the text: key and base nonce."""
+    suite = b"HPKE" + bytes.fromhex(suite_id)
     context = b"\x00" + extract(b"", b"psk_id_hash", b"", suite) + extract(b"", b"info_hash", info, suite)
     secret = extract(shared_secret, b"secret", b"", suite)
-    key, nonce = expand(secret, b"key", context, 32, suite), expand(secret, b"base_nonce", context, 12, suite)
+    return expand(secret, b"key", context, 32, suite), expand(secret, b"base_nonce", context, 12, suite)
+
+
+def sealed_by_hand(shared_secret: bytes, encapsulation: bytes, plaintext: bytes, info: bytes) -> bytes:
+    """RFC 9180 section 5.2 over a shared secret of the X-Wing draft's vector."""
+    key, nonce = schedule(shared_secret, info, "647a00010003")
     return encapsulation + ChaCha20Poly1305(key).encrypt(nonce, plaintext, b"")
+
+
+def test_rfc9180_vector() -> None:
+    """channels.md 6: HPKE with X25519 and ChaCha20Poly1305: the schedule written here is the RFC's and the library's.
+
+    The library takes no additional data, so the RFC's ciphertext is opened by hand and the library's own with the same
+    keys; the X-Wing vector below then rests on the same schedule.
+    """
+    case = {name: bytes.fromhex(value) for name, value in HPKE.items() if name not in ("source", "suite")}
+    private = X25519PrivateKey.from_private_bytes(case["skRm"])
+    assert private.public_key().public_bytes_raw() == case["pkRm"]
+    kem = b"KEM" + bytes.fromhex(HPKE["suite"])[:2]
+
+    def decapsulated(enc: bytes) -> bytes:
+        shared = private.exchange(X25519PublicKey.from_public_bytes(enc))
+        return expand(extract(b"", b"eae_prk", shared, kem), b"shared_secret", enc + case["pkRm"], 32, kem)
+
+    assert decapsulated(case["enc"]) == case["shared_secret"]
+    key, nonce = schedule(case["shared_secret"], case["info"], HPKE["suite"])
+    assert (key, nonce) == (case["key"], case["base_nonce"])
+    assert ChaCha20Poly1305(key).decrypt(nonce, case["ct"], case["aad"]) == case["pt"]
+    library = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+    own = library.encrypt(case["pt"], private.public_key(), case["info"])
+    key, nonce = schedule(decapsulated(own[:32]), case["info"], HPKE["suite"])
+    assert ChaCha20Poly1305(key).decrypt(nonce, own[32:], b"") == case["pt"]
+    by_hand = ChaCha20Poly1305(case["key"]).encrypt(case["base_nonce"], case["pt"], b"")
+    assert library.decrypt(case["enc"] + by_hand, private, case["info"]) == case["pt"]
 
 
 def test_xwing_vector() -> None:
