@@ -8,7 +8,6 @@ their order over a reconnect, so a retained commit is never followed by an older
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import lru_cache, partial
@@ -22,6 +21,7 @@ from channels.transports.base import MAX_PAYLOAD, Delivery, LinkState, StateCall
 from channels.transports.inbox import Inbox, Switchboard
 from channels.transports.link import Backoff, Link
 from channels.transports.mqtt_client import Client, MqttSettings
+from channels.transports.outgoing import Outgoing, Waiting
 from channels.transports.topics import Topic
 
 __all__ = ["MqttTransport"]
@@ -36,16 +36,6 @@ _SWEEP = 5.0
 _SUBSCRIBE_AT_ONCE = 500
 
 
-class _Outgoing:
-    __slots__ = ("acknowledged", "payload", "retain", "topic")
-
-    def __init__(self, topic: str, payload: bytes, retain: bool) -> None:
-        self.topic = topic
-        self.payload = payload
-        self.retain = retain
-        self.acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-
 class MqttTransport:
     """One connection to one broker that comes back by itself."""
 
@@ -53,9 +43,7 @@ class MqttTransport:
         self._settings = settings
         self._link = Link()
         self._board = Switchboard()
-        self._unsent: deque[_Outgoing] = deque()
-        self._sent: dict[_Outgoing, None] = {}
-        self._more = asyncio.Event()
+        self._waiting = Waiting()
         self._client: Client | None = None
         self._running: asyncio.Task[None] | None = None
         self._stopping = False
@@ -86,10 +74,7 @@ class MqttTransport:
             await self._running
         self._running = None
         closed = TransportClosed("the transport was stopped")
-        for waiting in self._unsent:
-            if not waiting.acknowledged.done():
-                waiting.acknowledged.set_exception(closed)
-        self._unsent.clear()
+        self._waiting.end(closed)
         self._board.end(closed)
         self._link.set(LinkState.STOPPED)
 
@@ -109,11 +94,10 @@ class MqttTransport:
     async def _send(self, name: str, payload: bytes, retain: bool) -> None:
         if self._running is None:
             raise TransportClosed("the transport is not running")
-        waiting = _Outgoing(name, payload, retain)
-        self._unsent.append(waiting)
-        self._more.set()
+        message = Outgoing(name, payload, retain)
+        self._waiting.put(message)
         # A publisher that is cancelled leaves a cancelled future; its message may be out already or is left out.
-        await waiting.acknowledged
+        await message.acknowledged
 
     async def subscribe(self, *topics: Topic) -> Inbox:
         """See Transport.subscribe."""
@@ -186,8 +170,7 @@ class MqttTransport:
             client.abandon()
             self._client = None
             self._board.lost()
-            self._unsent.extendleft(reversed(self._sent))
-            self._sent.clear()
+            self._waiting.lost()
         return "the connection ended", False
 
     async def _work(self, client: Client) -> None:
@@ -230,21 +213,15 @@ class MqttTransport:
 
     async def _pump(self, client: Client) -> None:
         """Keep up to `inflight` messages on the way, in the order they were given."""
+        waiting = self._waiting
         while True:
-            self._more.clear()
-            while self._unsent and len(self._sent) < self._settings.inflight:
-                waiting = self._unsent.popleft()
-                if not waiting.acknowledged.done():
-                    self._sent[waiting] = None
-                    client.send(waiting.topic, waiting.payload, waiting.retain, partial(self._acknowledged, waiting))
-            await self._more.wait()
-
-    def _acknowledged(self, waiting: _Outgoing) -> None:
-        self._sent.pop(waiting, None)
-        if not waiting.acknowledged.done():
-            waiting.acknowledged.set_result(None)
-        if self._unsent:
-            self._more.set()
+            waiting.more.clear()
+            while waiting.under_way < self._settings.inflight:
+                message = waiting.take()
+                if message is None:
+                    break
+                client.send(message.topic, message.payload, message.retain, partial(waiting.done, message))
+            await waiting.more.wait()
 
     async def _sweep(self, client: Client) -> None:
         while True:

@@ -52,6 +52,10 @@ class RateLimiter:
             raise TooManyRequests("Too many calls from your address.", retry_after=wait)
         self._put(peer, level - 1)
 
+    def refund(self, peer: str) -> None:
+        """Takes back one call: it was counted before it was known to be a good one."""
+        self._put(peer, min(float(self._per_minute), self._level(peer) + 1))
+
     def _level(self, peer: str) -> float:
         level, at = self._buckets.get(peer, (float(self._per_minute), 0.0))
         return min(float(self._per_minute), level + (self._clock.monotonic() - at) * self._per_minute / 60)

@@ -16,7 +16,7 @@ from node.api import ApiParts, ApiServer, FeedParts, Tokens, create_api
 from node.app.asking import AnswerDesk
 from node.app.cards import OwnCard
 from node.app.chainfeed import ChainFeed
-from node.app.commands.broker import broker_settings
+from node.app.commands.broker import OwnBroker
 from node.app.core import Core, open_core
 from node.app.datadir import DataDir, open_identity
 from node.app.facade import NodeFacadeOfApp
@@ -43,7 +43,6 @@ from node.errors import ConfigError, Conflict, ExitCode, NeedsPerson
 from node.observability import configure_logging
 from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
 from node.runtime.backoff import Backoff
-from node.runtime.broker.embedded import EmbeddedBroker
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
 from node.runtime.supervisor import Lifecycle, Service, Supervisor
@@ -196,7 +195,7 @@ class _Node:
         """The embedded broker, where the config asks for one; everything else waits until it listens."""
         if not self._core.settings.broker.embedded:
             return []
-        broker = EmbeddedBroker(broker_settings(self._core.settings))
+        broker = OwnBroker(self._core.settings, self._core.clock)
 
         async def run(life: Lifecycle) -> None:
             await broker.start()

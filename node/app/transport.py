@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from urllib.parse import urlsplit
 
 from channels.transports.base import Transport
+from channels.transports.http import HttpSettings, HttpTransport
 from channels.transports.mqtt import MqttTransport
 from channels.transports.mqtt_client import MqttSettings
 from keys.identity import Identity
 from node.config import Settings
 from node.config.secret_files import read_secret
+from node.errors import ConfigError
 from node.runtime.broker.authority import CertificateFiles, client_context
 
-__all__ = ["broker_password", "open_transport"]
+__all__ = ["broker_password", "broker_tls", "open_transport"]
 
 
 def broker_password(settings: Settings) -> str | None:
@@ -25,17 +28,31 @@ def broker_password(settings: Settings) -> str | None:
     return None
 
 
+def broker_tls(settings: Settings) -> ssl.SSLContext | None:
+    """How to verify the broker, and our own certificate where it wants one. Raises ConfigError."""
+    broker = settings.broker
+    if urlsplit(str(broker.url)).scheme not in ("mqtts", "https"):
+        return None
+    own = CertificateFiles(broker.cert_file, broker.key_file) if broker.cert_file and broker.key_file else None
+    return client_context(broker.ca_file, own)
+
+
 def open_transport(settings: Settings, identity: Identity) -> Transport:
-    """MQTT to the configured broker; `mqtts://` verifies the broker against the named authority or the system's."""
+    """MQTT or HTTP to the configured broker; over TLS it is verified against the named authority or the system's.
+
+    Raises ConfigError.
+    """
     broker = settings.broker
     parts = urlsplit(str(broker.url))
-    tls = None
-    if parts.scheme == "mqtts":
-        own = CertificateFiles(broker.cert_file, broker.key_file) if broker.cert_file and broker.key_file else None
-        tls = client_context(broker.ca_file, own)
+    tls = broker_tls(settings)
     # The broker keeps undelivered messages under this name, so it stays the same for as long as the identity does.
     # Our broker lets a user connect under names that begin with the user's own.
     client_id = f"{broker.username or 'wattpact'}:{identity.device().address.hex()[:16]}"
+    if parts.scheme in ("http", "https"):
+        if broker.username is None:
+            raise ConfigError("A broker over HTTP needs broker.username.", remedy="Ask its operator for a user.")
+        password = broker_password(settings) or ""
+        return HttpTransport(HttpSettings(str(broker.url), client_id, broker.username, password, tls, backoff_most=5.0))
     return MqttTransport(
         MqttSettings(
             host=parts.hostname or "127.0.0.1",

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from node.config.values import AddressText, Listen, ListenText, MqttUrl, TextList, Time, TopicRule, WebUrl
+from node.config.values import AddressText, BrokerUrl, Listen, ListenText, TextList, Time, TopicRule, WebUrl
 
 __all__ = [
     "DEVNET_CHAIN_ID",
@@ -138,7 +138,12 @@ class BrokerSettings(_Section):
 
     embedded: bool = Field(default=False, description="run a broker inside this node")
     listen: ListenText = Field(default=Listen("127.0.0.1", 1883), description="where the embedded broker listens")
-    url: MqttUrl = Field(default="mqtt://127.0.0.1:1883", description="broker to connect to; mqtts beyond this machine")
+    http_listen: ListenText | None = Field(
+        default=None, description="where the embedded broker takes channels over HTTP as well; none for nowhere"
+    )
+    url: BrokerUrl = Field(
+        default="mqtt://127.0.0.1:1883", description="broker to connect to; mqtts or https beyond this machine"
+    )
     username: str | None = Field(default=None, max_length=120, description="user at the broker")
     password_file: Path | None = Field(
         default=None, description="file with the password at the broker, readable by its owner only"
@@ -158,7 +163,7 @@ class BrokerSettings(_Section):
     )
     plain_mqtt: bool = Field(
         default=False,
-        description="embedded broker: allow unencrypted MQTT beyond this machine, in a network of its own",
+        description="embedded broker: allow no TLS beyond this machine, in a network of its own",
     )
     users: Annotated[tuple[BrokerUser, ...], *TextList] = Field(default=(), description="users of the embedded broker")
 
@@ -169,9 +174,10 @@ class BrokerSettings(_Section):
                 raise ValueError(f"{first} and {second} go together")
         if self.client_ca_file is not None and self.tls_cert is None:
             raise ValueError("client_ca_file needs tls_cert and tls_key")
-        if self.embedded and not self.listen.is_loopback and self.tls_cert is None and not self.plain_mqtt:
+        open_ = [one for one in (self.listen, self.http_listen) if one is not None and not one.is_loopback]
+        if self.embedded and open_ and self.tls_cert is None and not self.plain_mqtt:
             raise ValueError(
-                f'listen = "{self.listen}" is reachable from outside: name tls_cert and tls_key '
+                f'"{open_[0]}" is reachable from outside: name tls_cert and tls_key '
                 "(`wattpact broker certs` makes them), or set plain_mqtt"
             )
         return self
@@ -182,8 +188,8 @@ class BrokerSettings(_Section):
         if len(set(names)) != len(names):
             raise ValueError("users names a user twice")
         for name in ("ca_file", "cert_file"):
-            if getattr(self, name) is not None and not self.url.startswith("mqtts:"):
-                raise ValueError(f"{name} is of no use with an mqtt:// url; write mqtts://")
+            if getattr(self, name) is not None and not self.url.startswith(("mqtts:", "https:")):
+                raise ValueError(f"{name} is of no use with a plain url; write mqtts:// or https://")
         return self
 
 

@@ -16,9 +16,9 @@ from node.types import Address, address_from_text, address_to_text
 
 __all__ = [
     "AddressText",
+    "BrokerUrl",
     "Listen",
     "ListenText",
-    "MqttUrl",
     "TextList",
     "Time",
     "TopicRule",
@@ -96,8 +96,10 @@ def _url(value: str, schemes: tuple[str, ...]) -> str:
 WebUrl = Annotated[
     str, AfterValidator(lambda v: _url(v, ("http", "https"))), WithJsonSchema({"type": "string", "format": "uri"})
 ]
-MqttUrl = Annotated[
-    str, AfterValidator(lambda v: _url(v, ("mqtt", "mqtts"))), WithJsonSchema({"type": "string", "format": "uri"})
+BrokerUrl = Annotated[
+    str,
+    AfterValidator(lambda v: _url(v, ("mqtt", "mqtts", "http", "https"))),
+    WithJsonSchema({"type": "string", "format": "uri"}),
 ]
 
 

@@ -77,6 +77,7 @@ def _join_rows(writer: Writer) -> list[Row]:
     prepared = writer.prepare(Changes(10, 0, added=(Join(10, OPEN_SLOT),)))
     published = len(prepared.unsigned) + SIGNATURE
     writer.adopt_delta(prepared)
+    writer.activate(writer.epoch)  # nothing was sealed under the epochs before, so there is no past to give
     key = SealingKey.from_bytes(hashed("joiner"))
     member = Member(hashed("grant"), key.key_hash(), prepared.leaves[0], 10, OPEN_SLOT, writer.epoch)
     welcome = len(writer.welcome(member, key.public_bytes))

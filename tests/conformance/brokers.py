@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from aiohttp import web
 
 from channels.transports.base import Transport
+from channels.transports.http import HttpSettings, HttpTransport
 from channels.transports.inprocess import Hub, InProcessTransport
 from channels.transports.mqtt import MqttTransport
 from channels.transports.mqtt_client import MqttSettings
 from channels.transports.topics import Topic
+from node.api.relay import Relay
+from node.clock import SystemClock
 from node.runtime.broker.embedded import EmbeddedBroker
 from node.runtime.broker.mosquitto import MosquittoFiles, mosquitto_files
 from node.runtime.broker.passwords import hash_for_mosquitto
 from node.runtime.broker.patterns import covers, reader_rights, writer_rights
 from node.runtime.broker.settings import BrokerSettings, BrokerUser
+from node.runtime.relay.log import RelayLog
 
 __all__ = [
     "GRANT",
@@ -31,6 +36,7 @@ __all__ = [
     "EmbeddedHarness",
     "HubHarness",
     "MosquittoHarness",
+    "RelayHarness",
     "free_port",
     "users",
 ]
@@ -113,6 +119,35 @@ class EmbeddedHarness:
 
     def transport(self, name: str) -> Transport:
         return _mqtt(self.port, name)
+
+
+class RelayHarness:
+    """The relay that speaks HTTP, with a real listener and its log in a file."""
+
+    tells = True
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.relay = Relay(RelayLog(folder / "relay.db"), users(), SystemClock())
+        self._folder = folder
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        if self._runner is None:
+            self.relay = Relay(RelayLog(self._folder / "relay.db"), users(), SystemClock())
+            self._runner = web.AppRunner(self.relay.application(), access_log=None, shutdown_timeout=2)
+            await self._runner.setup()
+            await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def transport(self, name: str) -> Transport:
+        url = f"http://127.0.0.1:{self.port}"
+        settings = HttpSettings(url, name, name, PASSWORDS[name], timeout=5.0, backoff_first=0.05, backoff_most=0.5)
+        return HttpTransport(settings)
 
 
 class MosquittoHarness:

@@ -94,7 +94,7 @@ def server_context(files: CertificateFiles, client_authority: Path | None = None
     with _usable(files.certificate):
         context.load_cert_chain(files.certificate, files.key)
     if client_authority is not None:
-        with _usable(client_authority):
+        with _usable(client_authority, "the certificate authority "):
             context.load_verify_locations(client_authority)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -102,7 +102,7 @@ def server_context(files: CertificateFiles, client_authority: Path | None = None
 
 def client_context(authority: Path | None = None, own: CertificateFiles | None = None) -> ssl.SSLContext:
     """TLS for a client: the broker must show a certificate of `authority` (or of the system's) for its name."""
-    with _usable(authority):
+    with _usable(authority, "the certificate authority "):
         context = ssl.create_default_context(cafile=None if authority is None else str(authority))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if own is not None:
@@ -112,12 +112,12 @@ def client_context(authority: Path | None = None, own: CertificateFiles | None =
 
 
 @contextmanager
-def _usable(path: Path | None) -> Iterator[None]:
+def _usable(path: Path | None, what: str = "the key of or the certificate ") -> Iterator[None]:
     """Turns what the TLS library says about a file into an error that names it."""
     try:
         yield
     except OSError as error:  # of which ssl.SSLError is one
-        raise CertificateInvalid(f"{path} or its key cannot be used: {error.strerror or error}") from error
+        raise CertificateInvalid(f"{what}{path} cannot be used: {error.strerror or error}") from error
 
 
 def _issue(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import ssl
 from typing import Final
@@ -10,8 +11,11 @@ from urllib.parse import urlsplit
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
+from channels.transports.base import LinkState
+from channels.transports.http import HttpSettings, HttpTransport
 from node.app.commands.broker import broker_settings
 from node.app.commands.checks.report import broken, failed, well
+from node.app.transport import broker_tls
 from node.cli.factories import Finding
 from node.config import Settings, broker_password
 from node.errors import ConfigError, NodeError
@@ -49,9 +53,11 @@ async def _login(settings: Settings) -> Finding:
     parts = urlsplit(broker.url)
     where = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
     try:
-        password, tls = broker_password(settings), _tls(settings)
+        password, tls = broker_password(settings), broker_tls(settings)
     except ConfigError as error:
         return failed(name, error)
+    if parts.scheme in ("http", "https"):
+        return await _login_http(settings, password.get_secret_value() if password else "", tls, where)
     client = aiomqtt.Client(
         parts.hostname or "127.0.0.1",
         parts.port or (8883 if tls else 1883),
@@ -81,15 +87,28 @@ def _number(error: MqttConnectError) -> int | None:
     return code if code is None or isinstance(code, int) else int(code.value)
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """Raises ConfigError for an authority that cannot be read."""
-    if not settings.broker.url.startswith("mqtts:"):
-        return None
-    authority = settings.broker.ca_file
+async def _login_http(settings: Settings, password: str, tls: ssl.SSLContext | None, where: str) -> Finding:
+    name, user = "broker", settings.broker.username or ""
+    client = f"{user}:doctor-{secrets.token_hex(4)}"
+    transport = HttpTransport(HttpSettings(settings.broker.url, client, user, password, tls, timeout=_PATIENCE_S))
+    decided: asyncio.Future[tuple[LinkState, str]] = asyncio.get_running_loop().create_future()
+
+    def heard(state: LinkState, reason: str) -> None:
+        known = state is LinkState.CONNECTED or bool(reason)
+        if known and not decided.done():
+            decided.set_result((state, reason))
+
+    transport.on_state(heard)
+    await transport.start()
     try:
-        return ssl.create_default_context(cafile=str(authority) if authority else None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"The certificate authority {authority} cannot be used ({error.strerror or error}).",
-            remedy="Name a file with PEM certificates in [broker] ca_file.",
-        ) from error
+        state, reason = await asyncio.wait_for(decided, 2 * _PATIENCE_S)
+    except TimeoutError:
+        state, reason = LinkState.CONNECTING, "no answer"
+    finally:
+        await transport.stop()
+    if state is LinkState.CONNECTED:
+        return well(name, f"{where} took us as {user}")
+    if state is LinkState.REFUSED:
+        remedy = "Check [broker] username and password_file against the broker's users."
+        return broken(name, f"{where} refuses {user or 'a client without a name'}", remedy)
+    return broken(name, f"{where} does not answer: {reason}", "Start the broker, or correct [broker] url.")

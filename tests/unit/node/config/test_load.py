@@ -164,7 +164,7 @@ def test_broker_users_have_absolute_hash_files_and_checked_rules(folder: Path) -
         ('[meter]\nkind = "serial"\n', "needs device"),
         ('[streams]\ngenesis = "2026-01-01T00:00:00"\n', "offset from UTC"),
         ('[streams]\nnames = ["gas/1h", "gas/1h"]\n', "twice"),
-        ('[broker]\nurl = "http://x"\n', "mqtt://"),
+        ('[broker]\nurl = "ftp://x"\n', "mqtt://"),
         ('[broker]\nca_file = "ca.pem"\n', "mqtts"),
         ('[node]\nroles = []\n', "at least 1 item"),
     ],
