@@ -54,7 +54,7 @@ class HttpSettings:
     backoff_most: float = 30.0
 
 
-class _Lost(Exception):
+class _Lost(TransportError):
     """A call failed: the connection counts as lost. `status`: what the relay answered, 0 for nothing."""
 
     def __init__(self, reason: str, status: int = 0) -> None:
