@@ -4,7 +4,7 @@ Addresses are 20 bytes, ids and hashes 32 bytes, times integer seconds UTC. Sour
 """
 
 from keys.eip712 import Domain
-from keys.messages.base import Message, digest, recover, struct_values, typed_data, verify
+from keys.messages.base import Message, digest, recover, recover_digest, struct_values, typed_data, verify
 from keys.messages.consent import (
     OPEN_END,
     Grant,
@@ -63,6 +63,7 @@ __all__ = [
     "from_typed_data",
     "parcel_domain",
     "recover",
+    "recover_digest",
     "registry_domain",
     "struct_values",
     "typed_data",

@@ -14,7 +14,7 @@ from coincurve import PublicKey
 from keys.eip712 import Domain, Struct, digest_of, domain_document, keccak256
 from keys.errors import MessageError, SignatureError
 
-__all__ = ["DEADLINE", "Message", "digest", "recover", "struct_values", "typed_data", "verify"]
+__all__ = ["DEADLINE", "Message", "digest", "recover", "recover_digest", "struct_values", "typed_data", "verify"]
 
 DEADLINE = "uint256 nonce,uint40 deadline"  # how the types of most messages end
 
@@ -65,20 +65,26 @@ def typed_data(message: Message, domain: Domain) -> dict[str, Any]:
 
 def recover(message: Message, domain: Domain, signature: bytes) -> bytes:
     """The address (20 bytes) whose key made the signature; SignatureError if it is not canonical or recovers none."""
+    try:
+        return recover_digest(digest(message, domain), signature)
+    except SignatureError as error:
+        raise SignatureError(f"{type(message).__name__}: {error}") from error
+
+
+def recover_digest(signed: bytes, signature: bytes) -> bytes:
+    """The same for a message whose digest (32 bytes) is at hand."""
     if not isinstance(signature, bytes) or len(signature) != 65:
-        raise SignatureError(f"{type(message).__name__}: a signature is 65 bytes r || s || v")
+        raise SignatureError("a signature is 65 bytes r || s || v")
     r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
     if v not in (27, 28):
-        raise SignatureError(f"{type(message).__name__}: v must be 27 or 28, got {v}")
+        raise SignatureError(f"v must be 27 or 28, got {v}")
     # A high s is the same signature spelled differently; two spellings of one message would pass a filter by signature.
     if not (0 < r < _ORDER and 0 < s <= _ORDER // 2):
-        raise SignatureError(f"{type(message).__name__}: r or s is out of range or s is not in the lower half")
+        raise SignatureError("r or s is out of range or s is not in the lower half")
     try:
-        key = PublicKey.from_signature_and_message(
-            signature[:64] + bytes([v - 27]), digest(message, domain), hasher=None
-        )
+        key = PublicKey.from_signature_and_message(signature[:64] + bytes([v - 27]), signed, hasher=None)
     except ValueError as error:
-        raise SignatureError(f"{type(message).__name__}: the signature recovers no key") from error
+        raise SignatureError("the signature recovers no key") from error
     return keccak256(key.format(compressed=False)[1:])[12:]
 
 

@@ -26,6 +26,7 @@ class TransactionBook:
         self.floor = floor
         self._all: dict[bytes, Transaction] = {}
         self._queued: dict[bytes, None] = {}
+        self._gathered: dict[bytes, None] = {}
         self._sent: dict[int, bytes] = {}
         self._used: dict[int, bytes] = {}
         self._heap: list[int] = []
@@ -47,8 +48,21 @@ class TransactionBook:
 
     @property
     def waiting(self) -> int:
-        """How many are queued or sent."""
-        return len(self._queued) + self.out
+        """How many are gathered, queued or sent."""
+        return len(self._gathered) + len(self._queued) + self.out
+
+    @property
+    def gathered(self) -> int:
+        """How many wait for others to share a transaction."""
+        return len(self._gathered)
+
+    def oldest_gathered(self, limit: int) -> list[Transaction]:
+        """Return at most ``limit`` that wait for others, in the order of their coming."""
+        return [self._all[key] for key in islice(self._gathered, limit)]
+
+    def carried(self) -> set[bytes]:
+        """Return the carriers that open ones name."""
+        return {tx.carrier for tx in self._all.values() if tx.carrier is not None}
 
     @property
     def blocks(self) -> Mapping[BlockKey, Iterable[bytes]]:
@@ -83,6 +97,10 @@ class TransactionBook:
         if tx.state is TxState.QUEUED:
             self._queued[tx.key] = None
             return
+        if tx.state is TxState.GATHERED:
+            self._gathered[tx.key] = None
+        if tx.nonce is None:  # carried by another one, which has the nonce
+            return
         nonce = self._nonce(tx)
         self._nonces[nonce] = tx.key
         if tx.state is TxState.SENT:
@@ -96,6 +114,9 @@ class TransactionBook:
     def _leave(self, tx: Transaction) -> None:
         if tx.state is TxState.QUEUED:
             del self._queued[tx.key]
+            return
+        self._gathered.pop(tx.key, None)
+        if tx.nonce is None:
             return
         nonce = self._nonce(tx)
         del self._nonces[nonce]

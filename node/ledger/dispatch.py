@@ -53,7 +53,7 @@ class Dispatch:
         self._refused_at: dict[bytes, int] = {}
         self._moved = (-1, 0.0)
         self._repaired = 0.0
-        keeper.on_change = self._changed
+        keeper.on_change.append(self._changed)
 
     def _changed(self, changed: Sequence[Transaction]) -> None:
         """Remember what is sent by the book but not handed to a pool by this process, or taken back by the chain."""

@@ -25,7 +25,7 @@ class Keeper:
         self.book = TransactionBook()
         self.store = store
         self.listener: Listener | None = None
-        self.on_change: Callable[[Sequence[Transaction]], None] | None = None
+        self.on_change: list[Callable[[Sequence[Transaction]], None]] = []
         self.last_order = 0
         self._waiters: dict[bytes, list[asyncio.Future[Transaction]]] = {}
 
@@ -35,8 +35,8 @@ class Keeper:
         newest = await self.store.newest_finished_nonce(chain_id, sender)
         self.book = TransactionBook(found, floor=0 if newest is None else newest + 1)
         self.last_order = max((tx.order for tx in found), default=0)
-        if self.on_change is not None:
-            self.on_change(found)
+        for hear in self.on_change:
+            hear(found)
 
     async def keep(self, changed: Sequence[Transaction]) -> None:
         """One commit for all. Raises StorageError or the database's own; then nothing changed."""
@@ -49,8 +49,8 @@ class Keeper:
         """Remember and tell what the store has already."""
         for tx in changed:
             self.book.put(tx)
-        if self.on_change is not None:
-            self.on_change(changed)
+        for hear in self.on_change:
+            hear(changed)
         for tx in changed:
             for waiter in self._waiters.pop(tx.key, ()):
                 if not waiter.done():

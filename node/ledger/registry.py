@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 
+from eth_abi.abi import decode, encode
+
+from contracts import items
 from contracts.bindings import consent_registry as abi
 from contracts.errors import ContractsError
 from keys import messages as m
 from node.ledger.errors import MessageMalformed
+from node.ledger.gas import REVOKE_GAS
 from node.ledger.reverts import Reason
 from node.ledger.transaction import Call
 from node.ledger.wire import RawLog
@@ -28,7 +32,16 @@ from node.projection.events import (
     LoggedWriterSet,
 )
 
-__all__ = ["GAS", "REVOKE_GAS", "RegistryDecoder", "registry_call", "registry_reason"]
+__all__ = [
+    "GAS",
+    "RegistryDecoder",
+    "registry_batch",
+    "registry_call",
+    "registry_item",
+    "registry_reason",
+    "registry_signers",
+    "rejections",
+]
 
 # Contract event -> event of the projection with the same fields in the same order, after the block.
 _EVENTS: Mapping[type, Callable[..., ChainEvent]] = MappingProxyType(
@@ -61,7 +74,6 @@ GAS: Mapping[type[m.Message], int] = MappingProxyType(
     }
 )
 _GAS_PER_STREAM = 35_000
-REVOKE_GAS = 90_000
 
 
 class RegistryDecoder:
@@ -82,6 +94,18 @@ class RegistryDecoder:
             return None
         block = Block(log.block_number, log.block_hash)
         return make(block=block, **{field.name: getattr(found, field.name) for field in fields(found)})
+
+
+def rejections(logs: Sequence[RawLog]) -> dict[bytes, Reason]:
+    """Return why items of a batch were rejected, by message digest, from the logs of its receipt."""
+    found: dict[bytes, Reason] = {}
+    for log in logs:
+        if log.topics and log.topics[0] == abi.Rejected.TOPIC:
+            event = abi.decode_log(log.topics, log.data)
+            if isinstance(event, abi.Rejected):
+                shape = abi.ERRORS.get(event.code)
+                found[event.digest] = Reason(abi.error_name(event.code), (), shape.notice if shape else "")
+    return found
 
 
 def registry_reason(data: bytes) -> Reason | None:
@@ -119,6 +143,56 @@ def registry_call(
     gas = GAS[type(message)] + _GAS_PER_STREAM * len(getattr(message, "sids", ()))
     # A revocation may meet a grant that a reorganisation took away, which costs more than the estimate says.
     return Call(registry, data, gas=gas, least_gas=REVOKE_GAS if isinstance(message, m.Revoke) else 0)
+
+
+def registry_item(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> bytes:
+    """Return the message as an item of a batch, packed for `registry_batch`. Arguments as for `registry_call`."""
+    item = _ITEMS[type(message)](message, *opening, *signatures)
+    return encode(_ITEM, [int(item.kind), item.message, item.sig_a, item.sig_b])
+
+
+def registry_batch(registry: bytes, calls: Sequence[Call]) -> Call:
+    """Return the one call that carries the items of several. One refused item changes nothing for the others."""
+    items = [abi.Item(*decode(_ITEM, call.item)) for call in calls]
+    gas = sum(call.known_gas or call.gas for call in calls) + _BATCH_RESERVE
+    return Call(registry, abi.encode_batch(items), gas=gas, known_gas=gas)
+
+
+_ITEM = ("uint8", "bytes", "bytes", "bytes")
+# The contract wants so much left before each item that nobody can starve one, and reverts the batch otherwise.
+_BATCH_RESERVE = 300_000
+_ITEMS: Mapping[type[m.Message], Callable[..., abi.Item]] = MappingProxyType(
+    {
+        m.RegisterStream: items.register_stream_item,
+        m.SetWriter: items.set_writer_item,
+        m.PairDevice: items.pair_device_item,
+        m.UnpairDevice: items.unpair_device_item,
+        m.Grant: items.grant_item,
+        m.Revoke: items.revoke_item,
+        m.RegisterKey: items.register_key_item,
+        m.StreamCommit: items.commit_item,
+        m.TransferStream: items.transfer_stream_item,
+    }
+)
+
+
+def registry_signers(message: m.Message, opening: Sequence[bytes] = ()) -> tuple[bytes | None, ...]:
+    """Return who must sign, in the order of the signatures; None for a stream's writer, whom only the chain knows."""
+    match message:
+        case m.RegisterStream() | m.SetWriter():
+            return message.owner, message.writer
+        case m.PairDevice():
+            return message.owner, opening[0] if opening else None
+        case m.UnpairDevice() | m.Revoke():
+            return (message.account,)
+        case m.Grant():
+            return (message.owner,)
+        case m.RegisterKey():
+            return (message.reader,)
+        case m.TransferStream():
+            return message.owner, message.new_owner
+        case _:
+            return (None,)
 
 
 # Message -> (encoder of the call, number of signatures, sizes of the opening values in bytes).

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keys import messages as m
 from keys.eip712 import Domain
-from keys.errors import KeysError
+from keys.errors import KeysError, SignatureError
 from node.ledger.errors import MessageMalformed, MessageRefused, RpcRefused
 from node.ledger.faces import Faces
+from node.ledger.gas import known_gas
 from node.ledger.ports import BudgetKeeper
-from node.ledger.registry import registry_call, registry_reason
+from node.ledger.registry import registry_call, registry_item, registry_reason, registry_signers
 from node.ledger.reverts import ErrorDecoder, reason_of
 from node.ledger.rpc import Rpc
 from node.ledger.sender import Sender
@@ -90,7 +91,43 @@ class Relay:
         if wanted == self.domain and await self._views.has_effect(message, digest):
             return Relayed(digest, None)
         await self._simulate(digest, call, reason)
+        if wanted == self.domain and self._keys_signed(message, signatures, opening, digest):
+            call = replace(call, known_gas=known_gas(message))
         return Relayed(digest, await self._sender.submit(digest, call, again=True))
+
+    async def accept(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> Relayed:
+        """Take a registry message to be sent together with others; a second call with the same message finds the first.
+
+        The signatures are checked here and the message is on disk when this returns; the contract is asked when its
+        batch is made, and `Sender.wait(digest)` tells what became of it. A message that a contract wallet signed is
+        relayed alone, since only the chain can check it. Raises as `relay` does.
+        """
+        call, _ = self._call(message, signatures, opening, self.domain)
+        digest = m.digest(message, self.domain)
+        known = self._sender.keeper.book.get(digest)
+        if known is not None:
+            return Relayed(digest, known)
+        if not self._keys_signed(message, signatures, opening, digest):
+            return await self.relay(message, signatures, opening)
+        if self._budget is not None:
+            await self._budget.spend(self._signer(message, signatures, self.domain), type(message).__name__, digest)
+        call = replace(call, known_gas=known_gas(message), item=registry_item(message, signatures, opening))
+        return Relayed(digest, await self._sender.submit(digest, call, again=True, state=TxState.GATHERED))
+
+    @staticmethod
+    def _keys_signed(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], digest: bytes) -> bool:
+        """Tell whether each signature was made by the key of the account that must sign."""
+        try:
+            return all(
+                wanted in (None, found)
+                for wanted, found in zip(
+                    registry_signers(message, opening),
+                    [m.recover_digest(digest, signature) for signature in signatures],
+                    strict=True,
+                )
+            )
+        except SignatureError:
+            return False
 
     def _call(
         self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain

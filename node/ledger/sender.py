@@ -30,7 +30,15 @@ from node.ledger.watch import CANCELLED, Sight, Watch
 __all__ = ["Sender", "SenderOptions"]
 
 _log = structlog.get_logger(__name__)
-_RANK = {TxState.REFUSED: -1, TxState.QUEUED: 0, TxState.SENT: 1, TxState.MINED: 2, TxState.FINAL: 3}
+_RANK = {
+    TxState.REFUSED: -1,
+    TxState.GATHERED: 0,
+    TxState.QUEUED: 0,
+    TxState.CARRIED: 1,
+    TxState.SENT: 1,
+    TxState.MINED: 2,
+    TxState.FINAL: 3,
+}
 
 
 class Sender:
@@ -72,6 +80,24 @@ class Sender:
         return self._keeper.book.waiting
 
     @property
+    def keeper(self) -> Keeper:
+        """The book and its durable copy, for whoever makes batches of what is gathered."""
+        return self._keeper
+
+    @property
+    def chain_id(self) -> int:
+        return self._rpc.chain_id
+
+    @property
+    def mutex(self) -> asyncio.Lock:
+        """Held during a pass; whoever changes transactions besides holds it too."""
+        return self._mutex
+
+    def wake(self) -> None:
+        """Something was queued: the next pass comes at once."""
+        self._wake.set()
+
+    @property
     def open_count(self) -> int:
         """How many transactions may still move: queued, sent, or in a block that is not final."""
         return len(self._keeper.book)
@@ -97,35 +123,37 @@ class Sender:
     ) -> None:
         self._lock.release()
 
-    async def submit(self, key: bytes, call: Call, *, again: bool = False) -> Transaction:
+    async def submit(
+        self, key: bytes, call: Call, *, again: bool = False, state: TxState = TxState.QUEUED
+    ) -> Transaction:
         """Queue a call under ``key`` (bytes32, the message digest); a known key returns what became of it.
 
-        ``again`` queues a refused one anew. The transaction is durable when this returns. Many may be submitted at one
-        time: they share commits.
+        ``again`` queues a refused one anew; ``state`` GATHERED leaves it to whoever makes batches. The transaction is
+        durable when this returns. Many may be submitted at one time: they share commits.
         """
         open_one = self._keeper.book.get(key)
         if open_one is not None:
             return open_one
         self._keeper.last_order += 1
         order = self._keeper.last_order
-        fresh = Transaction(key, self._rpc.chain_id, self.address, call, self._clock.now(), order=order)
+        fresh = Transaction(key, self._rpc.chain_id, self.address, call, self._clock.now(), state, order=order)
         known = await self._keeper.store.admit(fresh)
         if known is fresh:
             await self._keeper.saved([fresh])
         elif again and known.state is TxState.REFUSED:
-            return await self._again(key, call, order)
+            return await self._again(key, call, order, state)
         else:
             return self._keeper.book.get(key) or known
         self._wake.set()
         return fresh
 
-    async def _again(self, key: bytes, call: Call, order: int) -> Transaction:
+    async def _again(self, key: bytes, call: Call, order: int, state: TxState) -> Transaction:
         async with self._mutex:
             known = await self.find(key)
             if known is None or known.state is not TxState.REFUSED:
                 raise ValueError("only a refused transaction is queued again")
             fresh = known.to(
-                TxState.QUEUED,
+                state,
                 reason=None,
                 created_at=self._clock.now(),
                 call=call,
@@ -134,6 +162,7 @@ class Sender:
                 attempts=(),
                 inclusion=None,
                 order=order,
+                carrier=None,
             )
             await self._keeper.keep([fresh])
         self._wake.set()
@@ -150,7 +179,9 @@ class Sender:
             tx = self._keeper.book.get(key)
             if tx is None or tx.state is TxState.MINED:
                 raise CancelRefused("the transaction is in a block already, or was never sent from here")
-            if tx.state is TxState.QUEUED:
+            if tx.carrier is not None or tx.members:
+                raise CancelRefused("the message is on its way together with others")
+            if tx.state in (TxState.QUEUED, TxState.GATHERED):
                 gone = tx.to(TxState.REFUSED, reason=CANCELLED)
                 await self._keeper.keep([gone])
                 return gone

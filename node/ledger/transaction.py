@@ -22,8 +22,13 @@ class TxState(StrEnum):
     queued -> sent -> mined -> final; mined -> sent after a reorganisation; sent -> queued when somebody else used the
     nonce; queued -> refused when the contract would not accept it or it was cancelled; mined -> refused when what was
     mined is the cancellation; final or refused -> sent only after a reorganisation below finality.
+
+    One that shares a transaction with others is gathered -> carried -> mined -> final (or refused, when its item was
+    rejected); it has no nonce of its own. Alone after all, or refused by the batch as a whole: -> queued.
     """
 
+    GATHERED = "gathered"
+    CARRIED = "carried"
     QUEUED = "queued"
     SENT = "sent"
     MINED = "mined"
@@ -32,11 +37,13 @@ class TxState(StrEnum):
 
 
 ALLOWED: Mapping[TxState, frozenset[TxState]] = {
+    TxState.GATHERED: frozenset({TxState.CARRIED, TxState.QUEUED, TxState.REFUSED}),
+    TxState.CARRIED: frozenset({TxState.MINED, TxState.QUEUED}),
     TxState.QUEUED: frozenset({TxState.SENT, TxState.REFUSED}),
     TxState.SENT: frozenset({TxState.SENT, TxState.MINED, TxState.QUEUED}),
-    TxState.MINED: frozenset({TxState.MINED, TxState.SENT, TxState.FINAL, TxState.REFUSED}),
-    TxState.FINAL: frozenset({TxState.SENT}),
-    TxState.REFUSED: frozenset({TxState.QUEUED, TxState.SENT}),
+    TxState.MINED: frozenset({TxState.MINED, TxState.SENT, TxState.FINAL, TxState.REFUSED, TxState.CARRIED}),
+    TxState.FINAL: frozenset({TxState.SENT, TxState.CARRIED}),
+    TxState.REFUSED: frozenset({TxState.QUEUED, TxState.SENT, TxState.GATHERED, TxState.CARRIED}),
 }
 
 
@@ -45,7 +52,7 @@ class Call:
     """What is to happen: a call of ``to`` (bytes20) with ``data``.
 
     ``gas`` is the limit when the endpoint does not estimate, ``least_gas`` the limit that an estimate never lowers,
-    ``known_gas`` a limit that needs no estimate (0: ask).
+    ``known_gas`` a limit that needs no estimate (0: ask). ``item`` is the same call as a part of a batch, if it can be.
     """
 
     to: bytes
@@ -54,6 +61,7 @@ class Call:
     gas: int = 500_000
     least_gas: int = 0
     known_gas: int = 0
+    item: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,8 @@ class Inclusion:
 class Transaction:
     """``key`` (bytes32) makes it unique: the digest of the message. ``reason`` is the decoded refusal, if any.
 
-    ``order`` is the place in the queue, which a restart keeps.
+    ``order`` is the place in the queue, which a restart keeps. ``carrier`` is the key of the batch that carries it,
+    ``members`` are the keys of those that a batch carries.
     """
 
     key: bytes
@@ -102,6 +111,8 @@ class Transaction:
     inclusion: Inclusion | None = None
     reason: Reason | None = None
     order: int = 0
+    carrier: bytes | None = None
+    members: tuple[bytes, ...] = ()
 
     def to(self, state: TxState, **changes: Any) -> Transaction:
         """Return the transaction in the next state. Raises ValueError for a move that does not exist."""
@@ -156,7 +167,10 @@ class Transaction:
                 "gas_fallback": self.call.gas,
                 "least_gas": self.call.least_gas,
                 "known_gas": self.call.known_gas,
+                "item": self.call.item.hex(),
                 "order": self.order,
+                "carrier": None if self.carrier is None else self.carrier.hex(),
+                "members": [member.hex() for member in self.members],
                 "created_at": self.created_at,
                 "state": self.state.value,
                 "nonce": self.nonce,
@@ -199,6 +213,7 @@ class Transaction:
                     doc["gas_fallback"],
                     doc["least_gas"],
                     doc.get("known_gas", 0),
+                    bytes.fromhex(doc.get("item", "")),
                 ),
                 created_at=doc["created_at"],
                 state=TxState(doc["state"]),
@@ -215,6 +230,8 @@ class Transaction:
                 ),
                 reason=None if why is None else Reason(why[0], tuple((str(k), str(v)) for k, v in why[1]), why[2]),
                 order=doc.get("order", 0),
+                carrier=bytes.fromhex(doc["carrier"]) if doc.get("carrier") else None,
+                members=tuple(bytes.fromhex(member) for member in doc.get("members", ())),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("a damaged stored transaction") from error
