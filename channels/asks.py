@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from channels.codec import ByteReader, ByteWriter, require
+from channels.codec import LAST_SEQ, ByteReader, ByteWriter, require
 from channels.errors import FormatError, SignatureRejected, UsageError
 from channels.kdf import sha256
 from keys.errors import KeysError
@@ -62,6 +62,8 @@ class Ask:
 
     def body(self) -> bytes:
         """What is signed. UsageError for a request that makes no sense."""
+        if self.request_id == bytes(32) or max(self.first, self.last) > LAST_SEQ:
+            raise UsageError("a request has an id, and numbers that a stream can have")
         if (self.kind is AskKind.RESYNC) != (len(self.public) == PUBLIC_SIZE):
             raise UsageError("a Resync names a fresh public key, and nothing else does")
         if self.kind in (AskKind.ENVELOPES, AskKind.COMMITS):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
-from channels.codec import ByteReader, ByteWriter, require
+from channels.codec import LAST_EPOCH, ByteReader, ByteWriter, require
 from channels.commit import MAX_DEPTH
 from channels.errors import CapsuleRejected, SignatureRejected, UnknownVersion
 from channels.history import Covers
@@ -110,6 +110,7 @@ class CapsuleHeader:
             raise UnknownVersion(f"capsule version {version}")
         require(kind in {k.value for k in CapsuleKind}, f"no capsule kind {kind}")
         header = cls(CapsuleKind(kind), reader.u64(), reader.u32())
+        require(header.epoch <= LAST_EPOCH, "epoch out of range")
         require((header.leaf == NO_LEAF) == (header.kind is CapsuleKind.HISTORY), "only a History has no leaf")
         return header
 

@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 
 from channels.capsule import StreamSigner
-from channels.codec import require
+from channels.codec import LAST_EPOCH, LAST_SEQ, require
 from channels.errors import SignatureRejected, UnknownVersion
 from channels.kdf import kdf
 from channels.second_signature import (
@@ -89,7 +89,8 @@ class Checkpoint:
             raise UnknownVersion(f"checkpoint version {version}")
         require(len(data) == CHECKPOINT_BYTES + second_signature_bytes(version), "a checkpoint has another length")
         found = cls(*fields)
-        require(found.first_seq >= 1, "the first envelope has seq 1")
+        require(found.first_seq >= 1 and found.last_seq <= LAST_SEQ, "the first envelope has seq 1")
+        require(found.epoch <= LAST_EPOCH, "epoch out of range")
         return found
 
     @classmethod

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from channels.errors import FormatError, UnknownVersion
 
-__all__ = ["ByteReader", "ByteWriter", "require"]
+__all__ = ["LAST_EPOCH", "LAST_SEQ", "ByteReader", "ByteWriter", "require"]
+
+LAST_EPOCH = 2**32 - 1  # the epoch tree has 2**32 leaves
+LAST_SEQ = 2**63 - 1  # what a database keeps as an integer
 
 
 def require(condition: bool, message: str) -> None:

@@ -22,7 +22,7 @@ from itertools import pairwise
 from operator import le
 from typing import NamedTuple
 
-from channels.codec import require
+from channels.codec import LAST_EPOCH, require
 from channels.errors import CommitTooLarge, FormatError, SignatureRejected, UnknownVersion
 from channels.kdf import kdf, sha256
 from channels.second_signature import VERSIONS, check_second_signature, check_version, second_signature_bytes
@@ -128,7 +128,7 @@ class Header(NamedTuple):
         arrays = header.n_rem * _REMOVED.size + header.n_add * 4 + header.n_wraps * _WRAP.size
         tail = _TAIL + second_signature_bytes(version)
         require(len(data) == _HEADER.size + arrays + tail, "the commit's counts do not fit its length")
-        require(header.epoch >= 1, "the first epoch is 1")
+        require(1 <= header.epoch <= LAST_EPOCH, "epoch out of range")
         require(header.first_slot <= LAST_SLOT, "first slot out of range")
         require(header.depth <= MAX_DEPTH, "tree too deep")
         require(header.n_live <= 1 << header.depth, "more live leaves than the tree has")

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from channels.capsule import StreamSigner
-from channels.codec import require
+from channels.codec import LAST_EPOCH, LAST_SEQ, require
 from channels.errors import EnvelopeRejected, UnknownVersion, UsageError
 from channels.kdf import kdf
 
@@ -70,7 +70,10 @@ class EnvelopeHeader(NamedTuple):
         version, *fields = _HEADER.unpack_from(envelope)
         if version != ENVELOPE_VERSION:
             raise UnknownVersion(f"envelope version {version}")
-        return cls(*fields)
+        header = cls(*fields)
+        # A member can seal any number; one that no epoch tree and no database has would be trouble further on.
+        require(header.epoch <= LAST_EPOCH and header.seq <= LAST_SEQ, "epoch or seq out of range")
+        return header
 
 
 @dataclass(frozen=True, slots=True)

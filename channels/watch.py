@@ -37,7 +37,7 @@ class Watch:
         self.first_slots: dict[int, int] = {}
         self.revocations: list[Revocation] = []
         self.uncovered: dict[tuple[int, int], int] = {}  # (epoch, slot) to its highest seq
-        self.last_slot = -1  # newest slot with data or a checkpoint
+        self.last_slot = -1  # newest slot that a checkpoint names: data alone could be forged, far in the future
         self.end_epoch = 0  # the epoch that removed this reader
         self._reported: set[tuple[int, int]] = set()
 
@@ -70,8 +70,9 @@ class Watch:
         return None
 
     def data(self, epoch: int, slot: int, seq: int) -> None:
-        self.last_slot = max(self.last_slot, slot)
         self.uncovered[epoch, slot] = max(seq, self.uncovered.get((epoch, slot), 0))
+        if len(self.uncovered) > _EPOCHS:
+            del self.uncovered[max(self.uncovered, key=lambda place: place[1])]
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         self.last_slot = max(self.last_slot, checkpoint.slot)
@@ -84,10 +85,11 @@ class Watch:
 
     def missing(self, now: int) -> tuple[MissingCheckpoint, ...]:
         """Slots whose checkpoint is overdue at second `now`, each once: those with data, and the first silent one."""
-        due = [place for place in self.uncovered if self._params.slot_end(place[1]) + CHECKPOINT_DELAY < now]
+        due = {place for place in self.uncovered if self._params.slot_end(place[1]) + CHECKPOINT_DELAY < now}
         silent = self.last_slot + 1
-        if self.last_slot >= 0 and not self.end_epoch and self._params.slot_end(silent) + CHECKPOINT_DELAY < now:
-            due.append((max(self.first_slots, default=0), silent))
+        waits = self.last_slot >= 0 and not self.end_epoch and silent not in {slot for _, slot in self.uncovered}
+        if waits and self._params.slot_end(silent) + CHECKPOINT_DELAY < now:
+            due.add((max(self.first_slots, default=0), silent))
         new = sorted(place for place in due if place not in self._reported)
         self._reported.update(new)
         return tuple(MissingCheckpoint(epoch, slot, ()) for epoch, slot in new)

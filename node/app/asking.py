@@ -8,7 +8,7 @@ import os
 import structlog
 
 from channels.asks import Ask, AskKind, AskLimiter
-from channels.errors import FormatError, RejectedError
+from channels.errors import FormatError, RejectedError, UsageError
 from channels.transports.topics import Kind, Topic
 from keys.messages import parcel_domain
 from keys.signers import LocalSigner
@@ -49,7 +49,7 @@ class Asker:
         await self._send(AskKind.HISTORY, first_slot)
 
     async def commits(self, first_epoch: int, last_epoch: int) -> None:
-        await self._send(AskKind.COMMITS, first_epoch, last_epoch)
+        await self._send(AskKind.COMMITS, first_epoch, min(last_epoch, first_epoch + 49_999))
 
     async def receipt(self, epoch: int) -> None:
         await self._send(AskKind.RECEIPT, epoch)
@@ -99,7 +99,7 @@ class AnswerDesk:
                 try:
                     ask, signature = Ask.decode(delivery.payload)
                     await self._answer(writing, ask, signature)
-                except (FormatError, RejectedError) as error:
+                except (FormatError, RejectedError, UsageError) as error:
                     _log.info("request_refused", reason=str(error))
 
     async def _answer(self, writing: Writing, ask: Ask, signature: bytes) -> None:

@@ -231,7 +231,8 @@ def keystore_header(data: bytes) -> None:
 @cache
 def entry_of_a_fixed_keystore() -> tuple[Keystore, Path]:
     """A keystore whose key every process knows, so that a kept entry opens in all of them."""
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-")) / "keys"
+    memory = Path("/dev/shm")  # a file system in memory, where there is one: this is about parsing
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None)) / "keys"
     make_folder(folder)
     keystore = Keystore(folder, bytes(16), bytes(32))
     keystore.put("a", "secret", b"value")

@@ -29,18 +29,26 @@ class Kept:
     commits: list[StoredCommit] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
 
-    def add(self, params: StreamParams, progress: Progress, commits: Sequence[bytes]) -> None:
-        """What one step brought; alarms are added by the caller, who knows the time."""
+    def add(self, params: StreamParams, progress: Progress, commits: Sequence[bytes]) -> list[tuple[str, bytes]]:
+        """What one step brought; alarms are added by the caller, who knows the time.
+
+        Returns why and which envelopes hold no readings: a member can seal anything, and a writer may be at fault.
+        """
+        faults: list[tuple[str, bytes]] = []
         self._withdraw(progress.withdrawn)
         headers = {header.seq: (header, raw) for raw in progress.taken if (header := _header(raw, params)) is not None}
         for reading in progress.readings:
             found = headers.get(reading.seq)
-            self.readings += _unfold(reading, found[0].inst if found else bytes(16))
+            try:
+                self.readings += _unfold(reading, found[0].inst if found else bytes(16))
+            except FormatError as error:
+                faults.append((f"envelope {reading.seq}: {error}", found[1] if found else b""))
         self.confirmed += [Confirmation(first, last - first + 1) for first, last in progress.final]
         self.envelopes += [
             StoredEnvelope(h.epoch, h.slot, h.inst, h.seq, sha256(raw), raw) for h, raw in headers.values()
         ]
         self.commits += [StoredCommit(Header.decode(raw).epoch, Commit.hash_of(raw), raw) for raw in commits]
+        return faults
 
     def _withdraw(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Forged readings go, those of this very step and those that the store has already."""

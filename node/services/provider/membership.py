@@ -20,7 +20,6 @@ from channels.checkpoint import Checkpoint
 from channels.commit import Header
 from channels.envelope import EnvelopeHeader
 from channels.errors import (
-    CapsuleRejected,
     CommitNotOnChain,
     FormatError,
     ReaderRemoved,
@@ -154,10 +153,13 @@ class Membership:
 
     async def _sort(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.CAPSULE:
+            CapsuleHeader.decode(payload)
             self._capsule = payload
             await self._enter()
         elif kind is Kind.COMMITS:
             self._commits[Header.decode(payload).epoch] = payload
+            if len(self._commits) > MAX_HELD:
+                del self._commits[max(self._commits)]
             await self._follow()
         elif kind is Kind.DATA:
             self._hold(payload)
@@ -204,7 +206,7 @@ class Membership:
             self._reader.receive_capsule(data, key[0], facts, key[1])
         except CommitNotOnChain:
             return
-        except (CapsuleRejected, RejectedError) as error:
+        except (FormatError, RejectedError) as error:
             self._capsule = None
             self._alarm("capsule", str(error), (data,))
             return
@@ -248,9 +250,10 @@ class Membership:
                 self._keep(Progress(), commits=[data])
                 _log.info("reader_removed", epoch=gone.epoch)
                 return
-            except RejectedError as error:
+            except (FormatError, RejectedError) as error:
                 del self._commits[reader.epoch + 1]
-                self._alarm_of(error.alarm) if error.alarm else self._alarm("commit", str(error), (data,))
+                alarm = error.alarm if isinstance(error, RejectedError) else None
+                self._alarm_of(alarm) if alarm else self._alarm("commit", str(error), (data,))
                 return
             del self._commits[reader.epoch]
             self._keep(progress, commits=[data])
@@ -368,7 +371,8 @@ class Membership:
     # Keeping
 
     def _keep(self, progress: Progress, commits: Sequence[bytes] = ()) -> None:
-        self._kept.add(self._params, progress, commits)
+        for fault, raw in self._kept.add(self._params, progress, commits):
+            self._alarm("reading", fault, (raw,))
         for alarm in progress.alarms:
             self._alarm_of(alarm)
 

@@ -107,6 +107,9 @@ async def test_only_the_canonical_encoding_is_read() -> None:
         replace(ask(), public=PUBLIC),
         replace(ask(AskKind.RESYNC), public=b""),
         replace(ask(AskKind.RECEIPT), last=3),
+        replace(ask(), request_id=bytes(32)),
+        replace(ask(AskKind.HISTORY), first=2**63),
+        replace(ask(), first=2**63, last=2**63),
     ],
 )
 async def test_requests_without_sense_are_neither_made_nor_read(wrong: Ask) -> None:

@@ -78,6 +78,19 @@ def test_the_first_silent_slot_is_due_also_after_slot_0() -> None:
     assert found.missing(at(50)) == (), "a reader that was removed waits for nothing"
 
 
+def test_a_forged_slot_far_ahead_silences_nothing() -> None:
+    """Attack: a member seals one envelope of the year 2099, so that no slot before it would ever be missed."""
+    found = watch()
+    found.entered(1, 0, 0)
+    found.checkpoint(Checkpoint(hashed("sid"), 1, 0, 1, 0, bytes(32), bytes(32)))
+    found.data(1, 2**32 - 3, 7)
+    assert found.missing(at(2) + CHECKPOINT_DELAY + 1) == (MissingCheckpoint(1, 1, ()),)
+    for slot in range(5000):
+        found.data(1, slot, slot + 1)
+    assert len(found.uncovered) == 4096
+    assert max(slot for _, slot in found.uncovered) == 4095, "the nearest slots are kept"
+
+
 def test_first_slots_are_bounded_and_keep_the_newest() -> None:
     found = watch()
     for epoch in range(1, 8194):
