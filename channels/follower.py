@@ -101,7 +101,7 @@ class Follower:
         """The commit is the next one of this stream."""
         if header.sid != params.sid:
             raise CommitRejected("the commit belongs to another stream")
-        check_version(header.version, params.ml_dsa_public, f"the commit of epoch {header.epoch}")
+        check_version(header.version, params.at(header.epoch).ml_dsa_public, f"the commit of epoch {header.epoch}")
         if self.removed_in:
             raise ReaderRemoved(self.removed_in)
         if header.epoch <= self.epoch:
@@ -138,7 +138,8 @@ class Follower:
 
 
 def _verify(params: StreamParams, data: bytes, header: Header) -> bytes:
-    return verify_commit_signature(data, header, params.domain, params.writer, params.ml_dsa_public)
+    now = params.at(header.epoch)
+    return verify_commit_signature(data, header, now.domain, now.writer, now.ml_dsa_public)
 
 
 def _check_chain(commit_hash: bytes, data: bytes, header: Header, facts: ChainFacts) -> None:

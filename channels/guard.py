@@ -57,9 +57,16 @@ class OwnTopicWatch:
     keys ever sealed. A forged one stops the writer, which a broker can do in simpler ways; a genuine one must.
     """
 
-    def __init__(self, sid: bytes, instance: bytes, known: frozenset[bytes] = frozenset()) -> None:
-        """`known` are the ids of this writer's earlier runs, as far as its store still has their envelopes."""
+    def __init__(
+        self, sid: bytes, instance: bytes, known: frozenset[bytes] = frozenset(), former_epoch: int = 0
+    ) -> None:
+        """`known` are the ids of this writer's earlier runs, as far as its store still has their envelopes.
+
+        `former_epoch`: the last one of the writer that this one has replaced. What that one still says, because it is
+        late or was stolen, stops nobody: readers take no envelope of an epoch that is over for its writer.
+        """
         self._sid = sid
+        self._former = former_epoch
         self._instances = known | {instance}
 
     def look(self, envelope: bytes, newest_own_seq: int, own_at_seq: bytes | None = None) -> None:
@@ -73,7 +80,7 @@ class OwnTopicWatch:
             header = EnvelopeHeader.decode(envelope)
         except FormatError:
             return
-        if header.sid != self._sid or header.inst in self._instances:
+        if header.sid != self._sid or header.inst in self._instances or header.epoch <= self._former:
             return
         forked = own_at_seq is not None and own_at_seq != envelope
         if header.seq > newest_own_seq or forked:

@@ -149,10 +149,13 @@ class Reader:
         if commit_hash is None:
             raise CommitNotOnChain(f"the chain does not show epoch {header.epoch} yet")
         recipient = Recipient(self.params.domain, self.params.sid, self.grant_id, key.key_hash(), request_id)
-        _, membership, covers = open_capsule(data, recipient, key, commit_hash, self.params.stream_public)
+        _, membership, covers = open_capsule(
+            data, recipient, key, commit_hash, self.params.at(header.epoch).stream_public
+        )
         self.keyring.add_covers(covers)
         if membership is not None:
             self.keyring.add_epoch(membership.epoch, membership.epoch_secret)
+            self.watch.left(0)
             self.follower = Follower(Path(membership.leaf, membership.path_keys), membership.epoch, commit_hash)
         self.capsule_epoch = header.epoch
         return DeleteKey(recipient.reader_key_hash)
@@ -232,7 +235,7 @@ class Reader:
         FormatError, SignatureRejected, or CheckpointRejected when it names another key for a slot than this reader
         holds.
         """
-        checkpoint = Checkpoint.verify(data, self.params.stream_public)
+        checkpoint = Checkpoint.verify(data, self.params.at(Checkpoint.decode(data).epoch).stream_public)
         if checkpoint.sid != self.params.sid:
             raise CheckpointRejected("the checkpoint belongs to another stream")
         if self.keyring.holds(checkpoint.epoch, checkpoint.slot):
@@ -313,7 +316,7 @@ class Reader:
         if self.params.signed_envelopes:
             body, signature = envelope[:-SIGNATURE_BYTES], envelope[-SIGNATURE_BYTES:]
             try:
-                verify_stream_signature(self.params.stream_public, signed_message(body), signature)
+                verify_stream_signature(self.params.at(header.epoch).stream_public, signed_message(body), signature)
             except KeysError as error:
                 raise EnvelopeRejected("the envelope is not signed by the stream key") from error
 

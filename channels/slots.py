@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from channels.errors import EmptyInterval, UsageError
 from keys.messages import Domain
 from keys.stream_key import ED25519_PUBLIC_SIZE, STREAM_PUBLIC_SIZES
 
-__all__ = ["LAST_SLOT", "OPEN_END", "OPEN_SLOT", "StreamParams"]
+__all__ = ["LAST_SLOT", "OPEN_END", "OPEN_SLOT", "FormerWriter", "StreamParams"]
 
 OPEN_END = 2**40 - 1  # `end` of an open-ended grant on chain, seconds
 OPEN_SLOT = 2**32 - 2  # end slot of an open-ended leaf; one value above marks a leaf that is not live
@@ -17,12 +17,22 @@ _MIN_SLOT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
+class FormerWriter:
+    """A writer that SetWriter has replaced: what it signed counts up to `last_epoch`, and nothing after."""
+
+    writer: bytes
+    stream_public: bytes
+    last_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamParams:
     """What the chain says about one stream, and whether every envelope carries a signature.
 
     sid 32 bytes; genesis seconds UTC; slot_seconds >= 60; domain of the registry; writer the 20-byte address that
     signs commits; stream_public the public stream key, whose Ed25519 half (32 bytes) signs checkpoints and capsules and
-    whose ML-DSA-65 half (1,952 bytes behind it, or nothing) signs commits and checkpoints as well.
+    whose ML-DSA-65 half (1,952 bytes behind it, or nothing) signs commits and checkpoints as well. `former`:
+    writers before this one, the earliest first.
     """
 
     sid: bytes
@@ -32,6 +42,7 @@ class StreamParams:
     writer: bytes
     stream_public: bytes
     signed_envelopes: bool = False
+    former: tuple[FormerWriter, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sid) != 32 or len(self.writer) != 20 or len(self.stream_public) not in STREAM_PUBLIC_SIZES:
@@ -48,6 +59,13 @@ class StreamParams:
     def ml_dsa_public(self) -> bytes:
         """The ML-DSA-65 half of the stream key; empty where the stream asks for no second signature."""
         return self.stream_public[ED25519_PUBLIC_SIZE:]
+
+    def at(self, epoch: int) -> StreamParams:
+        """The parameters as they were in an epoch: its writer and its stream key."""
+        for past in self.former:
+            if epoch <= past.last_epoch:
+                return replace(self, writer=past.writer, stream_public=past.stream_public, former=())
+        return self
 
     def slot_of(self, at: int) -> int:
         """The slot of second `at`; UsageError before genesis or after the last slot."""

@@ -22,6 +22,7 @@ from node.api.views import (
     AlarmView,
     ConsentView,
     ExportView,
+    MoveView,
     PairingCodeView,
     PairingView,
     ReadinessView,
@@ -110,6 +111,14 @@ class PairingFacade(Protocol):
     """Home and gateway find each other."""
 
     async def pairing_status(self) -> PairingView: ...
+
+    async def move_gateway(self, form: PairForm) -> PairingView:
+        """Pairs with a second gateway and hands it every stream of the first (home)."""
+        ...
+
+    async def moving(self) -> tuple[MoveView, ...]:
+        """How far the streams of a move are; empty when nothing moves."""
+        ...
 
     async def pair(self, form: PairForm) -> PairingView:
         """Home: runs the exchange with the gateway and sends the PairDevice that both signed."""

@@ -28,6 +28,7 @@ from node.api.views import (
     ConsentView,
     ExportView,
     Items,
+    MoveView,
     PairingCodeView,
     PairingView,
     ReadinessView,
@@ -153,6 +154,14 @@ async def _pair(call: Call) -> PairingView:
     return await call.facade.pair(call.form(PairForm))
 
 
+async def _move(call: Call) -> PairingView:
+    return await call.facade.move_gateway(call.form(PairForm))
+
+
+async def _moving(call: Call) -> Answer:
+    return _items(await call.facade.moving())
+
+
 async def _unpair(call: Call) -> ActionView:
     return await call.facade.unpair()
 
@@ -259,6 +268,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", f"{_API}/pairing", "getPairing", "read", "The pairing", _pairing, PairingView, tag="pairing"),
     Operation("POST", f"{_API}/pairing", "pair", "admin", "Pair with a gateway by its code (home)", _pair, PairingView,
               PairForm, tag="pairing"),
+    Operation("POST", f"{_API}/pairing/move", "moveGateway", "admin", "Hand every stream to another gateway (home)",
+              _move, PairingView, PairForm, 202, tag="pairing"),
+    Operation("GET", f"{_API}/pairing/move", "getMove", "read", "How far a move is (home)", _moving, Items[MoveView],
+              tag="pairing"),
     Operation("DELETE", f"{_API}/pairing", "unpair", "admin", "End the pairing: streams lose their writer", _unpair,
               ActionView, status=202, tag="pairing"),
     Operation("POST", f"{_API}/pairing/code", "newPairingCode", "admin", "A new one-time code (gateway)", _pairing_code,

@@ -214,6 +214,14 @@ class ConsentView(View):
     text_hash: HashHex
 
 
+class MoveView(View):
+    """A stream on its way to another gateway."""
+
+    sid: HashHex
+    name: str
+    state: str = Field(description="what it waits for, or: moved")
+
+
 class ActionView(View):
     """What became of a signed message: `digest` identifies it on the chain; for a grant it is the grant id."""
 

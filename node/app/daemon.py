@@ -29,6 +29,7 @@ from node.app.facade.streams import Streams
 from node.app.gateway import GatewayRole
 from node.app.home import HomeRole
 from node.app.intake import Intake
+from node.app.moving import Mover
 from node.app.owntopic import OwnTopics
 from node.app.pairing import GatewayPairing, HomePairing
 from node.app.parcels import Inbox, Post
@@ -36,6 +37,7 @@ from node.app.provider import ProviderRole
 from node.app.refreshing import KeyCourier, KeyRefresher
 from node.app.services import looped, until_stopped
 from node.app.submissions import Submissions
+from node.app.takeover import Takeover
 from node.app.tokens import StoredTokens
 from node.clock import SystemClock
 from node.config import LoadedConfig, LocalAccess, Settings, keystore_passphrase, remove_access, write_access
@@ -129,6 +131,7 @@ class _Node:
         self._inbox = Inbox(core)
         self._handlers = Handlers()
         self._tokens = Tokens(StoredTokens(core.storage.database, core.clock), core.clock)
+        self._mover: Mover | None = None
         self._roles = self._make_roles(without_history)
         self._pairing = self._make_pairing()
         self._server: ApiServer | None = None
@@ -141,7 +144,7 @@ class _Node:
         core, chosen = self._core, self._core.settings.node.roles
         submissions = Submissions(core)
         provider = ProviderRole(core)
-        provider.register(self._inbox)
+        provider.register(self._handlers, self._inbox)
         home = gateway = None
         if "home" in chosen:
             home = HomeRole(core, self._post, submissions)
@@ -153,6 +156,7 @@ class _Node:
             high_water = HighWater(self._folder.high_water, start_without=without_history)
             gateway = GatewayRole(core, self._feed, self._post, high_water)
             gateway.register(self._handlers, self._inbox)
+            Takeover(core, self._post, gateway).register(self._inbox)
         self._handlers.on(SendParcel, self._post.carry_out)
         return Roles(provider, home, gateway)
 
@@ -162,7 +166,10 @@ class _Node:
         if as_gateway is not None:
             as_gateway.register(self._handlers)
         as_home = HomePairing(self._core, home) if home is not None else None
-        return PairingPart(home, as_home, as_gateway)
+        if home is not None and as_home is not None:
+            self._mover = Mover(self._core, self._post, home, as_home)
+            self._mover.register(self._inbox)
+        return PairingPart(home, as_home, as_gateway, self._mover)
 
     def services(self) -> Sequence[Service]:
         """In the order of their start: what others rely on comes first."""
@@ -188,6 +195,8 @@ class _Node:
             services.append(Intake(core, self._feed, roles.gateway).service())
             services.append(AnswerDesk(core, roles.gateway).service())
             services.append(OwnTopics(core, roles.gateway).service())
+        if self._mover is not None:
+            services.append(Service("mover", looped(core.new_wake(), self._mover.step, COPY_S)))
         services.append(roles.provider.service())
         return services
 

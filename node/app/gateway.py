@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -19,11 +20,12 @@ from keys.errors import KeysError
 from keys.messages import Revoke, verify
 from keys.parcel import Parcel
 from keys.sealing import reader_key_hash
+from node.app.adopting import adopt_stream, adopted_base, handover_of, taken_streams
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
 from node.app.nonces import next_nonce
 from node.app.parcels import Inbox, Kept, Post
-from node.app.rebuilding import rebuilt_writer
+from node.app.rebuilding import Lost, rebuilt_writer
 from node.app.services import looped
 from node.app.streamports import OWNER_KEYS, READER_KEYS, ChainAnswers, CommitRoad, ConsentAnswers
 from node.app.streamspec import StreamSpec, as_registered, load_masters, stream_spec
@@ -82,6 +84,8 @@ class GatewayRole:
         self._high_water = high_water
         self._gate = Gate(core.settings.chain.max_skew_s, core.settings.chain.max_chain_silence_s)
         self._instance = os.urandom(16)
+        self.on_replaced: Callable[[Writing], Awaitable[None]] | None = None
+        self.ended: dict[str, bytes] = {}
 
     @property
     def instance(self) -> bytes:
@@ -125,11 +129,21 @@ class GatewayRole:
         if device is None:
             self.specs = ()
             return
+        taken = await taken_streams(self._core, device)
         specs = []
-        for category in self._core.settings.streams.names:
+        for category in dict.fromkeys((*self._core.settings.streams.names, *taken)):
             genesis = await self._genesis(category)
-            specs.append(stream_spec(self._core, category, device, genesis))
+            spec = stream_spec(self._core, category, device, genesis, taken.get(category))
+            stream = await self._core.storage.views.one(Stream, spec.sid)
+            if stream.registration and stream.writer != spec.writer.address and not spec.taken:
+                self.ended[category] = stream.writer
+                continue
+            specs.append(spec)
         self.specs = tuple(specs)
+
+    def forget_specs(self) -> None:
+        """Works out again which streams are ours at the next look."""
+        self.specs = ()
 
     async def _genesis(self, category: str) -> int:
         facts = self._core.storage.memory.facts
@@ -185,7 +199,8 @@ class GatewayRole:
 
     # Parcels
 
-    async def _from_owner(self, parcel: Parcel) -> Device:
+    async def from_owner(self, parcel: Parcel) -> Device:
+        """The pairing with whoever sent a parcel. Raises Refused unless that is the owner."""
         device = await self.owner()
         if device is None or parcel.sender != device.owner:
             raise Refused("Only the paired owner may send this.", remedy="Pair this gateway with the household first.")
@@ -193,17 +208,17 @@ class GatewayRole:
 
     async def _take_grant(self, parcel: Parcel) -> Kept:
         """A reader's key: believed by its hash alone, which the Grant on chain names."""
-        await self._from_owner(parcel)
+        await self.from_owner(parcel)
         body = GrantForWriter.model_validate(parcel.body)
         return _reader_key(body.reader_key)
 
     async def _take_key(self, parcel: Parcel) -> Kept:
         """A reader's refreshed key, likewise."""
-        await self._from_owner(parcel)
+        await self.from_owner(parcel)
         return _reader_key(RefreshedKey.model_validate(parcel.body).reader_key)
 
     async def _take_owner_key(self, parcel: Parcel) -> Kept:
-        await self._from_owner(parcel)
+        await self.from_owner(parcel)
         body = OwnerKey.model_validate(parcel.body)
         key_hash = reader_key_hash(body.owner_key)
         key = base64.b64encode(body.owner_key).decode()
@@ -242,9 +257,22 @@ class GatewayRole:
             except StreamNotOurs as ended:
                 _log.warning("stream_ended", category=writing.spec.category, reason=str(ended))
                 self.writing.pop(sid, None)
+                await self._end(writing)
                 return False
             finally:
                 self._published.set()
+
+    async def _end(self, writing: Writing) -> None:
+        """The owner has put this writer out: a last checkpoint over what it sealed, and nothing more, ever."""
+        stream = await self._core.storage.views.one(Stream, writing.spec.sid)
+        self.ended[writing.spec.category] = stream.writer
+        self.forget_specs()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await writing.engine.shutdown()
+                await writing.publisher.drain(writing.engine.active_epoch, writing.engine.marked_seq)
+        if self.on_replaced is not None:
+            await self.on_replaced(writing)
 
     def _listening(self, writing: Writing) -> bool:
         """A restored folder listens for one slot before its first seal: another copy would be heard by then."""
@@ -275,9 +303,11 @@ class GatewayRole:
             if stream.registration and stream.writer == spec.writer.address:
                 settled = as_registered(self._core, spec, stream.stream_key_hash or bytes(32))
                 self.specs = tuple(settled if each.sid == settled.sid else each for each in self.specs)
-                self.writing[spec.sid] = await self._open(settled, stream)
+                opened = await self._open(settled, stream)
+                if opened is not None:
+                    self.writing[spec.sid] = opened
 
-    async def _open(self, spec: StreamSpec, stream: Stream) -> Writing:
+    async def _open(self, spec: StreamSpec, stream: Stream) -> Writing | None:
         core = self._core
         store = core.storage.channels
         masters = load_masters(core, spec.sid, os.urandom(64))
@@ -288,14 +318,20 @@ class GatewayRole:
         last = await store.last_commit(spec.sid)
         recorded = 0 if last is None else last.epoch
         fresh = snapshot is None and not recorded and not stream.epoch
-        mark = self._mark(spec, fresh=fresh)
-        if fresh:
+        adopts = snapshot is None and not recorded and spec.taken
+        mark = self._mark(spec, fresh=fresh or adopts)
+        writer: Writer | None = None
+        if adopts:
+            writer = await adopt_stream(core, spec, stream, masters, self._instance, self._gate)
+            if writer is None:
+                return None
+        elif fresh:
             writer = Writer(spec.params, masters, spec.stream_key, self._instance, gate=self._gate)
         else:
             if snapshot is None:
-                writer = await rebuilt_writer(
-                    store, spec, masters, self._instance, stream.epoch, mark.position, self._gate
-                )
+                handover = await handover_of(core, spec.sid)
+                found = Lost(spec, masters, stream.epoch, mark.position, adopted_base(handover) if handover else None)
+                writer = await rebuilt_writer(store, found, self._instance, self._gate)
             else:
                 writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
             if not mark.restored:

@@ -36,7 +36,7 @@ from node.services.consent.text import consent_text
 from node.wire.consents import ConsentDenied, ConsentGranted, ConsentRequest, ConsentRevoked, GrantFields, StreamAccess
 from node.wire.streams import GrantForWriter, OwnerKey, StreamOffer
 
-__all__ = ["OWN_STREAM", "PREPARED", "HomeRole"]
+__all__ = ["MOVES", "OWN_STREAM", "PREPARED", "HomeRole"]
 
 OWN_STREAM = "own_stream"
 """Namespace of facts: the accepted offer of a stream of this household, by stream id."""
@@ -44,6 +44,9 @@ OWN_STREAM = "own_stream"
 PREPARED = "prepared_grant"
 """Namespace of facts: what an external wallet was asked to sign, by request id."""
 
+
+MOVES = "gateway_move"
+"""Namespace of facts: the device hash of the former gateway, by that of the one that takes its streams over."""
 
 TEXTS = "consent_text"
 """Namespace of facts: the accepted text, by grant id."""
@@ -118,7 +121,14 @@ class HomeRole:
         # One question: asked status by status, a device that moves on in between would be missed.
         rows = await self._core.storage.views.page(Device, link=("owner", self.owner.address), limit=1_000)
         met = [device for _, device in rows if device.local is not None and device.status in STANDING]
-        return max(met, key=lambda device: STANDING.index(device.status), default=None)
+        # While streams move there are two: the newest pairing counts once it is final.
+        return max(met, key=lambda d: (STANDING.index(d.status), d.local.at if d.local else 0), default=None)
+
+    async def device_of(self, address: bytes) -> Device | None:
+        """The standing pairing of a device, whether it is the gateway of today or the one that streams move to."""
+        rows = await self._core.storage.views.page(Device, link=("owner", self.owner.address), limit=1_000)
+        found = [device for _, device in rows if device.device == address and device.status in STANDING]
+        return next((device for device in found if device.local is not None), None)
 
     async def gateway_peer(self) -> Peer | None:
         """Where the gateway takes parcels."""
@@ -143,11 +153,15 @@ class HomeRole:
 
     async def _take_offer(self, parcel: Parcel) -> Kept:
         """The paired gateway offers a stream: its owner signs the registration and keeps name and salt."""
-        device = await self.gateway()
-        if device is None or parcel.sender != device.device:
+        device = await self.device_of(parcel.sender)
+        if device is None:
             raise Refused("Only the paired gateway may offer streams.", remedy="Pair with it first.")
         offer = StreamOffer.model_validate(parcel.body)
         check_stream_key(offer.stream_key, (offer.stream_key_hash,))
+        if await self._core.storage.memory.facts.get(MOVES, device.device_hash.hex()) is not None:
+            known = {stream.category for stream in (await self.streams()).values()}
+            if offer.category in known:
+                return Kept()  # it takes that stream over, so there is none to register
         domain = self._core.chain.domain
         name_hash = bytes(keccak(offer.salt + offer.category.encode()))
         message = RegisterStream(

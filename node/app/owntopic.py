@@ -49,6 +49,7 @@ class OwnTopics:
         watched: set[bytes] = set()
         async with asyncio.TaskGroup() as group:
             while True:
+                watched &= set(self._gateway.writing)
                 for sid, writing in list(self._gateway.writing.items()):
                     if sid not in watched:
                         watched.add(sid)
@@ -57,11 +58,14 @@ class OwnTopics:
 
     async def _watch(self, writing: Writing) -> None:
         sid = writing.spec.sid
-        watch = OwnTopicWatch(sid, self._gateway.instance, await self._instances(sid))
+        former = writing.engine.writer.state.log.origin - 1
+        watch = OwnTopicWatch(sid, self._gateway.instance, await self._instances(sid), former)
         topics = (Topic(Kind.DATA, sid), Topic(Kind.CHECKPOINTS, sid))
         async with await self._core.transport.subscribe(*topics) as found, asyncio.TaskGroup() as group:
             group.create_task(self._lose_patience(writing))
             async for delivery in found:
+                if self._gateway.writing.get(sid) is not writing:
+                    return  # the owner has set another writer: what that one says is no second writer of ours
                 await self._look(writing, watch, delivery)
 
     async def _lose_patience(self, writing: Writing) -> None:
@@ -115,6 +119,8 @@ class OwnTopics:
         """A checkpoint of ours that goes further than we do: this folder was restored from a backup. One that we never
         signed: a copy of this gateway runs, and each of the two may be the one that counts."""
         try:
+            if Checkpoint.decode(payload).epoch < writing.engine.writer.state.log.origin:
+                return  # of the writer that this one has replaced
             seen = Checkpoint.verify(payload, writing.spec.params.stream_public)
         except ChannelError as error:
             _log.warning("checkpoint_forged", reason=str(error))

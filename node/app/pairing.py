@@ -14,7 +14,7 @@ from keys.messages import PairDevice
 from node.api.forms import PairForm
 from node.api.views import PairingCodeView, PairingView
 from node.app.core import Core
-from node.app.home import HomeRole
+from node.app.home import MOVES, HomeRole
 from node.app.nonces import next_nonce
 from node.app.submissions import submission_of
 from node.errors import Busy, NodeUnreachable, Refused, UsageError
@@ -137,10 +137,12 @@ class HomePairing:
         self._core = core
         self._home = home
 
-    async def pair(self, form: PairForm) -> PairingView:
-        """Raises BadCode, WrongCode, AlreadyPaired, NodeUnreachable, ... and leaves nothing half-done."""
+    async def pair(self, form: PairForm, move_from: Device | None = None) -> PairingView:
+        """With `move_from` a second gateway, which takes over what that one writes.
+
+        Raises BadCode, WrongCode, AlreadyPaired, NodeUnreachable, ... and leaves nothing half-done."""
         device = await self._home.gateway()
-        if device is not None and device.status is not DeviceStatus.KNOWN:
+        if device is not None and device.status is not DeviceStatus.KNOWN and move_from is None:
             raise Refused("This household has a gateway already.", remedy="Run `wattpact unpair` first.")
         code = parse_code(form.code)
         url = form.url or (code.url if isinstance(code, QrCode) else "")
@@ -159,9 +161,9 @@ class HomePairing:
         outcome = machine.received_finish(outcome.state, answer).raised()
         if outcome.state.pairing is None:
             raise Refused("The exchange ended without a pairing.")
-        return await self._finish(outcome.state.pairing, message)
+        return await self._finish(outcome.state.pairing, message, move_from)
 
-    async def _finish(self, pairing: Pairing, message: PairDevice) -> PairingView:
+    async def _finish(self, pairing: Pairing, message: PairDevice, move_from: Device | None) -> PairingView:
         now = self._core.clock.now()
         signatures = [pairing.owner_signature, pairing.device_signature]
         opening = [pairing.device.account, pairing.salt]
@@ -169,7 +171,8 @@ class HomePairing:
             _paired(pairing, pairing.device, now),
             submission_of(self._core, message, signatures, opening),
         ]
-        await self._core.storage.memory.keep(events)
+        moving = [(MOVES, message.device_hash.hex(), move_from.device_hash.hex())] if move_from is not None else []
+        await self._core.storage.memory.keep(events, moving)
         self._core.wake()
         return PairingView(state="pairing", peer=pairing.device.account, device_hash=message.device_hash, since=now)
 

@@ -25,9 +25,11 @@ from node.app.readerkeys import OwnKey, StoredKey, consent_key_name
 from node.app.services import until_stopped
 from node.app.streamspec import check_stream_key
 from node.app.submissions import submission_of
+from node.app.writers import STREAM_KEYS, public_hash, reader_params, terms_of
 from node.errors import NotFound, Refused
 from node.projection.asking import Asking, AskingStatus
 from node.projection.consent import Consent, ConsentStatus
+from node.projection.effects import NotifyWriterChanged
 from node.projection.events import (
     ReceivedConsentDenied,
     ReceivedConsentGranted,
@@ -35,6 +37,7 @@ from node.projection.events import (
     RequestedConsent,
 )
 from node.projection.stream import Stream
+from node.runtime.executor import Handlers
 from node.runtime.supervisor import Lifecycle, Service
 from node.services.consent.rules import build_revoke
 from node.services.gateway.members import OWNER
@@ -42,7 +45,7 @@ from node.services.provider.asking import Ask, build_request, check_answer
 from node.services.provider.membership import Membership, Ports
 from node.types import OPEN_END, to_hex
 from node.wire.consents import ConsentDenied, ConsentGranted, ConsentRequest, StreamAccess
-from node.wire.streams import StreamOffer
+from node.wire.streams import StreamKeyChanged, StreamOffer
 
 __all__ = ["ProviderRole", "Reading"]
 
@@ -70,18 +73,50 @@ class ProviderRole:
 
     def __init__(self, core: Core) -> None:
         self.reading: dict[tuple[bytes, bytes], Reading] = {}
+        self.stale: set[bytes] = set()
         self._core = core
         self._facts = FactsAnswers(core)
         self._foreign: set[bytes] = set()  # streams whose key was refused
 
-    def register(self, inbox: Inbox) -> None:
-        """What a provider takes in."""
+    def register(self, handlers: Handlers, inbox: Inbox) -> None:
+        """What a provider carries out and takes in."""
+        handlers.on(NotifyWriterChanged, self._writer_changed)
+        inbox.on("stream.key_changed", self._take_key)
         inbox.on("consent.granted", self._take_granted)
         inbox.on("consent.denied", self._take_denied)
         inbox.on("consent.expired", self._take_expired)
 
     def service(self) -> Service:
         return Service("readers", self._run)
+
+    # Writers that change
+
+    async def _writer_changed(self, effect: NotifyWriterChanged) -> None:
+        self.stale.add(effect.sid)
+        self._core.wake()
+
+    async def _take_key(self, parcel: Parcel) -> Kept:
+        """A stream's new signing key: believed by its hash alone, which the chain shows."""
+        body = StreamKeyChanged.model_validate(parcel.body)
+        if await self.category(body.sid) is None:
+            raise NotFound("This node does not read this stream.", field="sid")
+        return Kept((), ((STREAM_KEYS, public_hash(body.stream_key).hex(), body.stream_key.hex()),))
+
+    async def _renew(self) -> None:
+        """Readers of streams with a new writer go on under it as soon as its key is known."""
+        for sid in list(self.stale):
+            readings = [reading for (each, _), reading in self.reading.items() if each == sid]
+            for reading in readings:
+                key = reading.membership.params.stream_public
+                params = await reader_params(self._core, sid, key)
+                if params is None:
+                    break
+                if params != reading.membership.params:
+                    await self._core.storage.memory.keep((), [(STREAM_KEYS, public_hash(key).hex(), key.hex())])
+                    reading.membership.renew(params)
+                    _log.info("writer_changed", category=reading.category, writer=params.writer.hex())
+            else:
+                self.stale.discard(sid)
 
     # Asking
 
@@ -184,6 +219,7 @@ class ProviderRole:
             wake.clear()
             await self._open_granted()
             await self._open_own()
+            await self._renew()
             for reading in self.reading.values():
                 if reading.task.done():
                     reading.task.result()
@@ -204,20 +240,10 @@ class ProviderRole:
                     await self._open(access, answer.grant_id, asking.request_id, consent)
 
     async def _open(self, access: StreamAccess, grant_id: bytes, request_id: bytes, consent: Consent) -> None:
-        stream = await self._core.storage.views.one(Stream, access.sid)
-        if not stream.registration or consent.terms is None:
+        params = await reader_params(self._core, access.sid, access.stream_key)
+        if params is None or consent.terms is None:
+            await self._complain(access.sid, access.stream_key)
             return
-        if not self._is_stream_key(access.stream_key, stream):
-            return
-        facts = stream.registration[-1]
-        params = StreamParams(
-            sid=access.sid,
-            genesis=facts.genesis,
-            slot_seconds=facts.slot_seconds,
-            domain=self._core.chain.domain,
-            writer=stream.writer,
-            stream_public=access.stream_key,
-        )
         slots = params.granted_slots(consent.terms.start, consent.terms.end)
         await self._core.storage.memory.facts.set("category", access.sid.hex(), access.category)
         key = StoredKey(self._core, request_id, access.sid, consent.terms.sids)
@@ -225,16 +251,16 @@ class ProviderRole:
         ports = Ports(self._core.storage.channels, self._facts, key, asker, self._core.clock)
         await self._begin(params, grant_id, slots, ports, access.category)
 
-    def _is_stream_key(self, public: bytes, stream: Stream) -> bool:
-        """Whether the chain names (or named) this key; another one is said once, and what it would sign is not read."""
+    async def _complain(self, sid: bytes, public: bytes) -> None:
+        """A key that the chain never named is said once, and what it would sign is not read."""
+        stream = await self._core.storage.views.one(Stream, sid)
+        if not stream.writers or sid in self._foreign:
+            return
         try:
-            check_stream_key(public, [writer.stream_key_hash for writer in stream.writers])
+            check_stream_key(public, [term.key_hash for term in await terms_of(self._core, sid)])
         except Refused as error:
-            if stream.sid not in self._foreign:
-                self._foreign.add(stream.sid)
-                _log.warning("stream_key_refused", sid=to_hex(stream.sid)[:10], reason=error.message)
-            return False
-        return True
+            self._foreign.add(sid)
+            _log.warning("stream_key_refused", sid=to_hex(sid)[:10], reason=error.message)
 
     async def _open_own(self) -> None:
         """The household reads its own streams, as leaf 0."""
@@ -243,18 +269,11 @@ class ProviderRole:
             sid = bytes.fromhex(sid_hex)
             if (sid, OWNER) in self.reading:
                 continue
-            stream = await self._core.storage.views.one(Stream, sid)
-            if not stream.registration:
-                continue
             offer = StreamOffer.model_validate(body)
-            params = StreamParams(
-                sid=sid,
-                genesis=offer.genesis,
-                slot_seconds=offer.slot_seconds,
-                domain=self._core.chain.domain,
-                writer=stream.writer,
-                stream_public=offer.stream_key,
-            )
+            params = await reader_params(self._core, sid, offer.stream_key)
+            if params is None:
+                await self._complain(sid, offer.stream_key)
+                continue
             identity = self._core.keys.identity
             key = OwnKey(identity.sealing_key(f"own-stream/{sid_hex}"))
             asker = Asker(self._core, sid, OWNER, identity.wallet())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from channels.errors import RebuildMismatch
@@ -11,11 +13,12 @@ from channels.position import START, Position
 from channels.rebuild import rebuild_writer
 from channels.stores.base import ChannelStore
 from channels.writer import Writer
+from channels.writer_state import WriterState
 from node.app.streamspec import StreamSpec
 from node.errors import NeedsPerson
 from node.services.gateway.members import by_grant
 
-__all__ = ["rebuilt_writer", "recorded_position"]
+__all__ = ["Lost", "rebuilt_writer", "recorded_position"]
 
 _log = structlog.get_logger(__name__)
 
@@ -34,24 +37,38 @@ async def recorded_position(store: ChannelStore, sid: bytes) -> Position:
     return Position(last.epoch, last.slot, last.seq, last.hash, min(covered, last.seq))
 
 
-async def rebuilt_writer(
-    store: ChannelStore, spec: StreamSpec, masters: Masters, instance: bytes, active: int, marked: Position, gate: Gate
-) -> Writer:
-    """Re-makes every commit from T and compares; the state is kept. `active`: the newest epoch on chain; `marked`: the
-    high-water mark. Raises NeedsPerson where log, masters and leaves do not belong together."""
-    sid = spec.sid
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What is known of a stream whose log was lost. `active`: the newest epoch on chain; `marked`: the high-water mark;
+    `base`: the state in which a writer began that took the stream over from another one."""
+
+    spec: StreamSpec
+    masters: Masters
+    active: int
+    marked: Position
+    base: WriterState | None = None
+
+
+async def rebuilt_writer(store: ChannelStore, lost: Lost, instance: bytes, gate: Gate) -> Writer:
+    """Re-makes every commit from T and compares; the state is kept. Raises NeedsPerson where log, masters and leaves do
+    not belong together."""
+    spec, masters, base = lost.spec, lost.masters, lost.base
+    sid, before = spec.sid, 0 if base is None else base.epoch
     log: list[bytes] = []
-    while page := await store.commits(sid, len(log) + 1, PAGE):
+    while page := await store.commits(sid, before + len(log) + 1, PAGE):
         log += [commit.data for commit in page]
-    if len(log) < active:
+    if before + len(log) < lost.active:
         raise NeedsPerson(
-            f"The channel log of {spec.category} was lost, and its copy has {len(log)} of {active} commits.",
+            f"The channel log of {spec.category} was lost; its copy has {before + len(log)} of {lost.active} commits.",
             remedy=REMEDY,
         )
-    position = max(marked, await recorded_position(store, sid), key=lambda place: place.seq)
+    places = [lost.marked, await recorded_position(store, sid), START if base is None else base.position]
+    position = max(places, key=lambda place: place.seq)
     members = by_grant(await store.leaves(sid)).values()
     try:
-        made = rebuild_writer(spec.params, masters, spec.stream_key, instance, log, members, active, position)
+        made = rebuild_writer(
+            spec.params, masters, spec.stream_key, instance, log, members, lost.active, position, base
+        )
     except RebuildMismatch as error:
         raise NeedsPerson(f"{spec.category} cannot be rebuilt: {error}.", remedy=REMEDY) from error
     await store.save_writer(sid, made.snapshot())

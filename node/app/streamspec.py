@@ -17,6 +17,7 @@ from keys.stream_key import ED25519_PUBLIC_SIZE, StreamKey, stream_key_hash
 from node.app.core import Core
 from node.errors import NeedsPerson, Refused
 from node.projection.device import Device
+from node.wire.streams import StreamTake
 
 __all__ = ["StreamSpec", "as_registered", "check_stream_key", "load_masters", "stream_id", "stream_spec"]
 
@@ -35,6 +36,7 @@ class StreamSpec:
     params: StreamParams
     writer: LocalSigner
     stream_key: StreamKey
+    taken: bool = False
 
     @property
     def sid(self) -> bytes:
@@ -60,26 +62,29 @@ def stream_id(domain: Domain, owner: bytes, name_hash: bytes) -> bytes:
     return bytes(keccak(encode(["uint256", "address", "address", "bytes32"], fields)))
 
 
-def stream_spec(core: Core, category: str, pairing: Device, genesis: int) -> StreamSpec:
+def stream_spec(
+    core: Core, category: str, pairing: Device, genesis: int, taken: StreamTake | None = None
+) -> StreamSpec:
     """The stream of a category under a pairing; the same on every call, so that nothing of it must be remembered.
 
-    A pairing that ended took its streams' writer with it, so the next pairing begins new streams.
+    A pairing that ended took its streams' writer with it, so the next pairing begins new streams, but for those that
+    were `taken` over from another gateway: they keep name, salt and slots, and so their id.
     """
     identity, settings = core.keys.identity, core.settings.streams
     owner, label = pairing.owner, f"{category}/{pairing.device_hash.hex()}"
-    salt = identity.secret(f"stream-salt/{label}")
+    salt = identity.secret(f"stream-salt/{label}") if taken is None else taken.salt
     name_hash = bytes(keccak(salt + category.encode()))
     writer, stream_key = identity.writer(label), identity.stream_key(label, settings.post_quantum_signatures)
     domain = core.chain.domain
     params = StreamParams(
         sid=stream_id(domain, owner, name_hash),
-        genesis=genesis,
-        slot_seconds=settings.slot_seconds,
+        genesis=genesis if taken is None else taken.genesis,
+        slot_seconds=settings.slot_seconds if taken is None else taken.slot_seconds,
         domain=domain,
         writer=writer.address,
         stream_public=stream_key.public_bytes,
     )
-    return StreamSpec(category, label, owner, salt, name_hash, params, writer, stream_key)
+    return StreamSpec(category, label, owner, salt, name_hash, params, writer, stream_key, taken is not None)
 
 
 def as_registered(core: Core, spec: StreamSpec, key_hash: bytes) -> StreamSpec:

@@ -12,6 +12,7 @@ from node.cli.consents import add_consent_commands
 from node.cli.daemon import add_daemon_commands
 from node.cli.events import add_event_commands
 from node.cli.factories import CliFactories
+from node.cli.gateway import add_gateway_commands
 from node.cli.keys import add_key_commands
 from node.cli.pairing import add_pairing_commands
 from node.cli.session import Session, guarded
@@ -68,6 +69,7 @@ def create_cli(factories: CliFactories) -> typer.Typer:
 
     add_daemon_commands(app, factories)
     add_pairing_commands(app)
+    add_gateway_commands(app)
     add_stream_commands(app)
     add_consent_commands(app)
     add_status_commands(app)

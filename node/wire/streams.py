@@ -1,4 +1,8 @@
-"""Between a household and its gateway: `stream.offer`, `stream.grant`, `stream.revoke`."""
+"""Between a household and its gateway: `stream.offer`, `stream.grant`, and what hands a stream to another gateway.
+
+`stream.take` asks the new gateway to write, `stream.writer` is its signature, `stream.last` the old one's last words,
+`stream.handover` passes them on; `stream.key_changed` tells the readers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,15 @@ from pydantic import Field
 from node.wire.consents import Category, GrantFields
 from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, StreamPublic
 
-__all__ = ["GrantForWriter", "OwnerKey", "StreamOffer"]
+__all__ = [
+    "GrantForWriter",
+    "Handover",
+    "OwnerKey",
+    "StreamKeyChanged",
+    "StreamOffer",
+    "StreamTake",
+    "WriterSigned",
+]
 
 
 class StreamOffer(Body):
@@ -44,3 +56,50 @@ class GrantForWriter(Body):
     grant: GrantFields
     reader_key: PublicKey
     signature: Signature
+
+
+class StreamTake(Body):
+    """The owner wants this gateway to write a stream that another one has written; name and slots stay as they are."""
+
+    sid: Hash
+    category: Category
+    salt: Hash
+    genesis: Seconds
+    slot_seconds: Annotated[int, Field(ge=60, lt=2**32)]
+    owner_key: PublicKey
+
+
+class WriterSigned(Body):
+    """SetWriter as the new gateway has signed it; the owner signs as well and puts it on chain."""
+
+    sid: Hash
+    writer: Address
+    stream_key: StreamPublic
+    nonce: Annotated[str, Field(pattern=r"^[0-9]{1,78}$")]
+    deadline: Seconds
+    writer_signature: Signature
+
+
+class Handover(Body):
+    """Where the former writer stopped: newest commit, live leaves as (start, count), the last envelope.
+
+    `through`: meter time of the last reading that the household has of it, 0 where it has none.
+    """
+
+    sid: Hash
+    epoch: Annotated[int, Field(ge=0, lt=2**63)]
+    head: Hash
+    depth: Annotated[int, Field(ge=0, le=32)]
+    live: Annotated[tuple[tuple[int, int], ...], Field(max_length=50_000)]
+    last_epoch: Annotated[int, Field(ge=0, lt=2**63)]
+    last_slot: Annotated[int, Field(ge=0, lt=2**32)]
+    last_seq: Annotated[int, Field(ge=0, lt=2**63)]
+    last_hash: Hash
+    through: Seconds = 0
+
+
+class StreamKeyChanged(Body):
+    """The key that signs checkpoints and capsules of a stream from now on; the chain holds its hash."""
+
+    sid: Hash
+    stream_key: StreamPublic

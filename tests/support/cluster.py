@@ -30,10 +30,12 @@ _READS = (*_STREAM, "capsule/+", "replay/+")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a cluster is made of. `proxied`: nodes that see the chain through a proxy of their own."""
+    """What a cluster is made of. `proxied`: nodes that see the chain through a proxy of their own; `spares`: further
+    gateways, each with a meter of its own, that nobody is paired with."""
 
     providers: tuple[str, ...] = ("alpha",)
     proxied: frozenset[str] = frozenset()
+    spares: tuple[str, ...] = ()
     block_time: float = 1.0
     streams: tuple[str, ...] = (RAW,)
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Cluster:
         self.wire: Wiretap
         self.broker: Process
         self.meter = SimulatedMeter(root, self.genesis)
+        self.meters: dict[str, SimulatedMeter] = {"gateway": self.meter}
         self._stack = AsyncExitStack()
 
     @property
@@ -86,13 +89,16 @@ class Cluster:
         self.wire = Wiretap(("127.0.0.1", free_port()))
         await self.wire.start()
         self._stack.push_async_callback(self.wire.stop)
-        for name in ("gateway", "home", *self.plan.providers):
+        for seed, name in enumerate(self.plan.spares, 8):
+            self.meters[name] = SimulatedMeter(self.root / "meters" / name, self.genesis, seed=seed)
+        for name in ("gateway", "home", *self.plan.spares, *self.plan.providers):
             self.nodes[name] = await self._make(name)
         self._write_broker()
         self._stack.push_async_callback(self.broker.end)
         await self.start_broker()
-        self._stack.push_async_callback(self.meter.process.end)
-        await self.meter.start()
+        for meter in self.meters.values():
+            self._stack.push_async_callback(meter.process.end)
+            await meter.start()
         for node in self.nodes.values():
             self._stack.push_async_callback(node.process.end)
             await node.launch()
@@ -111,11 +117,11 @@ class Cluster:
         return Surroundings(self.root, url, self.devnet.chain_id, address, registry.block, broker)
 
     async def _make(self, name: str) -> NodeProcess:
-        role = name if name in ("gateway", "home") else "provider"
+        role = "gateway" if name in self.plan.spares else name if name in ("gateway", "home") else "provider"
         settings: dict[str, object] = {}
         if role == "gateway":
             settings = {
-                "meter.kind": "serial", "meter.device": str(self.meter.link), "streams.slot_seconds": SLOT,
+                "meter.kind": "serial", "meter.device": str(self.meters[name].link), "streams.slot_seconds": SLOT,
                 "streams.genesis": self.genesis, "streams.names": self.plan.streams,
             }  # fmt: skip
         settings |= self.plan.settings.get(name, {})
@@ -136,8 +142,8 @@ class Cluster:
             f'listen = "127.0.0.1:{self.wire.broker[1]}"', "",
         ]  # fmt: skip
         for node in self.nodes.values():
-            writes: Iterable[str] = _READS if node.name == "gateway" else ("ask",)
-            reads: Iterable[str] = (*_STREAM, "ask") if node.name == "gateway" else _READS
+            writes: Iterable[str] = _READS if node.role == "gateway" else ("ask",)
+            reads: Iterable[str] = (*_STREAM, "ask") if node.role == "gateway" else _READS
             rules = [f"write wattpact/v1/+/{kind}" for kind in writes] + [f"read wattpact/v1/+/{k}" for k in reads]
             lines += [
                 "[[broker.users]]", f'name = "{node.name}"', f'password_hash_file = "{node.hash_file}"',

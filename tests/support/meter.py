@@ -38,6 +38,7 @@ class SimulatedMeter:
             "--backlog-from", str(begin), "--step", "10", "--seed", str(seed),
         )  # fmt: skip
         command = (sys.executable, "-m", "node.services.simulator", *arguments)
+        folder.mkdir(parents=True, exist_ok=True)
         self.process = Process("meter", command, folder / "logs" / "meter.log")
 
     async def start(self) -> None:

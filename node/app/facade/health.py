@@ -150,6 +150,9 @@ class Health:
             if writing.engine.fault:
                 detail = f"{writing.spec.category}: {writing.engine.fault}"
                 checks.append(CheckView(name="writer", ok=True, detail=detail))
+        for category, writer in self._gateway.ended.items() if self._gateway else ():
+            detail = f"{category}: the owner has set another writer, 0x{writer.hex()}; this gateway writes it no more"
+            checks.append(CheckView(name="moved", ok=True, detail=detail))
         return tuple(checks)
 
     async def alarms(self) -> tuple[AlarmView, ...]:

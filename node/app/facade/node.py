@@ -17,6 +17,7 @@ from node.api.views import (
     AlarmView,
     ConsentView,
     ExportView,
+    MoveView,
     PairingCodeView,
     PairingView,
     ReadinessView,
@@ -120,6 +121,12 @@ class NodeFacadeOfApp:
 
     async def pair(self, form: PairForm) -> PairingView:
         return await self._pairing.pair(form)
+
+    async def move_gateway(self, form: PairForm) -> PairingView:
+        return await self._pairing.move_gateway(form)
+
+    async def moving(self) -> tuple[MoveView, ...]:
+        return await self._pairing.moving()
 
     async def unpair(self) -> ActionView:
         return await self._pairing.unpair()

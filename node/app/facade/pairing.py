@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from node.api.forms import PairForm
-from node.api.views import ActionView, PairingCodeView, PairingView
+from node.api.views import ActionView, MoveView, PairingCodeView, PairingView
 from node.app.home import HomeRole
+from node.app.moving import Mover
 from node.app.pairing import GatewayPairing, HomePairing
 from node.errors import Refused
 
@@ -14,7 +15,14 @@ __all__ = ["PairingPart"]
 class PairingPart:
     """Implements the pairing part of the facade."""
 
-    def __init__(self, home: HomeRole | None, as_home: HomePairing | None, as_gateway: GatewayPairing | None) -> None:
+    def __init__(
+        self,
+        home: HomeRole | None,
+        as_home: HomePairing | None,
+        as_gateway: GatewayPairing | None,
+        mover: Mover | None,
+    ) -> None:
+        self._mover = mover
         self._home = home
         self._as_home = as_home
         self._as_gateway = as_gateway
@@ -30,6 +38,14 @@ class PairingPart:
         if self._as_home is None:
             raise Refused("Only a home pairs with a gateway.", remedy="Run this on the household's node.")
         return await self._as_home.pair(form)
+
+    async def move_gateway(self, form: PairForm) -> PairingView:
+        if self._mover is None:
+            raise Refused("Only the owner's node moves streams.", remedy="Run this on the household's node.")
+        return await self._mover.move(form)
+
+    async def moving(self) -> tuple[MoveView, ...]:
+        return await self._mover.views() if self._mover is not None else ()
 
     async def unpair(self) -> ActionView:
         if self._home is None:

@@ -329,17 +329,18 @@ class StreamEngine:
             Join(grant.start_slot, grant.end_slot, 0 if grant.grant_id == OWNER else old.leaf if old else None)
             for grant, old in added
         )
-        changes = Changes(step.first_slot, block_number, tuple(m.leaf for m in removed), joins)
+        state = self._writer.state
+        # A writer that this one replaced left leaves without a member here; the first commit removes them all.
+        gone = tuple(state.tree.live_leaves() if state.adopted else [member.leaf for member in removed])
+        changes = Changes(step.first_slot, block_number, gone, joins)
         prepared = self._writer.prepare(changes)
-        signature = await self._ports.commits.sign(prepared.message)
-        data = self._writer.apply(prepared, signature)
+        data = self._writer.apply(prepared, await self._ports.commits.sign(prepared.message))
         records = [LeafRecord(member.leaf, None, 0, b"") for member in removed]
         capsules: list[Capsule] = []
         for member in removed:
             del self._members[member.grant_id]
         for (grant, old), leaf in zip(added, prepared.leaves, strict=True):
-            joined = old.joined_epoch if old else prepared.epoch
-            key_hash = hashes[grant.grant_id]
+            joined, key_hash = old.joined_epoch if old else prepared.epoch, hashes[grant.grant_id]
             member = Member(grant.grant_id, key_hash, leaf, grant.start_slot, grant.end_slot, joined)
             self._members[grant.grant_id] = member
             if old is not None:
@@ -348,14 +349,14 @@ class StreamEngine:
             records = [record for record in records if record.leaf != leaf] + [fresh]
             capsule = self._writer.welcome(member, keys[key_hash])
             capsules.append(Capsule(grant.grant_id, prepared.epoch, sha256(capsule), capsule))
-        commit = StoredCommit(prepared.epoch, prepared.commit_hash, data)
-        await self._ports.store.record_commit(self.sid, commit, capsules, records, self._writer.snapshot())
+        commit, snapshot = StoredCommit(prepared.epoch, prepared.commit_hash, data), self._writer.snapshot()
+        await self._ports.store.record_commit(self.sid, commit, capsules, records, snapshot)
         _log.info("commit_stored", epoch=prepared.epoch, removed=len(removed), added=len(added), size=len(data))
 
     async def _key_hashes(self) -> dict[bytes, bytes]:
         consents, sid = self._ports.consents, self.sid
-        found = {grant.grant_id: grant.reader_key_hash for grant in await consents.acting(sid)}
-        found.update({grant.grant_id: grant.reader_key_hash for grant in await consents.ended(sid)})
+        grants = [*await consents.acting(sid), *await consents.ended(sid)]
+        found = {grant.grant_id: grant.reader_key_hash for grant in grants}
         owner = await consents.owner_key_hash(sid)
         return found if owner is None else {**found, OWNER: owner}
 
@@ -382,8 +383,7 @@ class StreamEngine:
     async def shutdown(self) -> None:
         """The last checkpoint: a reader that sees it knows that nothing was cut off."""
         async with self.lock:
-            closing = self._writer.shutdown()
-            if closing:
+            if closing := self._writer.shutdown():
                 await self._record((), (), closing)
 
     async def take_in(self, readings: Sequence[PendingReading]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -17,7 +17,7 @@ import structlog
 from channels.alarms import Alarm as ChannelAlarm
 from channels.capsule import CapsuleHeader, CapsuleKind
 from channels.checkpoint import Checkpoint
-from channels.commit import Header
+from channels.commit import Commit, Header
 from channels.envelope import EnvelopeHeader
 from channels.errors import (
     CommitNotOnChain,
@@ -32,10 +32,9 @@ from channels.slots import StreamParams
 from channels.stores.records import Alarm
 from channels.transports.base import Delivery
 from channels.transports.topics import Kind
-from node.clock import Clock
 from node.services.provider.keeping import Kept, alarm_value
 from node.services.provider.missing import Missing
-from node.services.provider.ports import AskPort, FactsPort, KeyPort, ReaderLog
+from node.services.provider.ports import Ports
 from node.services.provider.replay import ReplayKind, split_replay
 
 __all__ = ["Membership", "MembershipStatus", "Ports"]
@@ -64,17 +63,6 @@ _REPLAYED = {
     ReplayKind.ENVELOPE: Kind.DATA,
     ReplayKind.CHECKPOINT: Kind.CHECKPOINTS,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The rest of the node, as far as a reader needs it."""
-
-    store: ReaderLog
-    facts: FactsPort
-    key: KeyPort
-    ask: AskPort
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +108,10 @@ class Membership:
     def grant_id(self) -> bytes:
         return self._grant_id
 
+    def renew(self, params: StreamParams) -> None:
+        """The owner has set another writer: commits, capsules and checkpoints of later epochs are signed by it."""
+        self._params = self._reader.params = params
+
     async def load(self) -> None:
         """Takes up where the last run stopped."""
         snapshot = await self._ports.store.reader_snapshot(self.sid, self._grant_id)
@@ -157,10 +149,14 @@ class Membership:
             self._capsule = payload
             await self._enter()
         elif kind is Kind.COMMITS:
-            self._commits[Header.decode(payload).epoch] = payload
-            if len(self._commits) > MAX_HELD:
-                del self._commits[max(self._commits)]
-            await self._follow()
+            epoch = Header.decode(payload).epoch
+            if epoch <= self._reader.epoch:
+                await self._archive({epoch: payload})
+            else:
+                self._commits[epoch] = payload
+                if len(self._commits) > MAX_HELD:
+                    del self._commits[max(self._commits)]
+                await self._follow()
         elif kind is Kind.DATA:
             self._hold(payload)
         elif kind is Kind.CHECKPOINTS:
@@ -212,14 +208,19 @@ class Membership:
             return
         self._capsule = None
         await self._flush(always=True)
+        self._missing.came("resync")
         # From here on the state in the store opens what the capsule opened, so its key can go.
         await self._ports.key.delete()
+        await self._archive({epoch: raw for epoch, raw in self._commits.items() if epoch <= header.epoch})
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
         newest = self._params.clamped_slot(self._ports.clock.now())
         # The present slot counts as well: what was sealed in it before this reader came lies in the past.
         if self._slots[0] <= newest and not self._reader.chain.start:
             self._history_from = self._slots[0]
         await self._ports.ask.receipt(header.epoch)
+        if resync and self._ports.key.lasting:
+            # A household's log says who may read; a reader needs no commits from before its capsule.
+            await self._ports.ask.commits(1, header.epoch)
         _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
 
     async def _shut_out(self) -> bool:
@@ -229,6 +230,13 @@ class Membership:
         if self._capsule is not None or time.monotonic() - self._behind_at < NO_WELCOME:
             return False
         return (await self._ports.facts.facts(self.sid, 1)).commit_hash(1) is not None
+
+    async def _archive(self, commits: Mapping[int, bytes]) -> None:
+        """Commits from before this reader came say who sits where: kept if the chain shows their hash."""
+        if commits:
+            facts = await self._ports.facts.facts(self.sid, min(commits))
+            good = [raw for epoch, raw in sorted(commits.items()) if facts.commit_hash(epoch) == Commit.hash_of(raw)]
+            self._keep(Progress(), commits=good)
 
     async def _ask_resync(self) -> None:
         """The state is lost and the key of the Welcome is gone, as it should be: ask for a new way in."""

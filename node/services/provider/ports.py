@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from channels.follower import ChainFacts
 from channels.stores.base import LogStore, ReaderStore
 from keys.sealing import SealingKey
+from node.clock import Clock
 
-__all__ = ["AskPort", "FactsPort", "KeyPort", "ReaderLog"]
+__all__ = ["AskPort", "FactsPort", "KeyPort", "Ports", "ReaderLog"]
 
 
 class ReaderLog(LogStore, ReaderStore, Protocol):
@@ -66,3 +68,14 @@ class AskPort(Protocol):
     async def receipt(self, epoch: int) -> None:
         """The capsule of this epoch was taken; the writer clears it at the broker."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The rest of the node, as far as a reader needs it."""
+
+    store: ReaderLog
+    facts: FactsPort
+    key: KeyPort
+    ask: AskPort
+    clock: Clock

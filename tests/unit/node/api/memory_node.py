@@ -15,6 +15,7 @@ from node.api.views import (
     ConsentStreamView,
     ConsentView,
     ExportView,
+    MoveView,
     PairingCodeView,
     PairingView,
     PartyView,
@@ -63,6 +64,7 @@ class MemoryNode:
         self.broken = False
         self.found = {"req-1": request("req-1")}
         self.granted: list[tuple[str, GrantScope, ExternalSignature | None]] = []
+        self.moved: list[str] = []
         self.refreshed: list[bytes] = []
         self.revoked: list[tuple[bytes, RevokeScope, ExternalSignature | None]] = []
         self.parcels: list[tuple[bytes, str]] = []
@@ -204,6 +206,15 @@ class MemoryNode:
             raise Refused("The code is wrong.", remedy="Ask the gateway for a new one.")
         self.paired = True
         return await self.pairing_status()
+
+    async def move_gateway(self, form: PairForm) -> PairingView:
+        if not self.paired:
+            raise Conflict("No gateway is paired.", remedy="Pair first.")
+        self.moved.append(form.code)
+        return PairingView(state="pairing")
+
+    async def moving(self) -> tuple[MoveView, ...]:
+        return tuple(MoveView(sid=SID, name="electricity/15min", state="moved") for _ in self.moved)
 
     async def unpair(self) -> ActionView:
         self.paired = False

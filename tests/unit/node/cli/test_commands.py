@@ -408,7 +408,8 @@ def test_keys(line: Line, tmp_path: Path) -> None:
 
 
 COMMANDS = (
-    "init", "run", "devnet", "demo", "doctor", "verify", "version", "pair", "unpair", "status", "broker run",
+    "init", "run", "devnet", "demo", "doctor", "verify", "version", "pair", "unpair", "gateway move",
+    "gateway status", "status", "broker run",
     "broker hash", "stream list", "stream show", "stream read", "stream export", "consent request", "consent list",
     "consent show", "consent grant", "consent deny", "consent revoke",
     "consent refresh", "alarm list", "transaction list", "keys new",
