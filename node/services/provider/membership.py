@@ -33,22 +33,13 @@ from channels.stores.records import Alarm
 from channels.transports.base import Delivery
 from channels.transports.topics import Kind
 from node.services.provider.keeping import Kept, alarm_value
-from node.services.provider.missing import Missing
+from node.services.provider.missing import HISTORY_AGAIN, NO_WELCOME, RESYNC_AGAIN, Missing
 from node.services.provider.ports import Ports
 from node.services.provider.replay import ReplayKind, split_replay
 
 __all__ = ["Membership", "MembershipStatus", "Ports"]
 
 _log = structlog.get_logger(__name__)
-
-HISTORY_AGAIN = 15.0
-"""Seconds between two requests for the past: its answer is long."""
-
-RESYNC_AGAIN = 6 * 3600.0
-"""Seconds between two requests for a resync: the writer answers four a day."""
-
-NO_WELCOME = 10.0
-"""Seconds in which the Welcome of a stream that is being written comes, if it is still at the broker."""
 
 MAX_HELD = 20_000
 """Envelopes that may wait for their place; beyond that the newest are dropped and asked for again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-__all__ = ["ASK_AGAIN", "Missing"]
+__all__ = ["ASK_AGAIN", "HISTORY_AGAIN", "NO_WELCOME", "RESYNC_AGAIN", "Missing"]
 
 ASK_AGAIN = 3.0
 """Seconds between two requests for the same missing part."""
@@ -15,6 +15,15 @@ GIVE_UP = 30.0
 
 FIRST_WAIT = 1.0
 """Seconds before the first request: stragglers come by themselves."""
+
+HISTORY_AGAIN = 15.0
+"""Seconds between two requests for the past: its answer is long."""
+
+RESYNC_AGAIN = 6 * 3600.0
+"""Seconds between two requests for a resync: the writer answers four a day."""
+
+NO_WELCOME = 10.0
+"""Seconds in which the Welcome of a stream that is being written comes, if it is still at the broker."""
 
 MOST = 64
 
