@@ -15,6 +15,7 @@ from typing import Any
 
 from coincurve import PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -211,13 +212,25 @@ def check_stream(doc: dict[str, Any], stream: dict[str, Any]) -> None:
     assert covered == len(hashes)
 
 
+def check_two_signatures(doc: dict[str, Any], two: dict[str, Any]) -> None:
+    public, commit, point = x(two["stream_public"]), x(two["commit"]), x(two["checkpoint"])
+    assert h(b"\2" + public) == x(two["stream_key_hash"])
+    first, second = Ed25519PublicKey.from_public_bytes(public[:32]), MLDSA65PublicKey.from_public_bytes(public[32:])
+    assert commit[:34] == point[:34] == b"\0\2" + x(doc["sid"])
+    second.verify(commit[-3309:], b"ckt1 commit\0" + h(commit[: -3309 - 65]))
+    body = b"ckt1 checkpoint\0" + point[: -3309 - 64]
+    first.verify(point[-3309 - 64 : -3309], body)
+    second.verify(point[-3309:], body)
+
+
 def verify(document: dict[str, Any]) -> list[str]:
     check_ggm(document["ggm"])
     for commit in document["commit"]["commits"].values():
         check_commit(document["commit"], commit)
     check_welcome(document["commit"], document["stream"])
     check_stream(document["commit"], document["stream"])
-    return ["ggm", *document["commit"]["commits"], "welcome", "stream"]
+    check_two_signatures(document["commit"], document["two_signatures"])
+    return ["ggm", *document["commit"]["commits"], "welcome", "stream", "two signatures"]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from channels.ggm import Cover
 from channels.slots import OPEN_SLOT
 from channels.writer import Changes, Join
 from keys.messages import digest
-from tests.unit.channels.world import ADDRESS, DOMAIN, STREAM_KEY, World, hashed, masters, sign_commit
+from keys.stream_key import ML_DSA_65_SIGNATURE_SIZE
+from tests.unit.channels.world import ADDRESS, DOMAIN, STREAM_KEY, TWO_KEYS, World, hashed, masters, sign_commit
 
 TARGET = Path(__file__).with_name("ckt1.json")
 
@@ -113,6 +114,19 @@ def stream_vectors() -> dict[str, Any]:
     }
 
 
+def two_signature_vectors() -> dict[str, Any]:
+    """A commit and a checkpoint of a stream whose key has an ML-DSA-65 half (suite 2)."""
+    world = World.start(0, two_signatures=True)
+    world.seal(0, b"one")
+    [checkpoint] = world.writer.shutdown()
+    return {
+        "stream_public": TWO_KEYS.public_bytes.hex(),
+        "stream_key_hash": TWO_KEYS.key_hash().hex(),
+        "commit": world.commits[0].hex(),
+        "checkpoint": checkpoint.hex(),
+    }
+
+
 def vectors() -> dict[str, Any]:
     return {
         "source": "tests/vectors/make_ckt1.py",
@@ -120,13 +134,19 @@ def vectors() -> dict[str, Any]:
         "ggm": tree_vectors(),
         "commit": commit_vectors(),
         "stream": stream_vectors(),
+        "two_signatures": two_signature_vectors(),
     }
 
 
 def stable(document: dict[str, Any]) -> dict[str, Any]:
-    """Without the Welcome's bytes: HPKE draws an ephemeral key, so only its meaning is frozen."""
+    """Without what is drawn anew each time, so that only its meaning is frozen.
+
+    That is HPKE's ephemeral key in the Welcome, and the salt of ML-DSA signatures.
+    """
     copy: dict[str, Any] = json.loads(json.dumps(document))
     del copy["stream"]["welcome"]["data"]
+    for name in ("commit", "checkpoint"):
+        copy["two_signatures"][name] = copy["two_signatures"][name][: -2 * ML_DSA_65_SIGNATURE_SIZE]
     return copy
 
 

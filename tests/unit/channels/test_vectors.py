@@ -20,7 +20,16 @@ FROZEN: dict[str, Any] = json.loads(make_ckt1.TARGET.read_text(encoding="utf-8")
 
 
 def test_the_independent_verifier_accepts_the_frozen_vectors() -> None:
-    assert independent_verifier.verify(FROZEN) == ["ggm", "one", "two", "again", "grow", "welcome", "stream"]
+    assert independent_verifier.verify(FROZEN) == [
+        "ggm",
+        "one",
+        "two",
+        "again",
+        "grow",
+        "welcome",
+        "stream",
+        "two signatures",
+    ]
 
 
 def test_the_product_still_makes_the_frozen_vectors() -> None:
@@ -54,6 +63,9 @@ def test_the_verifier_shares_no_code_with_the_product() -> None:
         ("stream", "welcome", "path_keys", 0),
         ("stream", "envelopes", 1, "data"),
         ("stream", "checkpoints", 0, "data"),
+        ("two_signatures", "commit"),
+        ("two_signatures", "checkpoint"),
+        ("two_signatures", "stream_key_hash"),
     ],
 )
 def test_the_verifier_notices_a_changed_vector(path: tuple[Any, ...]) -> None:
