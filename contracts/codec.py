@@ -5,6 +5,7 @@ Inside, addresses are 20 bytes and never text; eth_abi returns them as hex, so e
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from eth_abi.grammar import BasicType, TupleType, parse
 from eth_utils.address import to_canonical_address
 
 from contracts.errors import ContractError, MalformedData, MalformedLog, UnknownEvent
+from contracts.words import reader_of
 
 __all__ = [
     "ErrorShape",
@@ -85,20 +87,30 @@ def decode_event(events: Mapping[bytes, EventShape[E]], topics: Sequence[bytes],
     if not topics or bytes(topics[0]) not in events:
         raise UnknownEvent(f"no event has the topic {bytes(topics[0]).hex() if topics else '(none)'}")
     shape = events[bytes(topics[0])]
-    indexed = [kind for kind, is_topic in shape.fields if is_topic]
-    plain = [kind for kind, is_topic in shape.fields if not is_topic]
+    indexed, plain = _kinds(shape.fields)
     if len(topics) != len(indexed) + 1:
         raise MalformedLog(f"{len(topics)} topics where {len(indexed) + 1} are expected")
     try:
-        from_topics = [
-            as_bytes(kind, decode_values([kind], bytes(topic))[0])
-            for kind, topic in zip(indexed, topics[1:], strict=True)
-        ]
-        from_data = [as_bytes(kind, value) for kind, value in zip(plain, decode_values(plain, data), strict=True)]
+        from_topics = [_read((kind,), bytes(topic))[0] for kind, topic in zip(indexed, topics[1:], strict=True)]
+        from_data = _read(plain, data)
     except MalformedData as error:
         raise MalformedLog(str(error)) from error
     topic_values, data_values = iter(from_topics), iter(from_data)
-    return shape.make(*(next(topic_values if is_topic else data_values) for _, is_topic in shape.fields))
+    return shape.make(*[next(topic_values if is_topic else data_values) for _, is_topic in shape.fields])
+
+
+@functools.cache
+def _kinds(fields: tuple[tuple[str, bool], ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Types of the indexed and of the other fields."""
+    indexed = tuple(kind for kind, is_topic in fields if is_topic)
+    return indexed, tuple(kind for kind, is_topic in fields if not is_topic)
+
+
+def _read(types: tuple[str, ...], data: bytes) -> tuple[Any, ...]:
+    read = reader_of(types)
+    if read is not None:
+        return read(data)
+    return tuple(as_bytes(kind, value) for kind, value in zip(types, decode_values(types, data), strict=True))
 
 
 def decode_revert(errors: Mapping[bytes, ErrorShape], data: bytes) -> ContractError:

@@ -15,6 +15,7 @@ __all__ = [
     "ActionView",
     "AlarmView",
     "BrokerView",
+    "CatchingUpView",
     "ChainView",
     "CheckView",
     "ConsentStreamView",
@@ -63,6 +64,16 @@ class ReadinessView(View):
         return all(check.ok for check in self.checks)
 
 
+class CatchingUpView(View):
+    """How far the reading of the chain is, in blocks since it began."""
+
+    blocks_done: int
+    blocks_total: int
+    events: int
+    events_per_s: int
+    left_s: int | None
+
+
 class ChainView(View):
     """The chain as this node sees it. `head_age_s` is this clock minus the newest block's time."""
 
@@ -71,6 +82,7 @@ class ChainView(View):
     head_block: int | None = None
     head_age_s: int | None = None
     final_block: int | None = None
+    catching_up: CatchingUpView | None = Field(default=None, description="while a long way to the head is read")
 
 
 class BrokerView(View):

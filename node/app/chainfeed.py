@@ -7,32 +7,34 @@ import asyncio
 import structlog
 
 from node.app.core import Core
+from node.app.progress import FINAL, Progress, told
 from node.app.services import until_stopped
 from node.ledger.batch import ChainBatch
 from node.ledger.errors import RpcError, WrongChain
-from node.projection.base import Event
-from node.projection.events import ChainEvent, LoggedFinalized, LoggedRolledBack
+from node.projection.events import ChainEvent
 from node.runtime.supervisor import Lifecycle, Service
-from node.storage.extras import ChainUpdate
 
 __all__ = ["ChainFeed"]
 
 _log = structlog.get_logger(__name__)
 
-_FINAL = "finalized"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 """Between looks for a chain that does not answer at the start."""
+SAY_EVERY_S = 5.0
 
 
 class ChainFeed:
     """Feeds one node. `caught_up`: the head was reached once since the start; before, no absence of a grant means
-    anything. `block` is the newest block whose events were applied: (number, seconds UTC)."""
+    anything. `block` is the newest block whose events were applied: (number, seconds UTC). `progress`: how far a
+    longer way to the head is done; None once there."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.block: tuple[int, int] = (0, 0)
         self._heard: tuple[int, float] | None = None
         self.caught_up = False
+        self.progress: Progress | None = None
+        self._said = 0.0
 
     def time(self) -> int | None:
         """The chain's time, by its newest head and the seconds that went by since; None before the first head.
@@ -74,24 +76,51 @@ class ChainFeed:
     async def _follow(self) -> None:
         await self._check()
         storage, chain = self._core.storage, self._core.chain
-        final = await storage.chain.cursor(_FINAL)
+        final = await storage.chain.cursor(FINAL)
         chain.final = final[0] if final else -1
         headers = await storage.chain.load_headers()
         chain.indexer.resume(headers, chain.final)
-        async for batch in chain.indexer.batches():
-            await self._apply(batch)
+        tip = chain.indexer.chain.tip
+        first = tip.number + 1 if tip is not None else self._core.settings.chain.deploy_block
+        self.progress, self._said = Progress.start(first, self._core.clock.monotonic()), self._core.clock.monotonic()
+        applying: asyncio.Task[None] | None = None
+        try:
+            async for batch in chain.indexer.batches():
+                if applying is not None:
+                    await applying
+                applying = asyncio.create_task(self._apply(batch))
+                if batch.cursor is None or batch.cursor.number >= batch.head.number:
+                    await applying
+                # Else the next range is fetched while this one is written. If that fails, everything in memory is left
+                # and the reading begins again with what is on disk.
+        finally:
+            if applying is not None and not applying.done():
+                applying.cancel()
+
+    def _note(self, batch: ChainBatch[ChainEvent]) -> None:
+        """Where the way to the head is long, say every few seconds how far it is done."""
+        if self.progress is None or batch.cursor is None:
+            return
+        now = self._core.clock.monotonic()
+        self.progress = found = self.progress.after(batch, now)
+        there = batch.cursor.number >= batch.head.number
+        if now - self._said >= SAY_EVERY_S or (there and now - found.began >= SAY_EVERY_S):
+            self._said = now
+            _log.info(
+                "chain_catching_up",
+                blocks=found.done,
+                of=found.total,
+                events=found.events,
+                events_per_s=found.events_per_s,
+                left_s=found.left_s,
+            )
+        if there:
+            self.progress = None
 
     async def _apply(self, batch: ChainBatch[ChainEvent]) -> None:
-        events: list[Event] = []
-        if batch.rollback_to is not None:
-            events.append(LoggedRolledBack(batch.rollback_to))
-        events.extend(batch.events)
-        cursor = None
-        if batch.finalized is not None:
-            events.append(LoggedFinalized(batch.finalized.number, batch.finalized.timestamp))
-            cursor = (_FINAL, batch.finalized.number, batch.finalized.hash)
-        update = ChainUpdate(batch.headers, batch.rollback_to, batch.keep_from, cursor)
+        events, update = told(batch)
         await self._core.storage.journal.apply(events, update)
+        self._note(batch)
         if batch.rollback_to is not None:
             self._core.chain.sender.look_again()
         if batch.undone_final:

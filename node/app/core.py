@@ -46,7 +46,7 @@ from node.storage.transactions import TransactionRows
 from node.storage.views import Views
 from node.wire.consents import PartyCard
 
-__all__ = ["Chain", "Core", "Keys", "Storage", "canonical", "open_core", "peer_of"]
+__all__ = ["Chain", "Core", "Keys", "Storage", "canonical", "open_chain", "open_core", "open_storage", "peer_of"]
 
 GWEI = 10**9
 
@@ -158,8 +158,8 @@ async def open_core(settings: Settings, keystore: Keystore, identity: Identity, 
         folder = DataDir.of(settings)
         folder.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         metrics = Metrics()
-        storage = await _open_storage(stack, settings, folder, identity, clock)
-        chain = await _open_chain(stack, settings, folder, identity, storage, clock)
+        storage = await open_storage(stack, settings, folder, identity, clock)
+        chain = await open_chain(stack, settings, folder, identity, storage, clock)
         http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15), trust_env=False)
         stack.push_async_callback(http.close)
         transport = open_transport(settings, identity)
@@ -170,7 +170,7 @@ async def open_core(settings: Settings, keystore: Keystore, identity: Identity, 
         yield Core(settings, clock, metrics, keys, storage, chain, transport, http, clock.now())
 
 
-async def _open_storage(
+async def open_storage(
     stack: AsyncExitStack, settings: Settings, folder: DataDir, identity: Identity, clock: Clock
 ) -> Storage:
     database = await Database.open(settings.database_url)
@@ -198,7 +198,7 @@ async def _open_storage(
     )
 
 
-async def _open_chain(
+async def open_chain(
     stack: AsyncExitStack, settings: Settings, folder: DataDir, identity: Identity, storage: Storage, clock: Clock
 ) -> Chain:
     chosen = settings.chain

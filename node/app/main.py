@@ -11,6 +11,7 @@ from node.app.commands.devnet import run_devnet
 from node.app.commands.doctor import examine
 from node.app.commands.initialize import initialize
 from node.app.commands.keyring import Keyring
+from node.app.commands.rebuild import rebuild
 from node.app.commands.verify import verify_export
 from node.app.daemon import run_node
 from node.app.demo import run_demo
@@ -33,6 +34,7 @@ def command_line() -> typer.Typer:
     factories = CliFactories(
         init=initialize,
         run=_run,
+        rebuild=rebuild,
         broker=run_broker,
         devnet=run_devnet,
         demo=_demo,

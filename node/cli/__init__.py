@@ -9,6 +9,7 @@ from node.cli.factories import (
     InitResult,
     KeyCommands,
     KeyRow,
+    RebuildOptions,
     RunOptions,
     VerifyOptions,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "InitResult",
     "KeyCommands",
     "KeyRow",
+    "RebuildOptions",
     "RunOptions",
     "VerifyOptions",
     "create_cli",

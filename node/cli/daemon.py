@@ -17,11 +17,12 @@ from node.cli.factories import (
     DevnetOptions,
     Finding,
     InitOptions,
+    RebuildOptions,
     RunOptions,
     VerifyOptions,
 )
 from node.cli.output import Column, Output
-from node.cli.session import JsonFlag, guarded, read_passphrase, session_of
+from node.cli.session import JsonFlag, YesFlag, confirm, guarded, read_passphrase, session_of
 from node.config import VERSION, InvalidConfig, Role
 from node.errors import Conflict, ExitCode, UsageError
 from node.observability import configure_logging
@@ -39,6 +40,7 @@ _FINDINGS: Final[tuple[Column, ...]] = (
 def add_daemon_commands(app: typer.Typer, factories: CliFactories) -> None:
     _add_init(app, factories)
     _add_run(app, factories)
+    _add_rebuild(app, factories)
     _add_broker(app, factories)
     _add_local_chain(app, factories)
     _add_checks(app, factories)
@@ -129,6 +131,28 @@ def _add_run(app: typer.Typer, factories: CliFactories) -> None:
         config = session_of(context).load()
         configure_logging(config.settings.log.level, config.settings.log.format)
         factories.run(config, RunOptions(without_history))
+
+
+def _add_rebuild(app: typer.Typer, factories: CliFactories) -> None:
+    @app.command(
+        help="Bring the database to the head of the chain without running the node; shows how far it is.\n\n"
+        "  wattpact rebuild\n\n  wattpact rebuild --anew"
+    )
+    @guarded
+    def rebuild(
+        context: typer.Context,
+        anew: Annotated[
+            bool, typer.Option("--anew", help="Put the present database aside and begin with an empty one.")
+        ] = False,
+        yes: YesFlag = False,
+        as_json: JsonFlag = False,
+    ) -> None:
+        config = session_of(context).load()
+        configure_logging(config.settings.log.level, config.settings.log.format)
+        if anew:
+            confirm("Tokens, subscriptions and webhooks are in the old database only. Go on?", yes)
+        row = factories.rebuild(config, RebuildOptions(anew, as_json))
+        Output(as_json).one(row, tuple((key.replace("_", " "), key) for key in row))
 
 
 def _add_broker(app: typer.Typer, factories: CliFactories) -> None:

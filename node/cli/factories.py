@@ -24,6 +24,7 @@ __all__ = [
     "InitResult",
     "KeyCommands",
     "KeyRow",
+    "RebuildOptions",
     "RunOptions",
     "VerifyOptions",
 ]
@@ -53,6 +54,14 @@ class RunOptions:
     """`without_history`: start writers although the record of what they sealed is missing (channels.md 4.10)."""
 
     without_history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildOptions:
+    """`anew`: put the present database aside and begin with an empty one. `quiet`: no progress bar."""
+
+    anew: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ class CliFactories:
 
     init: Callable[[InitOptions], InitResult]
     run: Callable[[LoadedConfig, RunOptions], None]
+    rebuild: Callable[[LoadedConfig, RebuildOptions], Mapping[str, object]]
     broker: Callable[[LoadedConfig], None]
     devnet: Callable[[DevnetOptions], None]
     demo: Callable[[DemoOptions], bool]

@@ -25,6 +25,7 @@ _STATUS: Final[tuple[Column, ...]] = (
     ("balance", lambda row: _ether(row.get("sender_balance_wei"))),
     ("chain", lambda row: f"{row['chain']['chain_id']}, registry {row['chain']['registry']}"),
     ("head", lambda row: _head(row["chain"])),
+    ("reading", lambda row: _reading(row["chain"].get("catching_up"))),
     ("broker", lambda row: _broker(row["broker"])),
     ("pairing", "pairing"),
     ("streams", "streams"),
@@ -66,6 +67,16 @@ def _head(chain: dict[str, Any]) -> str:
     if chain.get("head_block") is None:
         return "none seen"
     return f"block {chain['head_block']}, {show_age(chain.get('head_age_s'))} old, final {chain.get('final_block')}"
+
+
+def _reading(found: dict[str, Any] | None) -> str:
+    """How far a long way to the head is done."""
+    if found is None:
+        return ""
+    left = "" if found["left_s"] is None else f", about {show_age(found['left_s'])} to go"
+    share = found["blocks_done"] * 100 // max(1, found["blocks_total"])
+    blocks = f"{found['blocks_done']} of {found['blocks_total']} blocks ({share}%)"
+    return f"{blocks}, {found['events']} events, {found['events_per_s']} a second{left}"
 
 
 def _broker(broker: dict[str, Any]) -> str:

@@ -38,7 +38,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IndexerOptions:
-    """``poll`` and ``longest_pause`` in seconds; ranges in blocks; ``parallel`` header requests at once."""
+    """``poll`` and ``longest_pause`` in seconds; ranges in blocks; a batch has at most ``many_logs``, unless
+    one block has more."""
 
     poll: float = 0.2
     longest_pause: float = 5.0
@@ -46,7 +47,7 @@ class IndexerOptions:
     first_range: int = 1_000
     largest_range: int = 10_000
     window: int = WINDOW
-    parallel: int = 8
+    many_logs: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ class Indexer(Generic[E]):
         self._checked_at: float | None = None
 
     @property
+    def start_block(self) -> int:
+        """The block that the reading begins with when nothing is stored."""
+        return self._watched.start_block
+
+    @property
     def chain(self) -> HeaderChain:
         """The header window as accepted so far."""
         return self._chain
@@ -106,6 +112,7 @@ class Indexer(Generic[E]):
             run.append(header)
         self._chain = HeaderChain(tuple(run[-self.options.window :]), self.options.window)
         self._final_height = finalized
+        self._finalized = None
 
     async def batches(self) -> AsyncGenerator[ChainBatch[E], None]:
         """Yield batches for ever. Asking for the next one says that the last one is stored.
@@ -187,7 +194,10 @@ class Indexer(Generic[E]):
 
     async def _near(self, endpoint: Endpoint, head: Header, start: int) -> _Found[E] | None:
         """Read every header from the tip to the head, and down to the common ancestor after a reorganisation."""
-        blocks = await self._blocks(endpoint, start, head) if head.number >= start else await self._one(endpoint, head)
+        if head.number >= start:
+            blocks = await self._all(endpoint, range(start, head.number + 1))
+        else:
+            blocks = await self._one(endpoint, head)
         while True:
             try:
                 chain, outcome = self._chain.place([block.header for block in blocks])
@@ -230,10 +240,11 @@ class Indexer(Generic[E]):
             self._range = max(1, self._range // 2)  # most endpoints cap blocks or results per answer
             return None
         self._range = min(self._range * 2, self.options.largest_range)
-        end = await self._must(endpoint, last)
-        known = {last: end}
-        for number in sorted({log.block_number for log in logs if start <= log.block_number < last}):
-            known[number] = await self._must(endpoint, number)
+        # What one transaction takes in must not grow with the chain: the rest of the range is read again.
+        logs, last = _at_most(self.options.many_logs, logs, last)
+        numbers = sorted({log.block_number for log in logs if start <= log.block_number < last} | {last})
+        known = {block.header.number: block.header for block in await self._all(endpoint, numbers)}
+        end = known[last]
         entries = self._logs.entries(self._logs.checked(logs, known))
         chain = HeaderChain((end,), self.options.window)
         finalized = await self._final_header(endpoint, head, chain, self._final_height)
@@ -302,18 +313,11 @@ class Indexer(Generic[E]):
             raise RpcGarbled(f"{endpoint.name} does not have block {number}, which is below its head")
         return found.header
 
-    async def _blocks(self, endpoint: Endpoint, first: int, head: Header) -> list[Block]:
-        """Fetch the headers from ``first`` to the head; the head once more, for its bloom."""
-        gate = asyncio.Semaphore(self.options.parallel)
-
-        async def one(number: int) -> Block:
-            async with gate:
-                found = await endpoint.block(number)
-            if found is None:
-                raise RpcGarbled(f"{endpoint.name} does not have block {number}, which is below its head")
-            return found
-
-        return list(await asyncio.gather(*(one(number) for number in range(first, head.number + 1))))
+    async def _all(self, endpoint: Endpoint, numbers: Sequence[int]) -> list[Block]:
+        found = [block for block in await endpoint.blocks(numbers) if block is not None]
+        if len(found) < len(numbers):
+            raise RpcGarbled(f"{endpoint.name} lacks blocks below its head")
+        return found
 
     async def _one(self, endpoint: Endpoint, head: Header) -> list[Block]:
         found = await endpoint.block(head.hash)
@@ -324,3 +328,12 @@ class Indexer(Generic[E]):
     @staticmethod
     def _lowest(chain: HeaderChain) -> int:
         return chain.headers[0].number if chain.headers else 0
+
+
+def _at_most(limit: int, logs: tuple[RawLog, ...], last: int) -> tuple[tuple[RawLog, ...], int]:
+    """The logs of the lowest blocks that hold no more than so many (one block at least), and the last of these."""
+    if len(logs) <= limit:
+        return logs, last
+    heights = sorted(log.block_number for log in logs)
+    end = max(heights[limit] - 1, heights[0])
+    return tuple(log for log in logs if log.block_number <= end), min(end, last)

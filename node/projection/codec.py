@@ -28,7 +28,8 @@ Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 T = TypeVar("T")
 _PLAIN = frozenset({int, str, bool, type(None)})
 _HEX = frozenset("0123456789abcdef")
-_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+# Keys are put in order where the objects are made, once for each class.
+_WRITER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 @functools.cache
@@ -146,7 +147,7 @@ class Codec:
         name = type(value).__name__
         if self._types.get(name, (None, 0))[0] is not type(value):
             raise CodecError(f"{name} is not a stored type")
-        document = {"type": name, "v": self._types[name][1], "data": _encode(value)}
+        document = {"data": _encode(value), "type": name, "v": self._types[name][1]}
         return _WRITER.encode(document)
 
     def decode(self, text: str, base: type[T]) -> T:

@@ -33,7 +33,7 @@ def add(facts: tuple[F, ...], new: F) -> tuple[F, ...]:
     """
     if not facts or new.block.number > facts[-1].block.number:
         return (*facts, new)
-    if any(replace(known, final=False) == new for known in facts):
+    if any(known == new or (known.final and replace(known, final=False) == new) for known in facts):
         return facts
     if any(known.block.number == new.block.number and known.block.hash != new.block.hash for known in facts):
         raise ContradictingFact(f"two blocks numbered {new.block.number} without a roll-back in between")
@@ -55,7 +55,7 @@ def settle(facts: tuple[F, ...], height: int) -> tuple[F, ...]:
     """Mark what is final at `height` and forget all but the newest final ones."""
     if not any(not fact.final and fact.block.number <= height for fact in facts):
         return facts
-    marked = tuple(replace(f, final=True) if f.block.number <= height else f for f in facts)
+    marked = tuple(f if f.final or f.block.number > height else replace(f, final=True) for f in facts)
     final = sum(fact.final for fact in marked)
     return marked[max(0, final - KEPT_FINAL) :]
 

@@ -25,6 +25,14 @@ from node.storage.migrate import upgrade
 __all__ = ["Database", "upsert"]
 
 _BUSY_MS: Final = 10_000
+# A large transaction (a range of old blocks) must not spill page after page into the log twice: up to 32 MB of cache.
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    f"busy_timeout={_BUSY_MS}",
+    "foreign_keys=ON",
+    "cache_size=-32768",
+)
 _READERS: Final = 4
 # Number of the advisory lock under which PostgreSQL runs migrations; any constant of ours.
 _MIGRATION_LOCK: Final = 0x5761_7474_0001
@@ -118,7 +126,7 @@ def _sqlite(engine: AsyncEngine, begin: str) -> None:
         # The driver must not begin transactions by itself, or BEGIN IMMEDIATE and savepoints would not be ours.
         raw.isolation_level = None
         cursor = raw.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

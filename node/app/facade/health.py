@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from channels.transports.base import LinkState
-from node.api.views import AlarmView, BrokerView, ChainView, CheckView, ReadinessView, StatusView
+from node.api.views import AlarmView, BrokerView, CatchingUpView, ChainView, CheckView, ReadinessView, StatusView
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
 from node.app.facade.pairing import PairingPart
@@ -48,6 +48,19 @@ class Health:
             head_block=head.number if head else None,
             head_age_s=self._core.clock.now() - head.timestamp if head else None,
             final_block=self._core.chain.final if self._core.chain.final >= 0 else None,
+            catching_up=self._catching_up(),
+        )
+
+    def _catching_up(self) -> CatchingUpView | None:
+        found = self._feed.progress
+        if found is None or found.total == 0:
+            return None
+        return CatchingUpView(
+            blocks_done=found.done,
+            blocks_total=found.total,
+            events=found.events,
+            events_per_s=found.events_per_s,
+            left_s=found.left_s,
         )
 
     async def status(self) -> StatusView:

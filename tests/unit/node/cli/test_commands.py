@@ -23,6 +23,7 @@ from node.cli import (
     InitOptions,
     InitResult,
     KeyRow,
+    RebuildOptions,
     RunOptions,
     VerifyOptions,
     create_cli,
@@ -75,6 +76,10 @@ class Factories:
     def run(self, config: LoadedConfig, options: RunOptions) -> None:
         self._note(config, options)
 
+    def rebuild(self, config: LoadedConfig, options: RebuildOptions) -> Mapping[str, object]:
+        self._note(config, options)
+        return {"blocks": 7, "events": 3}
+
     def broker(self, config: LoadedConfig) -> None:
         self._note(config)
 
@@ -95,7 +100,7 @@ class Factories:
 
     def all(self) -> CliFactories:
         return CliFactories(
-            self.init, self.run, self.broker, self.devnet, self.demo, self.doctor, self.verify, Keys()
+            self.init, self.run, self.rebuild, self.broker, self.devnet, self.demo, self.doctor, self.verify, Keys()
         )  # fmt: skip
 
 

@@ -1,0 +1,146 @@
+"""From a real chain full of events to the database: equal on every way, in bounded batches, over a lost snapshot."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from contracts.deployments import Deployment
+from node.app.commands.rebuild import catch_up
+from node.app.progress import Progress, told
+from node.clock import ManualClock, SystemClock
+from node.ledger.finality import Finality
+from node.ledger.headers import Header
+from node.ledger.indexer import Indexer, IndexerOptions
+from node.ledger.logs import Watched
+from node.ledger.registry import RegistryDecoder
+from node.ledger.rpc import Rpc
+from node.projection.base import Event
+from node.projection.events import ChainEvent, LoggedFinalized
+from node.runtime.devnet.deploy import deploy_registry
+from node.storage.chain import ChainStore
+from node.storage.database import Database
+from node.storage.journal import Journal
+from node.storage.schema import states
+from tests.support.anvil import Anvil, anvil
+from tests.support.fullchain import fill
+from tests.support.longhistory import history, write_history
+
+pytestmark = pytest.mark.chain
+
+FEW = IndexerOptions(poll=0.05, first_range=7, largest_range=16, window=12, many_logs=150)
+
+
+@asynccontextmanager
+async def database(path: Path) -> AsyncIterator[tuple[Database, Journal]]:
+    opened = await Database.open(f"sqlite+aiosqlite:///{path}")
+    journal = Journal(opened, ManualClock(1_000))
+    try:
+        yield opened, journal
+    finally:
+        await journal.close()
+        await opened.close()
+
+
+def indexer(rpc: Rpc, registry: Deployment, options: IndexerOptions | None = None) -> Indexer[ChainEvent]:
+    watched = Watched(registry.address, registry.block)
+    return Indexer(rpc, watched, RegistryDecoder(), Finality(1), SystemClock(), options)
+
+
+async def contents(opened: Database) -> list[tuple[Any, ...]]:
+    """Every state without the journal numbers, which depend on how the events were cut into transactions."""
+    chosen = (states.c.kind, states.c.key, states.c.status, states.c.top_block, states.c.unsettled, states.c.document)
+    async with opened.read() as connection:
+        return sorted(tuple(row) for row in await connection.execute(select(*chosen)))
+
+
+async def test_every_way_to_the_head_gives_the_same_state(tmp_path: Path) -> None:
+    """architecture.md: with every header linked, in small ranges of old blocks, and over a restart."""
+    async with anvil(block_time=0) as chain:
+        registry = await deploy_registry(chain.rpc, payer=chain.signers[3].address)
+        async with Rpc([chain.url], chain.chain_id, SystemClock()) as rpc:
+            async with database(tmp_path / "near.db") as (near, journal):
+                following = indexer(rpc, registry)
+                await fill(chain, registry.address, 600, 20)
+                await chain.mine(2)
+                while (batch := await following.step()) is not None:
+                    events, update = told(batch)
+                    await journal.apply(events, update)
+                grown = await contents(near)
+                assert len(grown) > 300
+                assert await journal.verify() > 600
+            shown: list[Progress] = []
+            async with database(tmp_path / "small.db") as (small, journal):
+                reader = indexer(rpc, registry, FEW)
+                found = await catch_up(reader, journal, ChainStore(small), SystemClock(), shown.append)
+                assert await contents(small) == grown
+                assert await journal.verify() > 600
+            assert found.events == 640
+            assert (shown[-1].done, shown[-1].total) == (found.total, found.total)
+            assert [each.done for each in shown] == sorted(each.done for each in shown)
+            old = [each for each in shown if each.head - each.at >= FEW.window]
+            assert max(after.events - before.events for before, after in pairwise(old)) <= FEW.many_logs
+            async with database(tmp_path / "small.db") as (again, journal):
+                await chain.mine(30)
+                await catch_up(indexer(rpc, registry, FEW), journal, ChainStore(again), SystemClock(), lambda _: None)
+                assert await contents(again) == grown
+
+
+async def test_a_snapshot_whose_block_left_the_chain_is_not_used(tmp_path: Path) -> None:
+    """The stored window names blocks by hash: on another chain the reading starts over, and no right stays."""
+    async with anvil(block_time=0) as first:
+        registry = await deploy_registry(first.rpc, payer=first.signers[3].address)
+        await fill(first, registry.address, 60, 20)
+        await first.mine(40)
+        await _follow(tmp_path / "node.db", first, registry)
+    async with anvil(block_time=0) as second:
+        other = await deploy_registry(second.rpc, payer=second.signers[3].address)
+        assert other.address == registry.address
+        await second.mine(60)
+        kept = await _follow(tmp_path / "node.db", second, other)
+    # Revocations act for good, whatever becomes of their block; they give nobody anything.
+    assert {(kind, status) for kind, _, status, *_ in kept} == {("consent", "none")}
+
+
+async def _follow(path: Path, chain: Anvil, registry: Deployment) -> list[tuple[Any, ...]]:
+    async with Rpc([chain.url], chain.chain_id, SystemClock()) as rpc, database(path) as (opened, journal):
+        await catch_up(indexer(rpc, registry, FEW), journal, ChainStore(opened), SystemClock(), lambda _: None)
+        return await contents(opened)
+
+
+async def test_the_long_history_of_the_benchmark_is_what_the_journal_writes(tmp_path: Path) -> None:
+    head = Header(1_000, bytes(32), bytes(32), 5)
+    async with database(tmp_path / "slow.db") as (slow, journal):
+        for event in history(1_000, head.number):
+            await journal.apply([event])
+        expected, rows = await contents(slow), await journal.verify()
+    assert await write_history(tmp_path / "fast.db", 1_000, head) == rows
+    async with database(tmp_path / "fast.db") as (fast, journal):
+        assert await contents(fast) == expected
+        assert await journal.verify() == rows
+
+
+@pytest.mark.long
+async def test_memory_is_flat_in_history(tmp_path: Path) -> None:
+    """architecture.md, scale: O(live state). Ten times the events over the same streams take no more memory."""
+    peaks = []
+    for count in (10_000, 100_000):
+        async with database(tmp_path / f"{count}.db") as (_, journal):
+            journal.want(())
+            tracemalloc.start()
+            batch: list[Event] = []
+            for event in history(count, 10_000):
+                batch.append(event)
+                if isinstance(event, LoggedFinalized):
+                    await journal.apply(batch)
+                    batch = []
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.2, peaks
