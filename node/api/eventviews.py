@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 EVENT_VERSION: Final = 1
-_AGGREGATE: Final = re.compile(r"([a-z]{1,16})/(0x[0-9a-fA-F]{64})")
+_AGGREGATE: Final = re.compile(r"([a-z]{1,16})/(0x(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{16}))")
 
 
 def _known_kind(kind: str) -> str:
@@ -45,7 +45,7 @@ def _known_kind(kind: str) -> str:
 def _known_aggregate(text: str) -> str:
     found = _AGGREGATE.fullmatch(text)
     if found is None or found[1] not in KINDS:
-        raise ValueError(f"must be one of {', '.join(KINDS)}, a slash and its 32-byte id: consent/0x...")
+        raise ValueError(f"must be one of {', '.join(KINDS)}, a slash and its id, consent/0x...")
     return text
 
 
@@ -54,10 +54,10 @@ Aggregate = Annotated[str, AfterValidator(_known_aggregate)]
 
 
 class AggregateView(View):
-    """What an event is about: a stream by sid, a consent by grant id, a device by device hash, a request or message."""
+    """What an event is about: a stream by sid, a consent by grant id, a device by device hash, and so on."""
 
     kind: str
-    id: HashHex
+    id: str = Field(pattern=r"^0x([0-9a-f]{64}|[0-9a-f]{16})$", description="32 bytes; 8 of a source")
 
 
 class BlockView(View):
@@ -172,7 +172,7 @@ def filter_of(kinds: tuple[str, ...], aggregate: str | None) -> FeedFilter:
     if aggregate is None:
         return FeedFilter(kinds)
     kind, _, key = aggregate.partition("/")
-    return FeedFilter(kinds, (kind, from_hex(key, 32)))
+    return FeedFilter(kinds, (kind, from_hex(key, (len(key) - 2) // 2)))
 
 
 def event_view(feed: str, event: FeedEvent) -> EventView:
@@ -182,7 +182,7 @@ def event_view(feed: str, event: FeedEvent) -> EventView:
         seq=event.seq,
         type="event" if event.undoes is None else "undone",
         kind=event.kind,
-        aggregate=AggregateView(kind=event.aggregate, id=event.key),
+        aggregate=AggregateView(kind=event.aggregate, id=to_hex(event.key)),
         recorded_at=event.recorded_at,
         block=block,
         undoes=event.undoes,

@@ -16,11 +16,12 @@ from types import MappingProxyType
 from typing import Any
 
 from node.projection import effects as n
-from node.projection.base import AggregateId, Block, Effect, Event, State
+from node.projection.base import AggregateId, Block, ChainEvent, Effect, Event, State
 from node.projection.consent import Consent
 from node.projection.device import Device
-from node.projection.events import ChainEvent, LoggedFinalized, LoggedRolledBack
+from node.projection.events import LoggedFinalized, LoggedRolledBack
 from node.projection.submission import Submission
+from node.projection.trade import Trade
 
 __all__ = ["ANNOUNCED", "Announcement", "announce"]
 
@@ -81,6 +82,10 @@ _RULES: Mapping[type[Effect], _Rule] = MappingProxyType(
         n.NotifyRequestReceived: _Rule("request.received", _nothing, lasting=True),
         n.NotifyRequestGranted: _Rule("request.granted", lambda e: {"grant_id": _hex(e.grant_id)}, lasting=True),
         n.NotifyRequestEnded: _Rule("request.ended", lambda e: {"status": e.status}, lasting=True),
+        n.NotifyOrderChanged: _Rule("order.changed", lambda e: {"status": e.status, "left_wh": e.left}),
+        n.NotifyTradeMoved: _Rule("trade.moved", lambda e: {"status": e.status}),
+        n.NotifyTradeFinal: _Rule("trade.final", lambda e: {"status": e.status}),
+        n.NotifySourceChanged: _Rule("source.changed", lambda e: {"index": e.index, "minted_mwh": e.minted}),
         n.NotifySubmissionFinal: _Rule("message.final", lambda e: {"message": e.kind}),
         n.NotifySubmissionFailed: _Rule("message.failed", lambda e: {"message": e.kind, "reason": e.reason}),
     }
@@ -121,5 +126,8 @@ def _block(event: Event, state: State) -> Block | None:
             return state.paired
         case Submission():
             return state.block
+        case Trade():
+            facts = state.steps or state.made
+            return facts[-1].block if facts else None
         case _:
             return None

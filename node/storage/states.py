@@ -49,7 +49,7 @@ class StateSet:
             await self.load(way.direct)
         where = _where(way)
         if where is None:
-            return list(way.direct)
+            return sorted(set(way.direct)) if len(way.direct) > 1 else list(way.direct)
         # The tables do not know yet what earlier events of this transaction changed: those are looked at here.
         found = set(way.direct) | {each for each in await self._read(where) if each not in self._changed}
         found |= {each for each in self._changed if way.covers(each, index_of(self._known[each]))}

@@ -44,7 +44,7 @@ async def _index(folder: Path) -> list[float]:
     async with anvil(block_time=0) as chain:
         deployment = await deploy_registry(chain.rpc, payer=chain.signers[3].address)
         await fill(chain, deployment.address, EVENTS, PER_BLOCK)
-        watched = Watched(deployment.address, deployment.block)
+        watched = Watched((deployment.address,), deployment.block)
         return [await _once(chain, watched, folder / f"{n}.db") for n in range(ROUNDS)]
 
 

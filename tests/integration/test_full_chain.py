@@ -50,7 +50,7 @@ async def database(path: Path) -> AsyncIterator[tuple[Database, Journal]]:
 
 
 def indexer(rpc: Rpc, registry: Deployment, options: IndexerOptions | None = None) -> Indexer[ChainEvent]:
-    watched = Watched(registry.address, registry.block)
+    watched = Watched((registry.address,), registry.block)
     return Indexer(rpc, watched, RegistryDecoder(), Finality(1), SystemClock(), options)
 
 

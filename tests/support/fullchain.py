@@ -66,7 +66,7 @@ async def fill(chain: Anvil, registry: bytes, count: int, per_block: int) -> Ful
     owner = chain.signers[0].address
     first = (await chain.head()).number + 1
     await _send(chain, registry, [abi.Item(_REGISTER, body, b"", b"") for _, body in _streams(owner)])
-    logs = await chain.rpc.logs(registry, first, first)
+    logs = await chain.rpc.logs([registry], first, first)
     sids = [log.topics[1] for log in logs if len(log.topics) > 1]
     assert len(sids) == _STREAMS, logs[:1]
     waiting: list[abi.Item] = []
