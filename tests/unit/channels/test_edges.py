@@ -118,8 +118,8 @@ def test_a_rebuilt_writer_watches_starts_that_some_clock_may_not_have_reached(ah
         world.writer.params, masters(), STREAM_KEY, bytes(16), world.commits, list(world.members.values()), 2
     )
     expected = {leaf: watched + ahead} if ahead >= 0 else {}
-    assert again.state.starts == expected
-    assert {found: start for found, start in world.writer.state.starts.items() if found == leaf} == expected
+    for writer in (world.writer, again):
+        assert {found: start for found, start in writer.state.starts.items() if found == leaf} == expected
 
 
 def test_a_new_writer_begins_after_the_old_one() -> None:
