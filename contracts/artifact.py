@@ -12,9 +12,20 @@ from typing import Any
 
 from contracts.errors import ArtifactError, CodeMismatch
 
-__all__ = ["REGISTRY", "Artifact", "creation_code", "load_artifact", "read_artifact", "verify_runtime_code"]
+__all__ = [
+    "ENERGY",
+    "MONEY",
+    "REGISTRY",
+    "Artifact",
+    "creation_code",
+    "load_artifact",
+    "read_artifact",
+    "verify_runtime_code",
+]
 
 REGISTRY = "ConsentRegistry"
+ENERGY = "EnergyToken"
+MONEY = "DevToken"
 
 
 @dataclass(frozen=True, slots=True)

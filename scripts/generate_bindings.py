@@ -6,6 +6,7 @@ return), events and errors. All wire knowledge is data in the generated tables; 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -20,8 +21,9 @@ BUILT_IN_NOTICES = {"Error": "The contract refused.", "Panic": "The contract hit
 
 
 def snake(name: str) -> str:
-    """Return a Solidity name in the Python spelling."""
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+    """Return a Solidity name in the Python spelling; keywords get an underscore."""
+    spelled = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+    return spelled + "_" if iskeyword(spelled) else spelled
 
 
 def abi_type(field: Mapping[str, Any]) -> str:
@@ -288,8 +290,8 @@ def generate(artifact: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[st
     structs = find_structs(abi)
     package = snake_package(source)
     folder = f"contracts/bindings/{package}"
-    modules = {
-        "structs": make_structs(structs, find_inputs(abi), source),
+    modules = {"structs": make_structs(structs, find_inputs(abi), source)} if structs else {}
+    modules |= {
         "calls": make_calls(functions, constructor["inputs"], structs, source),
         "events": make_events(events, source),
         "errors": make_errors(errors, notices, source),

@@ -194,8 +194,11 @@ def _add_local_chain(app: typer.Typer, factories: CliFactories) -> None:
         port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free port.")] = 8545,
         block_time: Annotated[int, typer.Option(min=1, max=60, help="Seconds between blocks.")] = 1,
         out: Annotated[Path | None, typer.Option(help="Write the facts as JSON into this file.")] = None,
+        registrar: Annotated[
+            str | None, typer.Option(help="Deploy an energy token whose sources this address admits.")
+        ] = None,
     ) -> None:
-        factories.devnet(DevnetOptions(port, block_time, out))
+        factories.devnet(DevnetOptions(port, block_time, out, registrar))
 
     @app.command(
         help="Play the whole story with real processes on a local chain; about four minutes.\n\n"

@@ -66,11 +66,15 @@ class RebuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class DevnetOptions:
-    """anvil with the contracts deployed and funded accounts. Port 0: any free one. `out`: facts as JSON."""
+    """anvil with the contracts deployed and funded accounts. Port 0: any free one. `out`: facts as JSON.
+
+    With a `registrar` (its address as text) there is an energy token too.
+    """
 
     port: int = 8545
     block_time: int = 1
     out: Path | None = None
+    registrar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 from scripts.measure_gas.bench import Bench, Row, anvil, raw
+from scripts.measure_gas.energy import measure_energy
 from scripts.measure_gas.registry import Story, measure_registry
 
 __all__ = ["OUT", "Bench", "Row", "Story", "anvil", "as_json", "measure", "raw"]
@@ -23,7 +24,7 @@ OUT = Path(__file__).resolve().parents[2] / "contracts" / "gas.json"
 
 def measure() -> list[Row]:
     """Measure every contract, each on a fresh chain."""
-    return [*measure_registry()]
+    return [*measure_registry(), *measure_energy()]
 
 
 def as_json(rows: list[Row]) -> str:

@@ -84,7 +84,7 @@ class Bench:
         """Deploy, and learn the message types from the shared vectors."""
         creation = deployment_call(self.contract, arguments=self.arguments)
         self.address = creation.address
-        shared = json.loads(VECTORS.read_text())["contracts"][self.contract]
+        shared = json.loads(VECTORS.read_text())["contracts"].get(self.contract, {"vectors": []})
         self.types = {case["primaryType"]: case["fields"] for case in shared["vectors"]}
         if not self.web3.eth.get_code(to_checksum_address(creation.address)):
             self.send(creation.data, to=creation.to)
@@ -110,13 +110,21 @@ class Bench:
         self.nonces[key] = self.nonces.get(key, -1) + 1
         return self.nonces[key]
 
-    def send(self, data: bytes, sender: Signer = None, to: bytes | None = None) -> TxReceipt:
+    def send(
+        self,
+        data: bytes,
+        sender: Signer = None,
+        to: bytes | None = None,
+        *,
+        gas: int = 16_000_000,
+        create: bool = False,
+    ) -> TxReceipt:
         """Send a transaction, from a relay unless an account is given, and insist that it succeeds."""
         sender = sender or self.account("relay")
         transaction: dict[str, Any] = {
-            "to": to_checksum_address(to or self.address),
+            "to": "" if create else to_checksum_address(to or self.address),
             "data": data,
-            "gas": 16_000_000,
+            "gas": gas,
             "chainId": self.web3.eth.chain_id,
             "nonce": self.web3.eth.get_transaction_count(sender.address),
             "maxFeePerGas": 10**11,

@@ -1,4 +1,4 @@
-"""`wattpact devnet`: a local chain with the registry on it, until Ctrl-C."""
+"""`wattpact devnet`: a local chain with the contracts on it, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from node.errors import ConfigError
 from node.runtime.devnet.anvil import AnvilOptions
 from node.runtime.devnet.devnet import Devnet, Fact
 from node.runtime.devnet.devnet import DevnetOptions as Options
+from node.types import address_from_text
 
 __all__ = ["run_devnet"]
 
 _MANY: Final = frozenset({"account"})
-_NUMBERS: Final = frozenset({"chain id", "registry block", "anvil process"})
+_NUMBERS: Final = frozenset({"chain id", "registry block", "energy token block", "anvil process"})
 
 
 def run_devnet(options: DevnetOptions) -> None:
@@ -29,8 +30,9 @@ def run_devnet(options: DevnetOptions) -> None:
 
 async def _serve(options: DevnetOptions) -> None:
     anvil = AnvilOptions(port=options.port, block_time=options.block_time)
+    registrar = None if options.registrar is None else address_from_text(options.registrar)
     with stop_signals() as stop:
-        async with Devnet(Options(anvil)) as devnet:
+        async with Devnet(Options(anvil, registrar=registrar)) as devnet:
             facts = await devnet.facts()
             if options.out is not None:
                 _write(options.out, facts)

@@ -1,4 +1,4 @@
-"""A devnet in one object: anvil, the registry deployed, accounts funded, the deployment file written."""
+"""A devnet in one object: anvil, the contracts deployed, accounts funded, the deployment file written."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from contracts.artifact import REGISTRY
+from contracts.artifact import ENERGY, MONEY, REGISTRY
 from contracts.deployments import Deployment, DeploymentFile, write_deployments
 from node.clock import Clock, SystemClock
 from node.ledger import wire
 from node.ledger.headers import Header
 from node.ledger.rpc import Rpc, RpcOptions
 from node.runtime.devnet.anvil import MNEMONIC, AnvilOptions, AnvilProcess
-from node.runtime.devnet.deploy import deploy_registry
+from node.runtime.devnet.deploy import deploy_dev_token, deploy_energy_token, deploy_registry
 from node.runtime.devnet.errors import DevnetError
 from node.types import address_to_text
 
@@ -27,13 +27,17 @@ ETHER = 10**18
 
 @dataclass(frozen=True, slots=True)
 class DevnetOptions:
-    """``fund`` addresses (bytes20) get ``balance`` wei each. ``deployments`` is the file to write, None for none."""
+    """``fund`` addresses (bytes20) get ``balance`` wei each. ``deployments`` is the file to write, None for none.
+
+    With a ``registrar`` (bytes20) there is an energy token whose sources it admits.
+    """
 
     anvil: AnvilOptions = field(default_factory=AnvilOptions)
     binary: Path | None = None
     deployments: Path | None = None
     fund: Sequence[bytes] = ()
     balance: int = 100 * ETHER
+    registrar: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Devnet:
         self._anvil = AnvilProcess(self.options.anvil, binary=self.options.binary)
         self._stack = AsyncExitStack()
         self._rpc: Rpc | None = None
-        self._deployment: Deployment | None = None
+        self._contracts: dict[str, Deployment] = {}
 
     @property
     def url(self) -> str:
@@ -79,9 +83,17 @@ class Devnet:
     @property
     def registry(self) -> Deployment:
         """Where the registry is. Raises DevnetError outside the context."""
-        if self._deployment is None:
+        return self.contracts.registry
+
+    @property
+    def contracts(self) -> DeploymentFile:
+        """Where the contracts are: registry, dev token and, with a registrar, energy token.
+
+        Raises DevnetError outside the context.
+        """
+        if not self._contracts:
             raise DevnetError("the devnet is not running")
-        return self._deployment
+        return DeploymentFile(self.chain_id, dict(self._contracts))
 
     async def __aenter__(self) -> Devnet:
         async with AsyncExitStack() as undo:
@@ -96,11 +108,17 @@ class Devnet:
         self._rpc = await self._stack.enter_async_context(rpc)
         await rpc.connect()
         accounts = await self._accounts()
-        self._deployment = await deploy_registry(rpc, payer=accounts[0])
+        payer = accounts[0]
+        self._contracts = {
+            REGISTRY: await deploy_registry(rpc, payer=payer),
+            MONEY: await deploy_dev_token(rpc, payer=payer),
+        }
+        if self.options.registrar is not None:
+            self._contracts[ENERGY] = await deploy_energy_token(rpc, self.options.registrar, payer=payer)
         for address in self.options.fund:
             await self.fund(address)
         if self.options.deployments is not None:
-            write_deployments(self.options.deployments, DeploymentFile(self.chain_id, {REGISTRY: self._deployment}))
+            write_deployments(self.options.deployments, self.contracts)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -108,7 +126,7 @@ class Devnet:
         await self._stop()
 
     async def _stop(self) -> None:
-        self._rpc, self._deployment = None, None
+        self._rpc, self._contracts = None, {}
         await self._stack.aclose()
 
     async def _accounts(self) -> list[bytes]:
@@ -133,6 +151,17 @@ class Devnet:
         """Return only by raising AnvilFailed, when anvil ended by itself."""
         await self._anvil.wait()
 
+    def _token_facts(self) -> list[Fact]:
+        found = [Fact("dev token", address_to_text(self.contracts.find(MONEY).address))]
+        if self.options.registrar is not None:
+            energy = self.contracts.find(ENERGY)
+            found += [
+                Fact("energy token", address_to_text(energy.address)),
+                Fact("energy token block", str(energy.block)),
+                Fact("energy registrar", address_to_text(self.options.registrar)),
+            ]
+        return found
+
     async def facts(self) -> tuple[Fact, ...]:
         """Say what runs, one fact per line."""
         anvil = self.options.anvil
@@ -146,6 +175,7 @@ class Devnet:
             Fact("blocks", blocks),
             Fact("registry", address_to_text(self.registry.address)),
             Fact("registry block", str(self.registry.block)),
+            *self._token_facts(),
             Fact("anvil process", str(self.pid)),
         ]
         if self.options.deployments is not None:

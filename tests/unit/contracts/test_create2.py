@@ -31,6 +31,12 @@ def test_the_deployment_call_goes_to_the_proxy() -> None:
     assert deployment_call(salt=b"\x01" * 32).address != call.address
 
 
+def test_constructor_arguments_follow_the_code_and_move_the_address() -> None:
+    call = deployment_call("EnergyToken", arguments=b"\x05" * 32)
+    assert call.data == bytes(32) + creation_code("EnergyToken") + b"\x05" * 32
+    assert call.address == create2_address(bytes(32), creation_code("EnergyToken") + b"\x05" * 32)
+
+
 def test_a_salt_has_32_bytes() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         create2_address(b"", b"")

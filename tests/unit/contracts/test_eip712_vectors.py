@@ -15,7 +15,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
-from contracts.bindings import consent_registry
+from contracts.bindings import consent_registry, energy_token
 from contracts.items import Kind
 
 FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "eip712.json").read_text())
@@ -31,8 +31,9 @@ CASES = [(contract, vector) for contract, part in FILE["contracts"].items() for 
 each_vector = pytest.mark.parametrize(
     ("contract", "vector"), CASES, ids=[f"{vector['primaryType']}-{vector['case']}" for _, vector in CASES]
 )
-# Those that are built: bindings and the kinds of items.
-BUILT = {"ConsentRegistry": (consent_registry, Kind)}
+BINDINGS: dict[str, Any] = {"ConsentRegistry": consent_registry, "EnergyToken": energy_token}
+# ERC-2612 passes the fields one by one: there is no struct of them.
+NO_STRUCT = {"Permit"}
 
 
 def unhex(text: str) -> bytes:
@@ -82,9 +83,9 @@ def test_signatures_are_canonical_and_recover(contract: str, vector: dict[str, A
 @each_vector
 def test_the_bindings_have_the_same_fields_and_encoding(contract: str, vector: dict[str, Any]) -> None:
     """The Python struct, built from the JSON by position, encodes to the bytes that Solidity decodes."""
-    if contract not in BUILT or vector["primaryType"] == "Permit":
+    if vector["primaryType"] in NO_STRUCT:
         return
-    bindings, kinds = BUILT[contract]
+    bindings = BINDINGS[contract]
     values: list[Any] = []
     for field in vector["fields"]:
         value = vector["message"][field["name"]]
@@ -96,7 +97,8 @@ def test_the_bindings_have_the_same_fields_and_encoding(contract: str, vector: d
     struct = getattr(bindings, vector["primaryType"])(*values)
     name = "".join("_" + c.lower() if c.isupper() else c for c in vector["primaryType"]).removeprefix("_")
     assert getattr(bindings, f"abi_{name}")(struct) == unhex(vector["encoded"])
-    assert kinds[name.upper()]
+    if contract == "ConsentRegistry":
+        assert Kind[name.upper()]
 
 
 @pytest.mark.parametrize("contract", FILE["contracts"])

@@ -10,6 +10,7 @@ import pytest
 from scripts.measure_gas import Row, measure
 
 FILE = Path(__file__).resolve().parents[3] / "contracts" / "gas.json"
+HOLDERS = ("1 shareholder", "100 shareholders", "10,000 shareholders")
 RECORDED = [Row(**entry) for entry in json.loads(FILE.read_text())]
 
 
@@ -19,7 +20,24 @@ def test_the_record_has_a_row_for_every_message() -> None:
         assert message in names
     for message in ("register reader key", "commit", "transfer stream"):
         assert message in names
+    for message in (
+        "mint by signed reading",
+        "claim of kWh",
+        "register source",
+        "transfer shares",
+        "reset meter",
+        "pause",
+    ):
+        assert message in names
     assert len({row.name for row in RECORDED}) == len(RECORDED)
+
+
+def test_a_mint_costs_the_same_for_any_number_of_shareholders() -> None:
+    """contracts.md, gas: at 1, 100 and 10,000 shareholders, equal within 1%."""
+    for kind in ("single", "batch of 300"):
+        gas = [row.gas for row in RECORDED if row.name.startswith(f"mint by signed reading, {kind}")]
+        assert len(gas) == 3
+        assert max(gas) - min(gas) <= min(gas) // 100
 
 
 def test_the_bounds_are_those_of_the_design() -> None:
@@ -33,6 +51,10 @@ def test_the_bounds_are_those_of_the_design() -> None:
         "one revoke over 100 streams, each": 6_300,
         "commit, direct, second and later": 30_000,
         "commit, relayed": 37_000,
+        **{f"mint by signed reading, single, {many}": 41_000 for many in HOLDERS},
+        **{f"mint by signed reading, batch of 300, {many}, each": 20_000 for many in HOLDERS},
+        "claim of kWh, first": 55_000,
+        "claim of kWh, steady": 37_000,
     }
 
 

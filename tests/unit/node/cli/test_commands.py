@@ -390,6 +390,9 @@ def test_doctor_demo_devnet_broker_version(line: Line) -> None:
     assert line.run("demo", "--out", "elsewhere").exit_code == 1
     assert line.run("devnet", "--port", "0").exit_code == 0
     assert DevnetOptions(0, 1, None) in line.factories.calls
+    registrar = "0x" + "52" * 20
+    assert line.run("devnet", "--registrar", registrar).exit_code == 0
+    assert DevnetOptions(8545, 1, None, registrar) in line.factories.calls
     assert line.run("broker", "run").exit_code == 0
     hashed = line.run("broker", "hash", stdin="secret\n")
     assert hashed.stdout.startswith("$argon2id$")

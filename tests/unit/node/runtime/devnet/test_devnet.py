@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from contracts.bindings import energy_token
 from contracts.deployments import read_deployments
+from contracts.errors import DeploymentError
 from node.errors import ExitCode
 from node.ledger.views import RegistryViews
 from node.runtime.devnet.anvil import AnvilOptions, AnvilProcess, find_anvil
+from node.runtime.devnet.deploy import deploy_energy_token
 from node.runtime.devnet.devnet import ETHER, Devnet, DevnetOptions
 from node.runtime.devnet.errors import AnvilFailed, AnvilMissing, DevnetError
+from node.types import address_to_text
 
 pytestmark = pytest.mark.chain
 POOR = b"\x77" * 20
@@ -40,6 +45,33 @@ async def test_it_deploys_funds_writes_and_stops_cleanly(tmp_path: Path) -> None
     assert not _alive(pid)
     with pytest.raises(DevnetError):
         _ = devnet.rpc
+
+
+async def test_the_tokens_are_there_too(tmp_path: Path) -> None:
+    """On a devnet there is money always, an energy token where somebody is its registrar."""
+    path = tmp_path / "31337.json"
+    async with Devnet(DevnetOptions(deployments=path, registrar=POOR)) as devnet:
+        written = read_deployments(path, devnet.chain_id)
+        assert written == devnet.contracts
+        energy, money = written.find("EnergyToken"), written.find("DevToken")
+        answer = await devnet.rpc.call(energy.address, energy_token.encode_registrar())
+        assert energy_token.decode_registrar(answer) == POOR
+        answer = await devnet.rpc.call(energy.address, energy_token.encode_verifies_p256())
+        assert energy_token.decode_verifies_p256(answer), "the devnet's chain verifies P-256"
+        facts = {fact.name: fact.value for fact in await devnet.facts()}
+        assert facts["energy token"] == address_to_text(energy.address)
+        assert facts["energy registrar"] == address_to_text(POOR)
+        assert facts["dev token"] == address_to_text(money.address)
+        assert await deploy_energy_token(devnet.rpc, POOR, payer=POOR) == replace(
+            energy, block=0, transaction=bytes(32)
+        )
+
+
+async def test_without_a_registrar_there_is_no_energy_token() -> None:
+    async with Devnet() as devnet:
+        assert set(devnet.contracts.contracts) == {"ConsentRegistry", "DevToken"}
+        with pytest.raises(DeploymentError, match="EnergyToken"):
+            devnet.contracts.find("EnergyToken")
 
 
 async def test_each_fact_is_one_line() -> None:
