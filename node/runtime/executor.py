@@ -109,6 +109,8 @@ class Executor:
     async def run(self, life: Lifecycle) -> None:
         """Until `stop`; then no new effect is begun, and those under way are finished."""
         await self._outbox.release()
+        wanted = {kind.__name__ for kind, handlers in self._handlers.items() if handlers != (_nothing,)}
+        await self._outbox.pass_over(wanted, self._clock.now())
         pruned = 0
         life.ready()
         async with asyncio.TaskGroup() as group:

@@ -236,3 +236,39 @@ def test_pauses_double_up_to_a_limit_and_vary() -> None:
     assert [high.delay(n) for n in (1, 2, 3, 9, 10, 1_000)] == [1.0, 2.0, 4.0, 256.0, 300.0, 300.0]
     assert low.delay(3) == 2.0
     assert len({Backoff().delay(5) for _ in range(20)}) > 1
+
+
+async def test_what_nobody_carries_out_is_passed_over_at_the_start(
+    journal: Journal, database: Database, clock: ManualClock
+) -> None:
+    """A rebuild writes effects before it is known which roles the node has; they must not be worked off one by one."""
+    done: list[Effect] = []
+
+    async def handler(effect: Effect) -> None:
+        done.append(effect)
+
+    await journal.apply([granted(5), granted(6, grant="h"), e.LoggedFinalized(6, 9)])
+    seen: list[str] = []
+    runner = executor(journal, database, clock, handlers(f.NotifyGrantFinal, handler), seen)
+    life = Lifecycle()
+    running = asyncio.create_task(runner.run(life))
+    async with asyncio.timeout(10):
+        while (await Outbox(database, "other").counts()).pending:  # noqa: ASYNC110 - another process would poll too
+            await asyncio.sleep(0.01)
+    life.stop.set()
+    await running
+    assert done == [f.NotifyGrantFinal(h32("g")), f.NotifyGrantFinal(h32("h"))]
+    assert seen == ["NotifyGrantFinal done"] * 2
+
+
+async def test_a_journal_that_knows_who_carries_out_what_keeps_only_that(journal: Journal, database: Database) -> None:
+    table = Handlers()
+
+    async def handler(_: Effect) -> None: ...
+
+    table.on(f.NotifyGrantFinal, handler)
+    journal.want(table.wanted())
+    applied = await journal.apply([granted(5), e.LoggedFinalized(5, 9)])
+    assert applied.effects == (f.NotifyGrantSeen(h32("g")), f.NotifyGrantFinal(h32("g")))
+    (item,) = await Outbox(database, "test").claim(2_000, 10, 60)
+    assert (item.effect, item.position) == (f.NotifyGrantFinal(h32("g")), 0)
