@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,16 @@ def fixed(value: Any, size: int) -> bytes:
     return parsed
 
 
+def _again(value: Any, size: int) -> bytes:
+    """`fixed` for what the logs of one answer repeat."""
+    return _kept(value, size) if isinstance(value, str) else fixed(value, size)
+
+
+@functools.lru_cache(maxsize=64)
+def _kept(value: str, size: int) -> bytes:
+    return fixed(value, size)
+
+
 def quantity_hex(value: int) -> str:
     """Return the JSON-RPC form of an integer."""
     return hex(value)
@@ -135,12 +146,12 @@ def log(value: Any) -> RawLog:
     if not isinstance(topics, list) or len(topics) > 4 or doc.get("removed"):
         raise RpcGarbled(f"expected a log, got {_short(value)}")
     return RawLog(
-        address=fixed(doc.get("address"), 20),
-        topics=tuple(fixed(topic, 32) for topic in topics),
+        address=_again(doc.get("address"), 20),
+        topics=tuple([fixed(topic, 32) for topic in topics]),
         data=data(doc.get("data")),
         block_number=quantity(doc.get("blockNumber")),
-        block_hash=fixed(doc.get("blockHash"), 32),
-        transaction_hash=fixed(doc.get("transactionHash"), 32),
+        block_hash=_again(doc.get("blockHash"), 32),
+        transaction_hash=_again(doc.get("transactionHash"), 32),
         index=quantity(doc.get("logIndex")),
     )
 

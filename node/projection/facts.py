@@ -33,10 +33,13 @@ def add(facts: tuple[F, ...], new: F) -> tuple[F, ...]:
     """
     if not facts or new.block.number > facts[-1].block.number:
         return (*facts, new)
-    if any(known == new or (known.final and replace(known, final=False) == new) for known in facts):
-        return facts
-    if any(known.block.number == new.block.number and known.block.hash != new.block.hash for known in facts):
-        raise ContradictingFact(f"two blocks numbered {new.block.number} without a roll-back in between")
+    for known in reversed(facts):  # in chain order, so those of the same block and above are the last ones
+        if known.block.number < new.block.number:
+            break
+        if known == new or (known.final and replace(known, final=False) == new):
+            return facts
+        if known.block.number == new.block.number and known.block.hash != new.block.hash:
+            raise ContradictingFact(f"two blocks numbered {new.block.number} without a roll-back in between")
     if new.block.number < facts[-1].block.number:
         if any(known.final and known.block.number > new.block.number for known in facts):
             return facts
