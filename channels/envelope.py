@@ -12,7 +12,7 @@ and can never use one (key, nonce) twice. prev_hash is H of the whole previous e
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from channels.capsule import StreamSigner
 from channels.codec import LAST_EPOCH, LAST_SEQ, require
 from channels.errors import EnvelopeRejected, UnknownVersion, UsageError
 from channels.kdf import kdf
+from keys.errors import KeysError
 
 __all__ = [
     "ENVELOPE_OVERHEAD",
@@ -138,25 +139,37 @@ class SlotCipher:
             raise EnvelopeRejected(f"envelope {seq} fails its tag") from error
 
     def open_chain(
-        self, envelopes: Sequence[bytes], start: int, seq: int, prev_hash: bytes
+        self,
+        envelopes: Sequence[bytes],
+        start: int,
+        seq: int,
+        prev_hash: bytes,
+        verify: Callable[[bytes, bytes], None] | None = None,
     ) -> tuple[list[bytes], bytes]:
-        """Open unsigned envelopes from `envelopes[start]` on while they continue the chain in this lane.
+        """Open envelopes from `envelopes[start]` on while they continue the chain in this lane.
 
-        Returns the plaintexts and the hash of the last one opened (`prev_hash` when none was). Stops before the
-        first envelope of another lane, another place in the chain, or with a wrong tag, and leaves it to be looked
-        at closely.
+        `verify` raises KeysError unless the stream key signed (message, signature); None where the stream does not
+        sign each envelope. Returns the plaintexts and the hash of the last one opened (`prev_hash` when none was).
+        Stops before the first envelope of another lane, another place in the chain, or with a wrong tag or signature,
+        and leaves it to be looked at closely.
         """
         prefix, base, decrypt = self.prefix, self.base, self.aead.decrypt
+        longest = _LONGEST if verify is None else _LONGEST + SIGNATURE_BYTES
         plaintexts: list[bytes] = []
         append = plaintexts.append
         for at in range(start, len(envelopes)):
             envelope = envelopes[at]
             header = prefix + seq.to_bytes(8, "big") + prev_hash
-            if not envelope.startswith(header) or len(envelope) > _LONGEST:
+            if not envelope.startswith(header) or len(envelope) > longest:
                 break
             try:
-                append(decrypt((base ^ seq).to_bytes(12, "big"), envelope[HEADER_BYTES:], header))
-            except (InvalidTag, ValueError):
+                if verify is None:
+                    sealed = envelope[HEADER_BYTES:]
+                else:
+                    verify(b"ckt1 envelope\x00" + envelope[:-SIGNATURE_BYTES], envelope[-SIGNATURE_BYTES:])
+                    sealed = envelope[HEADER_BYTES:-SIGNATURE_BYTES]
+                append(decrypt((base ^ seq).to_bytes(12, "big"), sealed, header))
+            except (InvalidTag, ValueError, KeysError):
                 break
             prev_hash = sha256(envelope).digest()
             seq += 1

@@ -123,6 +123,7 @@ class Reader:
         self.follower: Follower | None = None
         self.capsule_epoch = 0
         self._waiting: list[bytes] = []
+        self._verify = partial(verify_stream_signature, params.stream_public)
 
     @property
     def epoch(self) -> int:
@@ -268,17 +269,18 @@ class Reader:
         other.
         """
         chain = self.chain
-        if self.params.signed_envelopes or not chain.start:
+        signed = self.params.signed_envelopes
+        if not chain.start:
             return 0
         try:
-            header = EnvelopeHeader.decode(envelopes[at])
+            header = EnvelopeHeader.decode(envelopes[at], signed)
             if header.sid != self.params.sid or header.epoch > self.epoch or header.seq != chain.next_seq:
                 return 0
             cipher = self.keyring.cipher(Lane(header.sid, header.epoch, header.slot, header.inst))
         except (FormatError, NoKey):
             return 0
         seq = chain.next_seq
-        plaintexts, tip = cipher.open_chain(envelopes, at, seq, chain.tip)
+        plaintexts, tip = cipher.open_chain(envelopes, at, seq, chain.tip, self._verify if signed else None)
         if plaintexts:
             run = list(envelopes[at : at + len(plaintexts)])
             chain.extend(run, tip)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from typing import NoReturn, final
 
 from cryptography.exceptions import InvalidSignature
@@ -105,12 +106,18 @@ class StreamKey:
 
 def verify_stream_signature(public: bytes, message: bytes, signature: bytes) -> None:
     """Raise SignatureError unless the 64-byte Ed25519 signature over `message` is by the public stream key."""
-    if len(public) not in STREAM_PUBLIC_SIZES:
-        raise SignatureError("a public stream key has 32 or 1,984 bytes")
     try:
-        Ed25519PublicKey.from_public_bytes(public[:ED25519_PUBLIC_SIZE]).verify(signature, message)
+        _ed25519(public).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
         raise SignatureError("not signed by the stream key") from error
+
+
+@lru_cache(maxsize=256)
+def _ed25519(public: bytes) -> Ed25519PublicKey:
+    """A stream's messages come in thousands: its key is read once."""
+    if len(public) not in STREAM_PUBLIC_SIZES:
+        raise SignatureError("a public stream key has 32 or 1,984 bytes")
+    return Ed25519PublicKey.from_public_bytes(public[:ED25519_PUBLIC_SIZE])
 
 
 def verify_ml_dsa(ml_dsa_public: bytes, message: bytes, signature: bytes) -> None:
