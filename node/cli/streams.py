@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.following import news, pages
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, guarded, pick, session_of
 from node.cli.times import parse_time, show_time
@@ -14,6 +17,7 @@ from node.cli.times import parse_time, show_time
 __all__ = ["add_stream_commands"]
 
 _PAGE: Final = 1_000
+_EVERY_S: Final = 1.0
 _LIST: Final[tuple[Column, ...]] = (
     ("sid", lambda row: short(row["sid"])),
     ("name", "name"),
@@ -67,11 +71,33 @@ def add_stream_commands(app: typer.Typer) -> None:
     _add_reading(group)
 
 
+def _show_readings(
+    output: Output, parts: Iterable[list[dict[str, Any]]], limit: int | None, *, follow: bool, only_final: bool
+) -> None:
+    """JSON line by line as they come; as a table when all are there, or page by page while following."""
+    rows: list[dict[str, Any]] = []
+    left = limit
+    for part in parts:
+        some = [row for row in part if not (only_final and row["provisional"])][:left]
+        if not (output.as_json or follow):
+            rows += some
+        elif some:
+            output.many(some, _READINGS, "")
+            sys.stdout.flush()
+        if left is not None:
+            left -= len(some)
+            if left <= 0:
+                return
+    if not (output.as_json or follow):
+        output.many(rows, _READINGS, "There are no readings in this time.")
+
+
 def _add_reading(group: typer.Typer) -> None:
     @group.command(
         help="Readings in order of time; with --json one object per line.\n\n"
         "  wattpact stream read electricity/15min --from -1d\n\n"
-        "  wattpact stream read 0x91ab02 --limit 100000 --json > readings.jsonl"
+        "  wattpact stream read 0x91ab02 --limit 100000 --json > readings.jsonl\n\n"
+        "  wattpact stream read electricity/1s --follow --final --json | my-program"
     )
     @guarded
     def read(
@@ -79,32 +105,31 @@ def _add_reading(group: typer.Typer) -> None:
         stream: _Stream,
         start: Annotated[str | None, typer.Option("--from", help="First meter time.")] = None,
         end: Annotated[str | None, typer.Option("--until", help="Meter time to stop before.")] = None,
-        limit: Annotated[int, typer.Option(min=1, help="At most so many readings.")] = _PAGE,
+        limit: Annotated[
+            int | None, typer.Option(min=1, help="At most so many readings; 1000, or with --follow any number.")
+        ] = None,
+        follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+        only_final: Annotated[
+            bool, typer.Option("--final", help="Only what a checkpoint of the writer covers.")
+        ] = False,
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
         found = pick(client.get("/streams")["items"], "sid", stream, "stream")
         now = int(time.time())
-        query: dict[str, Any] = {
-            "from_": parse_time(start, now, "--from") if start else None,
-            "to": parse_time(end, now, "--until") if end else None,
-        }
-        output = Output(as_json)
-        rows: list[dict[str, Any]] = []
-        left, cursor = limit, None
-        while left > 0:
-            page = client.get(f"/streams/{found['sid']}/readings", **query, cursor=cursor, limit=min(left, _PAGE))
-            if as_json:
-                # Written page by page: a year of readings does not have to fit into memory.
-                output.many(page["items"], _READINGS, "")
-            else:
-                rows += page["items"]
-            left -= len(page["items"])
-            cursor = page.get("next")
-            if cursor is None or not page["items"]:
-                break
-        if not as_json:
-            output.many(rows, _READINGS, "There are no readings in this time.")
+        first = parse_time(start, now, "--from") if start else None
+        last = parse_time(end, now, "--until") if end else None
+
+        def fetch(since: int | None, cursor: str | None, many: int) -> dict[str, Any]:
+            query = {"from_": since, "to": last, "cursor": cursor, "limit": many}
+            page: dict[str, Any] = client.get(f"/streams/{found['sid']}/readings", **query)
+            return page
+
+        if follow:
+            parts = news(fetch, first, _PAGE, lambda: time.sleep(_EVERY_S))
+        else:
+            parts = pages(lambda cursor, many: fetch(first, cursor, many), limit or _PAGE, _PAGE)
+        _show_readings(Output(as_json), parts, limit if follow else None, follow=follow, only_final=only_final)
 
     @group.command(
         help="Headers, registry events and log for `wattpact verify`.\n\n"

@@ -192,6 +192,15 @@ def test_reading_follows_pages_and_ends_at_the_limit(line: Line, node: MemoryNod
     assert line.run("stream", "read", "electricity/15min", "--from", "soon").exit_code == 2
 
 
+def test_following_tells_each_reading_once_and_the_final_ones_again(line: Line, node: MemoryNode) -> None:
+    rows = line.json("stream", "read", "electricity/15min", "--follow", "--limit", "2500")
+    assert [row["values"]["import_1_wh"] for row in rows] == list(range(2_500))
+    final = line.json("stream", "read", "electricity/15min", "--follow", "--final", "--limit", "2000")
+    assert [row["values"]["import_1_wh"] for row in final] == list(range(1, 2_001))
+    shown = line.run("stream", "read", "electricity/15min", "--follow", "--limit", "1200")
+    assert shown.stdout.count("import_1_wh=") == 1_200
+
+
 def test_exports_are_json_for_verify(line: Line, node: MemoryNode, tmp_path: Path) -> None:
     result = line.run("stream", "export", "electricity/15min")
     target = tmp_path / "export.json"
