@@ -35,7 +35,7 @@ from channels.transports.topics import Kind
 from node.services.provider.keeping import Kept, alarm_value
 from node.services.provider.missing import HISTORY_AGAIN, NO_WELCOME, RESYNC_AGAIN, Missing
 from node.services.provider.ports import Ports
-from node.services.provider.replay import ReplayKind, split_replay
+from node.services.provider.replay import CARRIED, ReplayKind, split_replay
 
 __all__ = ["Membership", "MembershipStatus", "Ports"]
 
@@ -49,11 +49,8 @@ FEED = 512
 SETTLED = 65.0
 """Seconds after the last envelope of the past before a missing checkpoint counts as missing."""
 
-_REPLAYED = {
-    ReplayKind.COMMIT: Kind.COMMITS,
-    ReplayKind.ENVELOPE: Kind.DATA,
-    ReplayKind.CHECKPOINT: Kind.CHECKPOINTS,
-}
+GAPS_AT_ONCE = 8
+"""Gaps that are asked for in one round; a hostile sender could make any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ class Membership:
                         which, payload = split_replay(payload)
                         self._missing.arriving()
                         self._past_came |= which is ReplayKind.ENVELOPE
-                        kind = _REPLAYED[which]
+                        kind = CARRIED[which]
                     await self._sort(kind, payload)
                 except FormatError as error:
                     self._alarm("damaged", f"{kind.value}: {error}", (payload,))
@@ -164,6 +161,7 @@ class Membership:
             await self._follow()
             await self._read()
             await self._ask_tail()
+            await self._ask_gaps()
             # While the past is being read every slot is overdue; a checkpoint is missed only in the present.
             if time.monotonic() - self._behind_at > SETTLED:
                 for alarm in self._reader.check(self._ports.clock.now()):
@@ -265,7 +263,7 @@ class Membership:
     # Envelopes and checkpoints
 
     def _hold(self, envelope: bytes) -> None:
-        header = EnvelopeHeader.decode(envelope, self._params.signed_envelopes)
+        header = self._header(envelope)
         if self._reader.chain.start and header.seq < self._reader.chain.next_seq and not self._in_gap(header.seq):
             return  # the broker delivers at least once: a repetition is no news
         if len(self._held) < MAX_HELD or header.seq in self._held:
@@ -299,6 +297,15 @@ class Membership:
         if tail is not None and not self._held and not self._reader.removed_in and self._missing.due("tail"):
             await self._ports.ask.envelopes(tail.first_seq, tail.last_seq)
 
+    async def _ask_gaps(self) -> None:
+        """What took the place of an envelope and failed its tag left a gap behind: the writer has the genuine one."""
+        if self._reader.removed_in:
+            return
+        for gap in self._reader.chain.gaps[:GAPS_AT_ONCE]:
+            what = f"gap {gap.first}"
+            if not self._missing.overdue(what) and self._missing.due(what):
+                await self._ports.ask.envelopes(gap.first, gap.last)
+
     async def _begin_history(self) -> bool:
         """The past comes first, so that the chain is read from its beginning; True once it has begun."""
         if self._history_from is None:
@@ -313,9 +320,6 @@ class Membership:
         if self._missing.due("history", HISTORY_AGAIN):
             await self._ports.ask.history(self._history_from)
         return False
-
-    def _slot(self, envelope: bytes) -> int:
-        return EnvelopeHeader.decode(envelope, self._params.signed_envelopes).slot
 
     def _next_batch(self) -> list[bytes]:
         """What continues the chain, in order; before the chain began, the earliest envelope there is."""
@@ -334,24 +338,26 @@ class Membership:
 
     async def _feed(self, batch: Sequence[bytes]) -> bool:
         """False when the chain of envelopes stops here until a commit has come, and been seen on the ledger."""
-        unknown = [raw for raw in batch if self._epoch(raw) > self._reader.epoch]
+        unknown = [raw for raw in batch if self._header(raw).epoch > self._reader.epoch]
         known = batch[: len(batch) - len(unknown)] if unknown else batch
         if unknown and not self._reader.removed_in:
             # Their commit is still on its way; the chain stops here until it has come.
             for raw in unknown:
-                self._held[EnvelopeHeader.decode(raw, self._params.signed_envelopes).seq] = raw
+                self._held[self._header(raw).seq] = raw
             if not known:
-                if self._reader.epoch + 1 not in self._commits and self._missing.due("commits"):
-                    await self._ports.ask.commits(self._reader.epoch + 1, self._epoch(unknown[0]))
+                # A name of its own: that there is no commit to follow says nothing about one that is withheld.
+                missing = f"epoch {self._reader.epoch + 1}"
+                if self._reader.epoch + 1 not in self._commits and self._missing.due(missing):
+                    await self._ports.ask.commits(self._reader.epoch + 1, self._header(unknown[0]).epoch)
                 return False
         progress = self._reader.open(known, self._ports.clock.now())
-        if known and self._slot(known[-1]) < self._params.clamped_slot(self._ports.clock.now()) - 1:
+        if known and self._header(known[-1]).slot < self._params.clamped_slot(self._ports.clock.now()) - 1:
             self._behind_at = time.monotonic()
         self._keep(progress)
         return True
 
-    def _epoch(self, envelope: bytes) -> int:
-        return EnvelopeHeader.decode(envelope, self._params.signed_envelopes).epoch
+    def _header(self, envelope: bytes) -> EnvelopeHeader:
+        return EnvelopeHeader.decode(envelope, self._params.signed_envelopes)
 
     async def _accept(self, data: bytes) -> None:
         if self._reader.epoch == 0:

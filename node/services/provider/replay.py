@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 
 from channels.errors import FormatError
+from channels.transports.topics import Kind
 
-__all__ = ["ReplayKind", "split_replay"]
+__all__ = ["CARRIED", "ReplayKind", "split_replay"]
 
 
 class ReplayKind(IntEnum):
@@ -15,6 +16,14 @@ class ReplayKind(IntEnum):
     COMMIT = 1
     ENVELOPE = 2
     CHECKPOINT = 3
+
+
+CARRIED = {
+    ReplayKind.COMMIT: Kind.COMMITS,
+    ReplayKind.ENVELOPE: Kind.DATA,
+    ReplayKind.CHECKPOINT: Kind.CHECKPOINTS,
+}
+"""The topic on which each was published first."""
 
 
 def split_replay(payload: bytes) -> tuple[ReplayKind, bytes]:

@@ -1,7 +1,7 @@
 """Draws one day of a stream as SVG: a provider's program in less than sixty lines.
 
     wattpact stream read electricity/1s --from -1d --limit 100000 --final --json |
-        python -m node.examples.plot_day > day.svg
+        python -m channels.examples.plot_day > day.svg
 
 Every line is one reading: {"time": 1767225600, "provisional": false, "values": {"import_w": 412, ...}, ...}.
 """

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import node.examples.plot_day as plot_day
+import channels.examples.plot_day as plot_day
 
 SVG = "{http://www.w3.org/2000/svg}"
 DAY = 1_767_225_600
@@ -26,7 +26,7 @@ def test_a_day_of_readings_becomes_a_drawing() -> None:
     lines = [line(DAY + second, second // 900) for second in range(0, 86_400, 60)]
     lines += [line(DAY - 90_000, 9_999), line(DAY + 30, 9_999, provisional=True)]
     done = subprocess.run(
-        [sys.executable, "-m", "node.examples.plot_day"],
+        [sys.executable, "-m", "channels.examples.plot_day"],
         input="\n".join(lines),
         capture_output=True,
         text=True,
