@@ -49,8 +49,7 @@ FEED = 512
 SETTLED = 65.0
 """Seconds after the last envelope of the past before a missing checkpoint counts as missing."""
 
-GAPS_AT_ONCE = 8
-"""Gaps that are asked for in one round; a hostile sender could make any number."""
+GAPS_AT_ONCE = 8  # of any number that a hostile sender could make
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +298,9 @@ class Membership:
 
     async def _ask_gaps(self) -> None:
         """What took the place of an envelope and failed its tag left a gap behind: the writer has the genuine one."""
-        if self._reader.removed_in:
-            return
-        for gap in self._reader.chain.gaps[:GAPS_AT_ONCE]:
-            what = f"gap {gap.first}"
-            if not self._missing.overdue(what) and self._missing.due(what):
+        gaps = () if self._reader.removed_in else self._reader.chain.gaps[:GAPS_AT_ONCE]
+        for gap in gaps:
+            if not self._missing.overdue(f"gap {gap.first}") and self._missing.due(f"gap {gap.first}"):
                 await self._ports.ask.envelopes(gap.first, gap.last)
 
     async def _begin_history(self) -> bool:
@@ -346,9 +343,9 @@ class Membership:
                 self._held[self._header(raw).seq] = raw
             if not known:
                 # A name of its own: that there is no commit to follow says nothing about one that is withheld.
-                missing = f"epoch {self._reader.epoch + 1}"
-                if self._reader.epoch + 1 not in self._commits and self._missing.due(missing):
-                    await self._ports.ask.commits(self._reader.epoch + 1, self._header(unknown[0]).epoch)
+                following = self._reader.epoch + 1
+                if following not in self._commits and self._missing.due(f"epoch {following}"):
+                    await self._ports.ask.commits(following, self._header(unknown[0]).epoch)
                 return False
         progress = self._reader.open(known, self._ports.clock.now())
         if known and self._header(known[-1]).slot < self._params.clamped_slot(self._ports.clock.now()) - 1:
