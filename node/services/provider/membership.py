@@ -298,8 +298,7 @@ class Membership:
 
     async def _ask_gaps(self) -> None:
         """What took the place of an envelope and failed its tag left a gap behind: the writer has the genuine one."""
-        gaps = () if self._reader.removed_in else self._reader.chain.gaps[:GAPS_AT_ONCE]
-        for gap in gaps:
+        for gap in self._reader.chain.gaps[: 0 if self._reader.removed_in else GAPS_AT_ONCE]:
             if not self._missing.overdue(f"gap {gap.first}") and self._missing.due(f"gap {gap.first}"):
                 await self._ports.ask.envelopes(gap.first, gap.last)
 
