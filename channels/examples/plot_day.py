@@ -14,6 +14,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 
+__all__ = ["drawing", "quarters"]
+
 WIDTH, HEIGHT, STEP_S, DAY_S = 960, 320, 900, 86_400
 
 

@@ -37,7 +37,14 @@ IMPURE = {
     "web3",
 }
 # What of `channels` talks to the world; everything else at the top of the package is protocol.
-CHANNEL_IO = ("channels.stores", "channels.transports", "channels.guard", "channels.highwater", "channels.private_log")
+CHANNEL_IO = (
+    "channels.stores",
+    "channels.transports",
+    "channels.guard",
+    "channels.highwater",
+    "channels.private_log",
+    "channels.examples",
+)
 
 
 def protocol_modules() -> list[Module]:
