@@ -35,7 +35,7 @@ from node.app.pairing import GatewayPairing, HomePairing
 from node.app.parcels import Inbox, Post
 from node.app.provider import ProviderRole
 from node.app.refreshing import KeyCourier, KeyRefresher
-from node.app.services import looped, until_stopped
+from node.app.services import collect_seldom, looped, until_stopped
 from node.app.submissions import Submissions
 from node.app.takeover import Takeover
 from node.app.tokens import StoredTokens
@@ -70,6 +70,7 @@ def run_node(config: LoadedConfig, without_history: bool) -> None:
     """Runs until a signal or a fatal error; raises the fatal error for the command line to show."""
     settings = config.settings
     configure_logging(settings.log.level, settings.log.format)
+    collect_seldom()
     supervisor = Supervisor(SystemClock())
     try:
         code = asyncio.run(_serve(settings, without_history, supervisor))

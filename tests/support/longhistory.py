@@ -155,7 +155,8 @@ def _json(data: dict[str, Any]) -> str:
 async def measure_restart(folder: Path, count: int) -> Restart:
     """Make the history, start a real home with a broker inside on a real chain, and wait until it is ready."""
     async with Devnet(DevnetOptions(AnvilOptions(block_time=1))) as devnet:
-        await devnet.rpc.request("anvil_mine", [hex(count // _IN_BLOCK + 10)])
+        for _ in range(count // _IN_BLOCK // 100 + 1):
+            await devnet.rpc.request("anvil_mine", [hex(110)])
         around = Surroundings(
             folder, devnet.url, devnet.chain_id, "0x" + devnet.registry.address.hex(), devnet.registry.block, ""
         )
