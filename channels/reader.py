@@ -350,6 +350,8 @@ class Reader:
     def _stale(
         self, readings: Sequence[Reading], envelopes: Sequence[bytes], received_at: int | None
     ) -> Iterable[StaleEpoch]:
+        if not self.watch.revocations:
+            return
         for epoch, slot in dict.fromkeys((reading.epoch, reading.slot) for reading in readings):
             revoked_at = self.watch.stale(epoch, slot, received_at)
             if revoked_at is not None:

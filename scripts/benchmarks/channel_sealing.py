@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from channels.envelope import EnvelopeHeader
 from channels.highwater import HighWater
@@ -45,10 +46,21 @@ def seal_rows() -> list[Row]:
     if opened != [10]:
         raise AssertionError("the reader opens nothing")
     opening = best(lambda: fresh.pop().open(envelopes), len(fresh) - 1)
+    bare = AT_ONCE / best(_primitives, 20)
     return [
-        at_least("seal_per_s", AT_ONCE / sealing, "envelopes/s", 400_000, "24-byte readings, gate and chain on"),
-        at_least("open_per_s", AT_ONCE / opening, "envelopes/s", 400_000, "chain, tag and lane checked"),
+        at_least("seal_per_s", AT_ONCE / sealing, "envelopes/s", 400_000, f"gate and chain on; bare: {bare:,.0f}/s"),
+        at_least(
+            "open_per_s", AT_ONCE / opening, "envelopes/s", 400_000, f"chain and tag checked; bare: {bare:,.0f}/s"
+        ),
     ]
+
+
+def _primitives() -> None:
+    """One AES-256-GCM and one SHA-256 for each envelope and nothing else: what no implementation goes below."""
+    encrypt = AESGCM(bytes(32)).encrypt
+    header, nonce = bytes(102), bytes(12)
+    for _ in range(AT_ONCE):
+        sha256(header + encrypt(nonce, READING, header)).digest()
 
 
 def durable_rows() -> list[Row]:
