@@ -97,6 +97,11 @@ class Indexer(Generic[E]):
         """The header window as accepted so far."""
         return self._chain
 
+    async def at_head(self) -> bool:
+        """Whether the newest block is the last one that was read. Raises RpcError."""
+        head = await (await self._rpc.choose()).head()
+        return self._chain.tip is not None and self._chain.tip.hash == head.hash
+
     @property
     def unknown_logs(self) -> int:
         """How many logs of the contract this version could not decode."""

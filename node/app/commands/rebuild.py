@@ -121,6 +121,8 @@ async def catch_up(
     indexer.resume(await store.load_headers(), final[0] if final else -1)
     tip = indexer.chain.tip
     progress = Progress.start(tip.number + 1 if tip is not None else indexer.start_block, clock.monotonic())
+    if await indexer.at_head():
+        return progress
     writing: asyncio.Task[object] | None = None
     async for batch in indexer.batches():
         if writing is not None:
