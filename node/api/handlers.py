@@ -82,6 +82,14 @@ async def _transactions(call: Call) -> Answer:
     return _items(await call.facade.transactions())
 
 
+async def _transaction(call: Call) -> TransactionView:
+    return await call.facade.transaction(call.values["digest"])
+
+
+async def _cancel(call: Call) -> TransactionView:
+    return await call.facade.cancel(call.values["digest"])
+
+
 async def _streams(call: Call) -> Answer:
     return _items(await call.facade.streams())
 
@@ -212,6 +220,7 @@ async def _end_token(call: Call) -> Answer:
     return Answer(None)
 
 
+_DIGEST = Parameter("digest", "hash", "digest of the message", "path")
 _SID = Parameter("sid", "hash", "stream id", "path")
 _GRANT = Parameter("grant_id", "hash", "grant id", "path")
 _REQUEST = Parameter("request_id", "text", "request id", "path")
@@ -232,6 +241,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", f"{_API}/alarms", "listAlarms", "read", "Alarms, open and past", _alarms, Items[AlarmView]),
     Operation("GET", f"{_API}/transactions", "listTransactions", "read", "Transactions of this node", _transactions,
               Items[TransactionView]),
+    Operation("GET", f"{_API}/transactions/{{digest}}", "getTransaction", "read",
+              "One transaction, of this node or relayed by it", _transaction, TransactionView, parameters=(_DIGEST,)),
+    Operation("POST", f"{_API}/transactions/{{digest}}/cancel", "cancelTransaction", "admin",
+              "Give up on one that is in no block yet", _cancel, TransactionView, status=202, parameters=(_DIGEST,)),
     Operation("GET", f"{_API}/streams", "listStreams", "read", "Streams that concern this node", _streams,
               Items[StreamView], tag="streams"),
     Operation("GET", f"{_API}/streams/{{sid}}", "getStream", "read", "One stream", _stream, StreamView,

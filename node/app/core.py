@@ -23,11 +23,14 @@ from node.app.replicas import Replicas
 from node.app.transport import open_transport
 from node.clock import Clock
 from node.config import Settings
+from node.ledger.balance import BalanceLimits, BalanceWatch
+from node.ledger.batches import Batches, BatchFace
 from node.ledger.fees import FeePolicy
 from node.ledger.finality import Finality
+from node.ledger.heads import HeadSubscription, http_urls, socket_urls
 from node.ledger.indexer import Indexer, IndexerOptions
 from node.ledger.logs import Watched
-from node.ledger.registry import RegistryDecoder, registry_reason
+from node.ledger.registry import RegistryDecoder, registry_batch, registry_reason, rejections
 from node.ledger.relay import Relay
 from node.ledger.rpc import Rpc, RpcOptions
 from node.ledger.sender import Sender, SenderOptions
@@ -78,13 +81,19 @@ class Storage:
 
 @dataclass(slots=True)
 class Chain:
-    """The ledger client. `final` is the newest height whose events acted as final; -1 before the first."""
+    """The ledger client; the daemon runs `batches`, `heads` and `balance`.
+
+    `final` is the newest height whose events acted as final; -1 before the first.
+    """
 
     rpc: Rpc
     views: RegistryViews
     indexer: Indexer[ChainEvent]
     sender: Sender
     relay: Relay
+    batches: Batches
+    heads: HeadSubscription
+    balance: BalanceWatch
     domain: Domain
     finality: Finality
     final: int = -1
@@ -203,7 +212,8 @@ async def open_chain(
 ) -> Chain:
     chosen = settings.chain
     limits = RpcOptions(max_head_age=chosen.max_chain_silence_s)
-    rpc = Rpc([str(url) for url in chosen.rpc_urls], chosen.chain_id, clock, limits)
+    urls = [str(url) for url in chosen.rpc_urls]
+    rpc = Rpc(http_urls(urls), chosen.chain_id, clock, limits)
     stack.push_async_callback(rpc.close)
     registry = bytes(chosen.registry)
     finality = Finality(depth=chosen.finality)
@@ -221,8 +231,24 @@ async def open_chain(
     transactions = StoredTransactions(TransactionRows(storage.database))
     sender = Sender(rpc, identity.sender(), transactions, clock, registry_reason, options)
     await stack.enter_async_context(sender)
-    relay = Relay(rpc, sender, views)
-    return Chain(rpc, views, indexer, sender, relay, registry_domain(chosen.chain_id, registry), finality)
+    face = BatchFace(lambda calls: registry_batch(registry, calls), rejections, registry_reason)
+
+    def new_head() -> None:
+        indexer.look_now()
+        sender.wake()
+
+    return Chain(
+        rpc,
+        views,
+        indexer,
+        sender,
+        Relay(rpc, sender, views),
+        Batches(rpc, sender, face, clock),
+        HeadSubscription(socket_urls(urls), new_head),
+        BalanceWatch(rpc, sender.address, fees, BalanceLimits(chosen.low_balance_wei, chosen.low_balance_transactions)),
+        registry_domain(chosen.chain_id, registry),
+        finality,
+    )
 
 
 def canonical(body: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,6 +42,7 @@ from node.app.tokens import StoredTokens
 from node.clock import SystemClock
 from node.config import LoadedConfig, LocalAccess, Settings, keystore_passphrase, remove_access, write_access
 from node.errors import ConfigError, Conflict, ExitCode, NeedsPerson
+from node.ledger.balance import Balance
 from node.observability import configure_logging
 from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
 from node.runtime.backoff import Backoff
@@ -128,6 +129,8 @@ class _Node:
         self._core = core
         self._folder = folder
         self._feed = ChainFeed(core)
+        self._low = False
+        core.chain.balance.listener = self._balance_told
         self._post = Post(core)
         self._inbox = Inbox(core)
         self._handlers = Handlers()
@@ -185,6 +188,9 @@ class _Node:
             Service("api", self._serve_api, needed=True),
             Service("outbox", executor.run),
             Service("sender", self._send),
+            Service("batches", self._ran(core.chain.batches.run)),
+            Service("heads", self._ran(core.chain.heads.run)),
+            Service("balance", self._ran(core.chain.balance.run)),
             self._feed.service(),
             Service("timers", scheduler.run),
             self._events.service(),
@@ -227,6 +233,22 @@ class _Node:
         """A clock that runs ahead ends no consent: nothing is due later than the chain's time plus the allowed skew."""
         _, block_time = self._feed.block
         return block_time + self._core.settings.chain.max_skew_s if block_time else 0
+
+    def _balance_told(self, balance: Balance) -> None:
+        metrics = self._core.metrics
+        metrics.sender_balance.set(balance.wei / 10**18)
+        if balance.transactions_left is not None:
+            metrics.sender_left.set(balance.transactions_left)
+        if balance.low and not self._low:
+            metrics.alarm("unfunded")
+        self._low = balance.low
+
+    @staticmethod
+    def _ran(work: Callable[[], Coroutine[None, None, None]]) -> Callable[[Lifecycle], Coroutine[None, None, None]]:
+        async def run(life: Lifecycle) -> None:
+            await until_stopped(life, work())
+
+        return run
 
     async def _send(self, life: Lifecycle) -> None:
         await until_stopped(life, self._core.chain.sender.run())

@@ -84,7 +84,9 @@ class Submissions:
 
     async def _heard(self, transactions: Sequence[Transaction]) -> None:
         for transaction in transactions:
-            await self._tell_of(transaction)
+            # What is gathered for a batch came from others, through the relay: nobody's wish of this node.
+            if not transaction.call.item and not transaction.members:
+                await self._tell_of(transaction)
 
     async def _tell_of(self, transaction: Transaction) -> None:
         key = transaction.key

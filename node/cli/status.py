@@ -123,3 +123,15 @@ def add_status_commands(app: typer.Typer) -> None:
     def list_transactions(context: typer.Context, as_json: JsonFlag = False) -> None:
         rows = session_of(context).client().get("/transactions")["items"]
         Output(as_json).many(rows, _TRANSACTIONS, "This node has sent nothing.")
+
+    @transaction.command(name="show", help="One, by the digest of its message.\n\n  wattpact transaction show 0x5a...")
+    @guarded
+    def show_transaction(context: typer.Context, digest: str, as_json: JsonFlag = False) -> None:
+        Output(as_json).one(session_of(context).client().get(f"/transactions/{digest}"), _TRANSACTIONS)
+
+    @transaction.command(
+        name="cancel", help="Give up on what is in no block yet.\n\n  wattpact transaction cancel 0x5a..."
+    )
+    @guarded
+    def cancel_transaction(context: typer.Context, digest: str, as_json: JsonFlag = False) -> None:
+        Output(as_json).one(session_of(context).client().post(f"/transactions/{digest}/cancel"), _TRANSACTIONS)

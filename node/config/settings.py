@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from node.config.values import AddressText, BrokerUrl, Listen, ListenText, TextList, Time, TopicRule, WebUrl
+from node.config.values import AddressText, BrokerUrl, Listen, ListenText, RpcUrl, TextList, Time, TopicRule, WebUrl
 
 __all__ = [
     "DEVNET_CHAIN_ID",
@@ -78,8 +78,10 @@ class NodeSettings(_Section):
 class ChainSettings(_Section):
     """The EVM chain and the registry on it."""
 
-    rpc_urls: Annotated[tuple[WebUrl, ...], *TextList] = Field(
-        default=("http://127.0.0.1:8545",), min_length=1, description="JSON-RPC nodes; the next is asked when one fails"
+    rpc_urls: Annotated[tuple[RpcUrl, ...], *TextList] = Field(
+        default=("http://127.0.0.1:8545",),
+        min_length=1,
+        description="JSON-RPC nodes; the next is asked when one fails; ws and wss tell of new blocks at once",
     )
     chain_id: int = Field(
         default=DEVNET_CHAIN_ID, ge=1, lt=2**63, description="the node stops if an RPC node answers for another chain"
@@ -106,6 +108,10 @@ class ChainSettings(_Section):
     )
     max_fee_gwei: int = Field(default=500, ge=1, description="highest fee per gas that a transaction offers")
     max_priority_fee_gwei: int = Field(default=50, ge=0, description="highest tip per gas that a transaction offers")
+    low_balance_wei: int = Field(default=0, ge=0, description="the sender's balance below which the node warns")
+    low_balance_transactions: int = Field(
+        default=50, ge=0, description="the node warns when the sender can pay for fewer transactions than this"
+    )
 
     @property
     def finality(self) -> int | None:

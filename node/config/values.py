@@ -19,6 +19,7 @@ __all__ = [
     "BrokerUrl",
     "Listen",
     "ListenText",
+    "RpcUrl",
     "TextList",
     "Time",
     "TopicRule",
@@ -95,6 +96,11 @@ def _url(value: str, schemes: tuple[str, ...]) -> str:
 
 WebUrl = Annotated[
     str, AfterValidator(lambda v: _url(v, ("http", "https"))), WithJsonSchema({"type": "string", "format": "uri"})
+]
+RpcUrl = Annotated[
+    str,
+    AfterValidator(lambda v: _url(v, ("http", "https", "ws", "wss"))),
+    WithJsonSchema({"type": "string", "format": "uri"}),
 ]
 BrokerUrl = Annotated[
     str,

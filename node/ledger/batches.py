@@ -22,6 +22,7 @@ from node.ledger.rpc import Rpc
 from node.ledger.sender import Sender
 from node.ledger.transaction import Call, Transaction, TxState
 from node.ledger.wire import RawLog, address_hex, data_hex
+from node.storage.errors import StorageError
 
 __all__ = ["BatchFace", "BatchOptions", "Batches"]
 
@@ -84,7 +85,7 @@ class Batches:
             try:
                 await self.settle()
                 await self.step()
-            except LedgerError as fault:
+            except (LedgerError, StorageError) as fault:
                 _log.warning("batch_waits", reason=fault.message)
                 await asyncio.sleep(self._options.age)
             if self._keeper.book.gathered:

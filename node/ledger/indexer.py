@@ -86,6 +86,7 @@ class Indexer(Generic[E]):
         self._final_height = -1
         self._range = self.options.first_range
         self._checked_at: float | None = None
+        self._told = asyncio.Event()
 
     @property
     def start_block(self) -> int:
@@ -137,10 +138,22 @@ class Indexer(Generic[E]):
                 pause = min(max(pause * 2, 0.5), self.options.longest_pause)
                 found = None
             if found is None:
-                await asyncio.sleep(pause)
+                await self._next_look(pause)
                 continue
             yield found.batch
             self._accept(found)
+
+    def look_now(self) -> None:
+        """A new block was told: do not wait for the next turn."""
+        self._told.set()
+
+    async def _next_look(self, pause: float) -> None:
+        try:
+            async with asyncio.timeout(pause):
+                await self._told.wait()
+        except TimeoutError:
+            pass
+        self._told.clear()
 
     async def step(self) -> ChainBatch[E] | None:
         """Read once and move on at once; None when nothing is new. For callers that store before they ask again."""

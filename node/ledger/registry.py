@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 
-from eth_abi.abi import decode, encode
-
 from contracts import items
 from contracts.bindings import consent_registry as abi
 from contracts.errors import ContractsError
@@ -148,17 +146,28 @@ def registry_call(
 def registry_item(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> bytes:
     """Return the message as an item of a batch, packed for `registry_batch`. Arguments as for `registry_call`."""
     item = _ITEMS[type(message)](message, *opening, *signatures)
-    return encode(_ITEM, [int(item.kind), item.message, item.sig_a, item.sig_b])
+    parts = (item.message, item.sig_a, item.sig_b)
+    return bytes([item.kind]) + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def registry_batch(registry: bytes, calls: Sequence[Call]) -> Call:
     """Return the one call that carries the items of several. One refused item changes nothing for the others."""
-    items = [abi.Item(*decode(_ITEM, call.item)) for call in calls]
+    packed = [_unpacked(call.item) for call in calls]
     gas = sum(call.known_gas or call.gas for call in calls) + _BATCH_RESERVE
-    return Call(registry, abi.encode_batch(items), gas=gas, known_gas=gas)
+    return Call(registry, abi.encode_batch(packed), gas=gas, known_gas=gas)
 
 
-_ITEM = ("uint8", "bytes", "bytes", "bytes")
+def _unpacked(item: bytes) -> abi.Item:
+    parts: list[bytes] = []
+    at = 1
+    while at < len(item):
+        end = at + 4 + int.from_bytes(item[at : at + 4], "big")
+        parts.append(item[at + 4 : end])
+        at = end
+    message, sig_a, sig_b = parts
+    return abi.Item(item[0], message, sig_a, sig_b)
+
+
 # The contract wants so much left before each item that nobody can starve one, and reverts the batch otherwise.
 _BATCH_RESERVE = 300_000
 _ITEMS: Mapping[type[m.Message], Callable[..., abi.Item]] = MappingProxyType(

@@ -26,6 +26,7 @@ from node.ledger.reverts import ErrorDecoder, Reason, reverted
 from node.ledger.rpc import Rpc
 from node.ledger.transaction import Call, Transaction, TxState
 from node.ledger.watch import CANCELLED, Sight, Watch
+from node.storage.errors import StorageError
 
 __all__ = ["Sender", "SenderOptions"]
 
@@ -44,7 +45,7 @@ _RANK = {
 class Sender:
     """Sends from one address on one chain. An async context manager: entering takes the nonce lock.
 
-    ``fault`` is what keeps the queue from moving (SenderUnfunded, FeesTooHigh, RpcError, ...) or None.
+    ``fault`` is what keeps the queue from moving (SenderUnfunded, FeesTooHigh, RpcError, StorageFull, ...) or None.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Sender:
         decoder: ErrorDecoder,
         options: SenderOptions,
     ) -> None:
-        self.fault: LedgerError | None = None
+        self.fault: LedgerError | StorageError | None = None
         self._rpc = rpc
         self._signer = signer
         self._clock = clock
@@ -213,7 +214,7 @@ class Sender:
             try:
                 await self.step()
                 pause = self._options.poll
-            except LedgerError:
+            except (LedgerError, StorageError):
                 pause = min(pause * 2, self._options.longest_pause)
             try:
                 async with asyncio.timeout(pause):
@@ -227,7 +228,7 @@ class Sender:
         self._wake.set()
 
     async def step(self) -> None:
-        """Make one pass. Raises RpcError, FeesTooHigh, SenderUnfunded; whatever was possible before that is done."""
+        """Make one pass. Raises RpcError, FeesTooHigh, SenderUnfunded, StorageFull; what came before that is done."""
         async with self._mutex:
             now = self._clock.monotonic()
             idle = not len(self._keeper.book)
@@ -236,7 +237,7 @@ class Sender:
             self._passed_at = now
             try:
                 await self._guarded_pass(await self._rpc.choose())
-            except LedgerError as fault:
+            except (LedgerError, StorageError) as fault:
                 if type(fault) is not type(self.fault):
                     _log.warning("sender_waits", reason=fault.message, remedy=fault.remedy)
                 self.fault = fault

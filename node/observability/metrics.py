@@ -28,6 +28,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.chain_head_age = self._gauge("chain_head_age_seconds", "Age of the newest block seen")
         self.chain_head_block = self._gauge("chain_head_block", "Number of the newest block seen")
+        self.sender_balance = self._gauge("sender_balance_ether", "Balance of the account that pays for transactions")
+        self.sender_left = self._gauge("sender_transactions_left", "Transactions that the balance pays for")
         self.outbox_pending = self._gauge("outbox_pending", "Effects waiting to be executed")
         self.api_connections = self._gauge("api_connections", "Open connections of the REST interface")
         self.commits = self._counter("commits", "Channel commits published")

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from node.storage.errors import DatabaseUnusable, StorageError
+from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
 
 __all__ = ["Database", "upsert"]
@@ -36,6 +36,9 @@ _PRAGMAS: Final = (
 _READERS: Final = 4
 # Number of the advisory lock under which PostgreSQL runs migrations; any constant of ours.
 _MIGRATION_LOCK: Final = 0x5761_7474_0001
+
+# What SQLite says for ENOSPC, for other failed writes (a quota, EFBIG), and PostgreSQL for its own disk.
+_FULL: Final = ("disk is full", "disk i/o error", "no space left on device")
 
 
 class Database:
@@ -77,9 +80,17 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed and on disk when the block ends, undone when it raises."""
-        async with self._writer.begin() as connection:
-            yield connection
+        """A transaction: committed and on disk when the block ends, undone when it raises.
+
+        Raises StorageFull when the disk takes no more.
+        """
+        try:
+            async with self._writer.begin() as connection:
+                yield connection
+        except DatabaseError as error:
+            if any(words in str(error.orig).lower() for words in _FULL):
+                raise StorageFull(f"The disk of the database is full or takes no more: {_first_line(error)}") from error
+            raise
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -5,6 +5,7 @@ NodeError
 └── StorageError
     ├── SchemaTooNew (NeedsPerson)      the database was written by a newer program
     ├── DatabaseUnusable (NeedsPerson)  it is no database of ours, damaged, or cannot be written
+    ├── StorageFull (RecoverableError)  the disk took no more; nothing of the transaction was written
     ├── DuplicateParcel (Conflict)      this parcel was taken in before
     ├── JournalClosed (RecoverableError) the node is shutting down; nothing was written
     └── JournalDiffers (FatalError)     the journal, replayed, does not give the stored states
@@ -22,6 +23,7 @@ __all__ = [
     "JournalDiffers",
     "SchemaTooNew",
     "StorageError",
+    "StorageFull",
 ]
 
 
@@ -39,6 +41,13 @@ class DatabaseUnusable(StorageError, NeedsPerson):
     """The file or server cannot serve as our database."""
 
     default_remedy = "Check [storage] url, the free space and the rights on the data folder."
+
+
+class StorageFull(StorageError, RecoverableError):
+    """The transaction was undone; the same call works once there is room."""
+
+    code = "storage_full"
+    default_remedy = "Make room on the disk of the data folder; the node goes on by itself."
 
 
 class DuplicateParcel(StorageError, Conflict):

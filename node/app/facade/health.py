@@ -10,6 +10,7 @@ from node.app.facade.pairing import PairingPart
 from node.app.gateway import GatewayRole
 from node.app.provider import ProviderRole
 from node.config import VERSION
+from node.ledger.balance import Balance
 from node.ledger.errors import LedgerError
 from node.projection.asking import Asking
 from node.projection.consent import Consent
@@ -159,6 +160,11 @@ class Health:
         fault = self._core.chain.sender.fault
         if fault is not None:
             checks.append(CheckView(name="sender", ok=False, detail=str(fault), remedy=fault.remedy))
+        balance = self._core.chain.balance.latest
+        if balance is not None:
+            # Low is a warning: what is due still goes out. `sender` above says when it does not.
+            remedy = "Send the sender some ether; see `wattpact status`." if balance.low else ""
+            checks.append(CheckView(name="balance", ok=True, detail=f"{_low(balance)}{balance}", remedy=remedy))
         for writing in self._gateway.writing.values() if self._gateway else ():
             if writing.engine.fault:
                 detail = f"{writing.spec.category}: {writing.engine.fault}"
@@ -184,3 +190,7 @@ class Health:
                     )
                 )
         return tuple(found)
+
+
+def _low(balance: Balance) -> str:
+    return "low: " if balance.low else ""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from keys.errors import KeysError
-from keys.messages import from_typed_data
+from keys.messages import Revoke, from_typed_data
 from node.api.forms import RelayForm
 from node.api.views import ActionView, TransactionView
 from node.app.core import Core
 from node.app.submissions import submission_of
-from node.errors import InvalidInput
+from node.errors import InvalidInput, NotFound, Refused
+from node.ledger.registry import registry_signers
+from node.ledger.transaction import Transaction, TxState
+from node.projection.base import AggregateId
 from node.projection.submission import Submission, SubmissionStatus
 from node.types import to_hex
 
@@ -25,6 +28,14 @@ STATES: dict[SubmissionStatus, TransactionState] = {
     SubmissionStatus.FINAL: "final",
     SubmissionStatus.REJECTED: "failed",
     SubmissionStatus.FAILED: "failed",
+}
+RELAYED: dict[TxState, TransactionState] = {
+    TxState.GATHERED: "queued",
+    TxState.QUEUED: "queued",
+    TxState.CARRIED: "sent",
+    TxState.SENT: "sent",
+    TxState.MINED: "included",
+    TxState.FINAL: "final",
 }
 
 
@@ -60,9 +71,50 @@ class LedgerPart:
             message, domain = from_typed_data(form.typed_data)
         except KeysError as error:
             raise InvalidInput(str(error), field="typed_data") from error
-        if domain != self._core.chain.domain:
+        core = self._core
+        if domain != core.chain.domain:
             raise InvalidInput("The message is for another chain or contract.", field="typed_data.domain")
-        wish = submission_of(self._core, message, [bytes(s) for s in form.signatures])
-        await self._core.storage.memory.keep([wish])
-        self._core.wake()
-        return ActionView(state="queued", digest=wish.digest, transaction=to_hex(wish.digest))
+        signatures = [bytes(s) for s in form.signatures]
+        if isinstance(message, Revoke) or core.keys.identity.wallet().address in registry_signers(message):
+            # Our own word, and every revocation: on the private log, never given up, also without this database.
+            wish = submission_of(core, message, signatures)
+            await core.storage.memory.keep([wish])
+            core.wake()
+            return ActionView(state="queued", digest=wish.digest, transaction=to_hex(wish.digest))
+        relayed = await core.chain.relay.accept(message, signatures)
+        return ActionView(state="queued", digest=relayed.digest, transaction=to_hex(relayed.digest))
+
+    async def transaction(self, digest: bytes) -> TransactionView:
+        """One, by the digest of its message: this node's own, or one that it relays."""
+        state = await self._core.storage.views.get(AggregateId("submission", digest))
+        if isinstance(state, Submission) and state.status is not SubmissionStatus.NONE:
+            return await self._view(state)
+        sent = await self._core.chain.sender.find(digest)
+        if sent is None:
+            raise NotFound("This node knows no such transaction.", remedy="`wattpact transaction list` shows its own.")
+        return _relayed(sent)
+
+    async def cancel(self, digest: bytes) -> TransactionView:
+        """Gives up on what is in no block yet. Raises Refused for a revocation, CancelRefused for what cannot be."""
+        state = await self._core.storage.views.get(AggregateId("submission", digest))
+        if isinstance(state, Submission) and state.persistent:
+            raise Refused("A revocation is not taken back.", remedy="Grant anew, once it is final.")
+        await self._core.chain.sender.cancel(digest)
+        return await self.transaction(digest)
+
+
+def _relayed(sent: Transaction) -> TransactionView:
+    inclusion, latest = sent.inclusion, sent.latest
+    found = inclusion.transaction_hash if inclusion else latest.hash if latest else None
+    failed = sent.state is TxState.REFUSED or (inclusion is not None and not sent.succeeded)
+    return TransactionView(
+        id=to_hex(sent.key),
+        kind="relayed",
+        state="failed" if failed else RELAYED[sent.state],
+        hash=found,
+        nonce=sent.nonce,
+        block=inclusion.block_number if inclusion else None,
+        gas_used=inclusion.gas_used if inclusion and sent.carrier is None else None,
+        error=str(sent.reason) if sent.reason else None,
+        created_at=sent.created_at,
+    )

@@ -146,5 +146,11 @@ class NodeFacadeOfApp:
     async def transactions(self) -> tuple[TransactionView, ...]:
         return await self._ledger.transactions()
 
+    async def transaction(self, digest: bytes) -> TransactionView:
+        return await self._ledger.transaction(digest)
+
+    async def cancel(self, digest: bytes) -> TransactionView:
+        return await self._ledger.cancel(digest)
+
     async def relay(self, form: RelayForm) -> ActionView:
         return await self._ledger.relay(form)

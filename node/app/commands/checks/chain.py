@@ -15,6 +15,7 @@ from node.ledger import wire
 from node.ledger.endpoint import Pace
 from node.ledger.errors import RegistryMismatch
 from node.ledger.headers import Header
+from node.ledger.heads import http_urls
 from node.ledger.rpc import Rpc, RpcOptions
 from node.ledger.views import RegistryViews
 from node.types import address_to_text
@@ -33,7 +34,7 @@ async def check_chain(settings: Settings, identity: Identity | None, clock: Cloc
     if bytes(chosen.registry) == NO_REGISTRY:
         remedy = "Set [chain] registry to the address of the ConsentRegistry; `wattpact devnet` prints it for a devnet."
         findings.append(broken("registry address", "it is still the placeholder of the sample", remedy))
-    async with Rpc([str(url) for url in chosen.rpc_urls], chosen.chain_id, clock, _PATIENCE) as rpc:
+    async with Rpc(http_urls([str(url) for url in chosen.rpc_urls]), chosen.chain_id, clock, _PATIENCE) as rpc:
         try:
             head = await rpc.connect()
         except NodeError as error:

@@ -70,6 +70,7 @@ class MemoryNode:
         self.parcels: list[tuple[bytes, str]] = []
         self.steps: list[tuple[str, bytes, str]] = []
         self.relayed: list[RelayForm] = []
+        self.cancelled: list[bytes] = []
         self.asked: list[ConsentRequestForm] = []
         self.paired = False
 
@@ -237,6 +238,13 @@ class MemoryNode:
 
     async def transactions(self) -> tuple[TransactionView, ...]:
         return (TransactionView(id="tx-1", kind="grant", state="final", hash=GRANT, nonce=0, block=6, created_at=NOW),)
+
+    async def transaction(self, digest: bytes) -> TransactionView:
+        return (await self.transactions())[0]
+
+    async def cancel(self, digest: bytes) -> TransactionView:
+        self.cancelled.append(digest)
+        return (await self.transactions())[0]
 
     async def relay(self, form: RelayForm) -> ActionView:
         self.relayed.append(form)

@@ -21,7 +21,7 @@ SID_TEXT, GRANT_TEXT = "0x" + SID.hex(), "0x" + GRANT.hex()
 
 def address(path: str) -> str:
     values = {"sid": SID_TEXT, "grant_id": GRANT_TEXT, "request_id": "req-1", "step": "1"}
-    values |= {"token_id": "abc", "name": "billing", "webhook_id": "abc"}
+    values |= {"token_id": "abc", "name": "billing", "webhook_id": "abc", "digest": GRANT_TEXT}
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], path)
 
 
@@ -316,3 +316,15 @@ async def test_the_documentation_loads_from_this_node_only() -> None:
         assert status == 200
         assert headers["Content-Type"].startswith("text/javascript")
         assert len(script) > 500_000
+
+
+async def test_a_transaction_is_cancelled_by_its_digest_with_the_admin_scope() -> None:
+    async with served() as api:
+        path = f"/api/v1/transactions/{GRANT_TEXT}/cancel"
+        _, reader = await api.tokens.issue("reader", frozenset({"read", "consent"}))
+        status, _, _ = await api.call("POST", path, token=reader)
+        assert status == 403
+        assert api.node.cancelled == []
+        status, body, _ = await api.call("POST", path)
+        assert (status, body["id"]) == (202, "tx-1")
+        assert api.node.cancelled == [GRANT]
