@@ -27,6 +27,7 @@ from node.storage.errors import StorageError
 __all__ = ["BatchFace", "BatchOptions", "Batches"]
 
 _log = structlog.get_logger(__name__)
+_LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +81,32 @@ class Batches:
 
     async def run(self) -> None:
         """Make batches and tell results for ever. An endpoint that fails is asked again later."""
+        pause = self._options.age
         while True:
             self._wake.clear()
             try:
                 await self.settle()
                 await self.step()
             except (LedgerError, StorageError) as fault:
-                _log.warning("batch_waits", reason=fault.message)
-                await asyncio.sleep(self._options.age)
+                if pause == self._options.age:
+                    _log.warning("batch_waits", reason=fault.message)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(pause)
+                continue
+            pause = self._options.age
             if self._keeper.book.gathered:
                 # The first one's age decides; more may join meanwhile.
-                await asyncio.sleep(self._options.age)
-            else:
+                await asyncio.sleep(pause)
+            elif not self._moved:
                 await self._wake.wait()
+                await asyncio.sleep(pause if self._keeper.book.gathered else 0)
 
     # --- making them --------------------------------------------------------------------------------------------------
 
     async def step(self) -> None:
         """Put what is gathered into batches. Raises RpcError; then it stays gathered."""
+        if not self._keeper.book.gathered:
+            return
         head = await self._rpc.head()
         while True:
             group = self._group(head.hash)
