@@ -3,49 +3,44 @@ pragma solidity 0.8.37;
 
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import { Records } from "./base/Records.sol";
 import {
     Entry,
     Grant,
     IConsentRegistry,
-    Item,
     PairDevice,
     Pairing,
     RegisterKey,
     RegisterStream,
     Revoke,
     SetWriter,
+    ShortGrant,
     Stream,
     StreamCommit,
     TransferStream,
     UnpairDevice
 } from "./interfaces/IConsentRegistry.sol";
+import { Calls } from "./libraries/Calls.sol";
 import { ITEM_GAS_LEFT } from "./libraries/Constants.sol";
 import { Entries } from "./libraries/Entries.sol";
 import { Errors } from "./libraries/Errors.sol";
 import { Events } from "./libraries/Events.sol";
-import { Items } from "./libraries/Items.sol";
+import { Keys } from "./libraries/Keys.sol";
 import { Messages } from "./libraries/Messages.sol";
 import { Signatures } from "./libraries/Signatures.sol";
+import { NO_TERMS, Origin, OriginWord, Terms, TermsWord } from "./libraries/Words.sol";
 
 /// @title ConsentRegistry
 /// @notice See {IConsentRegistry}.
-contract ConsentRegistry is IConsentRegistry, EIP712 {
-    /* STORAGE */
-
-    mapping(bytes32 sid => Stream) private _streams;
-
-    /// @dev Entries, by `keccak256(owner, grantId, sid)`. With the owner in the key, an owner's revocation needs no
-    /// other slot to know that it is one, and a transfer leaves the former owner's grants where nobody looks. Revoking
-    /// clears the slot; the grant cannot come back, because its nonce is used.
-    mapping(bytes32 key => uint256 word) private _entries;
-
-    /// @dev By `keccak256(account, grantId, sid)`, `sid = 0` for all: revocations that found no entry to clear.
-    mapping(bytes32 key => bool) private _voids;
-
-    mapping(bytes32 deviceHash => Pairing) private _pairings;
-
-    /// @dev 256 nonces to a word. Unordered, so that no message has to wait for another.
-    mapping(address account => mapping(uint256 word => uint256 bits)) private _nonces;
+contract ConsentRegistry is IConsentRegistry, EIP712, Records {
+    /// @dev Refuses a grant that can mean nothing, or nothing any more. A modifier, because those are inlined.
+    modifier sensible(Terms terms, Origin origin, uint256 count) {
+        if (block.timestamp > origin.deadline()) revert Errors.DeadlinePassed(origin.deadline());
+        if (terms.start() >= terms.end()) revert Errors.EmptyInterval(terms.start(), terms.end());
+        if (terms.reader() == address(0)) revert Errors.ZeroAddress();
+        if (count == 0) revert Errors.NoStreams();
+        _;
+    }
 
     constructor() EIP712("Wattpact ConsentRegistry", "1") { }
 
@@ -94,7 +89,10 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         Stream storage stream = _streams[m.sid];
         address writer = stream.writer;
         if (writer == address(0)) revert Errors.NoWriter(m.sid);
-        uint64 next = stream.epoch + 1;
+        uint64 next;
+        unchecked {
+            next = stream.epoch + 1; // one at a time: not to be counted to the end
+        }
         if (m.epoch != next) revert Errors.EpochNotNext(m.sid, next, m.epoch);
         if (!Signatures.isCaller(writer, sig)) {
             Signatures.requireSigned(writer, _hashTypedDataV4(Messages.hash(m)), sig);
@@ -174,22 +172,38 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     /* CONSENT */
 
     /// @inheritdoc IConsentRegistry
-    function grant(Grant calldata m, bytes calldata sig) external returns (bytes32 grantId) {
-        _requireInTime(m.deadline);
-        if (m.start >= m.end) revert Errors.EmptyInterval(m.start, m.end);
-        if (m.reader == address(0)) revert Errors.ZeroAddress();
-        if (m.sids.length == 0) revert Errors.NoStreams();
+    function grant(Grant calldata m, bytes calldata sig)
+        external
+        sensible(
+            TermsWord.pack(m.reader, m.start, m.end), OriginWord.pack(m.owner, m.deadline, m.purposeTag), m.sids.length
+        )
+        returns (bytes32 grantId)
+    {
+        Terms terms = TermsWord.pack(m.reader, m.start, m.end);
+        Origin origin = OriginWord.pack(m.owner, m.deadline, m.purposeTag);
+        if (m.owner == address(0)) revert Errors.ZeroAddress();
         grantId = _hashTypedDataV4(Messages.hash(m));
         Signatures.requireSigned(m.owner, grantId, sig);
 
         _useNonce(m.owner, m.nonce);
-        for (uint256 i; i < m.sids.length; ++i) {
-            _enter(m, grantId, m.sids[i]);
+        _record(grantId, terms, origin, m.readerKeyHash, m.textHash, m.sids);
+    }
+
+    /// @inheritdoc IConsentRegistry
+    function grantShort(ShortGrant calldata m, bytes32[] calldata sids)
+        external
+        sensible(m.terms, m.origin, sids.length)
+        returns (bytes32 grantId)
+    {
+        Terms terms = m.terms;
+        Origin origin = m.origin;
+        grantId = _hashTypedDataV4(Messages.hash(m, sids));
+        if (!Signatures.isKeys(origin.owner(), grantId, m.r, m.vs)) {
+            Signatures.requireCode(origin.owner(), grantId, m.r, m.vs);
         }
 
-        emit Events.Granted(
-            grantId, m.owner, m.reader, m.readerKeyHash, m.sids, m.start, m.end, m.purposeTag, m.textHash
-        );
+        _useNonce(origin.owner(), m.nonce);
+        _record(grantId, terms, origin, m.readerKeyHash, m.textHash, sids);
     }
 
     /// @inheritdoc IConsentRegistry
@@ -197,17 +211,18 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
         if (!Signatures.isCaller(m.account, sig)) {
             Signatures.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
         }
+        _revoke(m.account, m.grantId, m.sid);
+    }
 
-        bytes32 key = _key(m.account, m.grantId, m.sid);
-        if (_entries[key] != 0) {
-            delete _entries[key];
-        } else if (m.sid == 0 || !_clearAsReader(m)) {
-            // Nothing to clear: the grant is not known, or all of it is meant, or it was revoked before.
-            if (_voids[key]) return;
-            _voids[key] = true;
+    /// @inheritdoc IConsentRegistry
+    function revokeDirect(bytes32 grantId, bytes32 sid) external {
+        Entries.Slot storage entry = Entries.get(Keys.one(msg.sender, grantId, sid));
+        if (entry.terms.isZero()) {
+            _revoke(msg.sender, grantId, sid);
+        } else {
+            entry.terms = NO_TERMS;
+            emit Events.Revoked(grantId, msg.sender, sid);
         }
-
-        emit Events.Revoked(m.grantId, m.account, m.sid);
     }
 
     /// @inheritdoc IConsentRegistry
@@ -228,19 +243,19 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
     /* BATCHES */
 
     /// @inheritdoc IConsentRegistry
-    function batch(Item[] calldata items) external {
-        for (uint256 i; i < items.length; ++i) {
+    function batch(bytes[] calldata calls) external {
+        for (uint256 i; i < calls.length; ++i) {
             uint256 before = gasleft();
             if (before < ITEM_GAS_LEFT) revert Errors.InsufficientGas(before);
-            bytes memory data = Items.toCall(items[i]);
-            if (data.length == 0) {
-                emit Events.Rejected(keccak256(items[i].message), Errors.UnknownKind.selector);
+            bytes calldata call = calls[i];
+            if (!Calls.bringsMessage(call)) {
+                emit Events.Rejected(keccak256(call), Errors.UnknownCall.selector);
                 continue;
             }
-            // A call into itself, so that whatever an item did is undone when it fails; a delegatecall, so that the
-            // caller stays the caller. It runs this very code, on this storage, and carries no value.
-            (bool ok, bytes memory reason) = address(this).delegatecall(data);
-            if (!ok) _reject(items[i], reason, before);
+            // A call into itself, so that whatever it did is undone when it fails; a delegatecall, so that the caller
+            // stays the caller. It runs this very code, on this storage, and carries no value.
+            (bool ok, bytes memory reason) = address(this).delegatecall(call);
+            if (!ok) _reject(call, reason, before);
         }
     }
 
@@ -259,12 +274,12 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     /// @inheritdoc IConsentRegistry
     function grantOf(bytes32 grantId, bytes32 sid) external view returns (Entry memory) {
-        return Entries.unpack(_entries[_key(_streams[sid].owner, grantId, sid)]);
+        return Entries.get(Keys.one(_streams[sid].owner, grantId, sid)).terms.unpack();
     }
 
     /// @inheritdoc IConsentRegistry
     function isVoided(address account, bytes32 grantId, bytes32 sid) external view returns (bool) {
-        return _voids[_key(account, grantId, sid)];
+        return _voids[Keys.one(account, grantId, sid)];
     }
 
     /// @inheritdoc IConsentRegistry
@@ -274,87 +289,25 @@ contract ConsentRegistry is IConsentRegistry, EIP712 {
 
     /// @inheritdoc IConsentRegistry
     function nonceUsed(address account, uint256 nonce) external view returns (bool) {
-        return _nonces[account][nonce >> 8] & (1 << (nonce & 0xff)) != 0;
+        return _nonces[account][nonce >> 8].value & (1 << (nonce & 0xff)) != 0;
     }
 
     /// @inheritdoc IConsentRegistry
-    function digestOf(uint8 kind, bytes calldata message) public view returns (bytes32) {
-        return _hashTypedDataV4(Items.structHash(kind, message));
+    function digestOf(bytes calldata call) external view returns (bytes32) {
+        return _hashTypedDataV4(Calls.structHash(call));
     }
 
     /* INTERNAL */
 
-    function _requireInTime(uint40 deadline) private view {
-        if (block.timestamp > deadline) revert Errors.DeadlinePassed(deadline);
-    }
-
-    function _useNonce(address account, uint256 nonce) private {
-        uint256 word = _nonces[account][nonce >> 8];
-        uint256 bit = 1 << (nonce & 0xff);
-        if (word & bit != 0) revert Errors.NonceUsed(account, nonce);
-        _nonces[account][nonce >> 8] = word | bit;
-    }
-
-    function _ownedStream(bytes32 sid, address owner) private view returns (Stream storage stream) {
-        stream = _streams[sid];
-        if (stream.owner == address(0)) revert Errors.StreamUnknown(sid);
-        if (stream.owner != owner) revert Errors.NotStreamOwner(sid, owner);
-    }
-
-    function _setWriter(Stream storage stream, bytes32 sid, address writer, bytes32 streamKeyHash) private {
-        stream.writer = writer;
-        stream.streamKeyHash = streamKeyHash;
-        emit Events.WriterSet(sid, writer, streamKeyHash);
-    }
-
-    function _key(address account, bytes32 grantId, bytes32 sid) private pure returns (bytes32) {
-        return keccak256(abi.encode(account, grantId, sid));
-    }
-
-    /// @dev Records a grant for one of its streams.
-    function _enter(Grant calldata m, bytes32 grantId, bytes32 sid) private {
-        Stream storage stream = _ownedStream(sid, m.owner);
-        if (m.start < stream.transferredAt) revert Errors.StartBeforeTransfer(sid, m.start, stream.transferredAt);
-        bytes32 key = _key(m.owner, grantId, sid);
-        // The nonce admits each grant once, so an entry can only be there because the same message named it before.
-        if (_entries[key] != 0) revert Errors.StreamTwice(sid);
-        _entries[key] = Entries.pack(Entry(m.reader, m.start, m.end, stream.transfers));
-    }
-
-    /// @dev Clears the entry if `m.account` is its reader; false if there is none. A stranger to a known grant is
-    /// refused.
-    function _clearAsReader(Revoke calldata m) private returns (bool) {
-        bytes32 key = _key(_streams[m.sid].owner, m.grantId, m.sid);
-        address reader = Entries.readerOf(_entries[key]);
-        if (reader == address(0)) return false;
-        if (reader != m.account) revert Errors.NotParty(m.grantId, m.account);
-        delete _entries[key];
-        return true;
-    }
-
-    /// @dev The entry of a grant for a stream, or an empty one if a transfer or a revocation by either party ended it.
-    function _standing(bytes32 grantId, bytes32 sid) private view returns (Entry memory entry) {
-        Stream storage stream = _streams[sid];
-        address owner = stream.owner;
-        entry = Entries.unpack(_entries[_key(owner, grantId, sid)]);
-        bool revoked = _isVoid(owner, grantId, sid) || _isVoid(entry.reader, grantId, sid);
-        if (revoked || entry.transfers != stream.transfers) delete entry;
-    }
-
-    function _isVoid(address account, bytes32 grantId, bytes32 sid) private view returns (bool) {
-        return _voids[_key(account, grantId, 0)] || _voids[_key(account, grantId, sid)];
-    }
-
-    /// @dev Reports a refused item, unless it may have failed for want of gas: then the whole batch reverts.
-    function _reject(Item calldata item, bytes memory reason, uint256 before) private {
+    /// @dev Reports a refused call, unless it may have failed for want of gas: then the whole batch reverts.
+    function _reject(bytes calldata call, bytes memory reason, uint256 before) private {
         // forge-lint: disable-next-line(unsafe-typecast)
         bytes4 code = bytes4(reason); // the selector; the arguments do not fit the event
-        // Running out shows as an empty reason with the item's 63/64 gone. A message that cannot be decoded leaves
-        // more.
+        // Running out shows as an empty reason with the call's 63/64 gone. A call that cannot be decoded leaves more.
         bool ranOut = reason.length == 0 && gasleft() < before / 32;
         if (ranOut || code == Errors.InsufficientGas.selector) revert Errors.InsufficientGas(gasleft());
-        bytes32 digest = keccak256(item.message);
-        try this.digestOf(item.kind, item.message) returns (bytes32 typed) {
+        bytes32 digest = keccak256(call);
+        try this.digestOf(call) returns (bytes32 typed) {
             digest = typed;
         } catch { }
         emit Events.Rejected(digest, code);

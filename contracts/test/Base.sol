@@ -7,6 +7,7 @@ import "../src/interfaces/IConsentRegistry.sol";
 import "../src/libraries/Constants.sol";
 import { Errors } from "../src/libraries/Errors.sol";
 import { Events } from "../src/libraries/Events.sol";
+import { Origin, Terms } from "../src/libraries/Words.sol";
 import { Vm } from "./Vm.sol";
 
 /// @dev Named actors, messages with sensible fields, signatures. Struct hashes are written out here a second time, so
@@ -264,6 +265,20 @@ abstract contract Base {
 
     function give(Grant memory m) internal returns (bytes32) {
         return registry.grant(m, sign(OWNER_KEY, digest(m)));
+    }
+
+    /// @dev The short form of a grant and a signature of 65 bytes.
+    function short(Grant memory m, bytes memory sig) internal pure returns (ShortGrant memory) {
+        (bytes32 r, bytes32 s, uint8 v) = split(sig);
+        return ShortGrant({
+            terms: Terms.wrap(uint256(uint160(m.reader)) | uint256(m.start) << 160 | uint256(m.end) << 200),
+            origin: Origin.wrap(uint256(uint160(m.owner)) | uint256(m.deadline) << 160 | uint256(m.purposeTag) << 200),
+            readerKeyHash: m.readerKeyHash,
+            textHash: m.textHash,
+            nonce: m.nonce,
+            r: r,
+            vs: bytes32(uint256(s) | uint256(v - 27) << 255)
+        });
     }
 
     function revokeBy(uint256 key, bytes32 grantId, bytes32 sid) internal {

@@ -18,8 +18,9 @@ contract GrantTest is Base {
         Grant memory m = aGrant(two(sid, other));
         bytes32 id = digest(m);
         bytes memory sig = sign(OWNER_KEY, id);
+        uint256 terms = uint256(m.start) | uint256(m.end) << 40 | uint256(m.purposeTag) << 80;
         vm.expectEmit(address(registry));
-        emit Events.Granted(id, owner, reader, m.readerKeyHash, m.sids, m.start, m.end, m.purposeTag, m.textHash);
+        emit Events.Granted(id, owner, reader, m.readerKeyHash, m.textHash, terms, m.sids);
         check(registry.grant(m, sig) == id, "the id is the digest");
         check(live(id, sid) && live(id, other), "live");
         Entry memory e = registry.grantOf(id, other);

@@ -27,28 +27,36 @@ contract VectorsTest is Base {
         return keccak256(bytes(a)) == keccak256(bytes(b));
     }
 
-    /// @dev Kind, type hash, and the digest by this test's own struct hashes.
-    function expected(string memory name, bytes memory m) private view returns (uint8, bytes32, bytes32) {
+    /// @dev Selector, type hash, and the digest by this test's own struct hashes.
+    function expected(string memory name, bytes memory m) private view returns (bytes4, bytes32, bytes32) {
         if (same(name, "RegisterStream")) {
-            return (KIND_REGISTER_STREAM, Messages.REGISTER_STREAM, digest(abi.decode(m, (RegisterStream))));
+            return (registry.registerStream.selector, Messages.REGISTER_STREAM, digest(abi.decode(m, (RegisterStream))));
         }
-        if (same(name, "SetWriter")) return (KIND_SET_WRITER, Messages.SET_WRITER, digest(abi.decode(m, (SetWriter))));
+        if (same(name, "SetWriter")) {
+            return (registry.setWriter.selector, Messages.SET_WRITER, digest(abi.decode(m, (SetWriter))));
+        }
         if (same(name, "PairDevice")) {
-            return (KIND_PAIR_DEVICE, Messages.PAIR_DEVICE, digest(abi.decode(m, (PairDevice))));
+            return (registry.pairDevice.selector, Messages.PAIR_DEVICE, digest(abi.decode(m, (PairDevice))));
         }
         if (same(name, "UnpairDevice")) {
-            return (KIND_UNPAIR_DEVICE, Messages.UNPAIR_DEVICE, digest(abi.decode(m, (UnpairDevice))));
+            return (registry.unpairDevice.selector, Messages.UNPAIR_DEVICE, digest(abi.decode(m, (UnpairDevice))));
         }
-        if (same(name, "Grant")) return (KIND_GRANT, Messages.GRANT, digest(abi.decode(m, (Grant))));
-        if (same(name, "Revoke")) return (KIND_REVOKE, Messages.REVOKE, digest(abi.decode(m, (Revoke))));
+        if (same(name, "Grant")) return (registry.grant.selector, Messages.GRANT, digest(abi.decode(m, (Grant))));
+        if (same(name, "Revoke")) return (registry.revoke.selector, Messages.REVOKE, digest(abi.decode(m, (Revoke))));
         if (same(name, "RegisterKey")) {
-            return (KIND_REGISTER_KEY, Messages.REGISTER_KEY, digest(abi.decode(m, (RegisterKey))));
+            return (registry.registerKey.selector, Messages.REGISTER_KEY, digest(abi.decode(m, (RegisterKey))));
         }
         if (same(name, "StreamCommit")) {
-            return (KIND_STREAM_COMMIT, Messages.STREAM_COMMIT, digest(abi.decode(m, (StreamCommit))));
+            return (registry.commit.selector, Messages.STREAM_COMMIT, digest(abi.decode(m, (StreamCommit))));
         }
         check(same(name, "TransferStream"), name);
-        return (KIND_TRANSFER_STREAM, Messages.TRANSFER_STREAM, digest(abi.decode(m, (TransferStream))));
+        return (registry.transferStream.selector, Messages.TRANSFER_STREAM, digest(abi.decode(m, (TransferStream))));
+    }
+
+    /// @dev A call with the message and no more: that is all that its digest is made of. A struct with an array comes
+    /// with its offset, which is the same in front of no other arguments.
+    function callOf(bytes4 selector, bytes memory encoded) private pure returns (bytes memory) {
+        return abi.encodePacked(selector, encoded);
     }
 
     function test_hashesAgree() public view {
@@ -59,13 +67,13 @@ contract VectorsTest is Base {
         for (uint256 i; i < count; ++i) {
             string memory name = vm.parseJsonString(json, field(i, "primaryType"));
             bytes memory encoded = vm.parseJsonBytes(json, field(i, "encoded"));
-            (uint8 kind, bytes32 typeHash, bytes32 hash) = expected(name, encoded);
+            (bytes4 selector, bytes32 typeHash, bytes32 hash) = expected(name, encoded);
             check(keccak256(bytes(vm.parseJsonString(json, field(i, "type")))) == typeHash, "type string");
             check(vm.parseJsonBytes32(json, field(i, "typeHash")) == typeHash, "type hash");
             bytes32 wanted = vm.parseJsonBytes32(json, field(i, "digest"));
             check(typed(vm.parseJsonBytes32(json, field(i, "structHash"))) == wanted, "struct hash");
             check(hash == wanted, "digest by the test");
-            check(registry.digestOf(kind, encoded) == wanted, "digest by the contract");
+            check(registry.digestOf(callOf(selector, encoded)) == wanted, "digest by the contract");
         }
     }
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 
-from contracts import items
 from contracts.bindings import consent_registry as abi
+from contracts.calls import grant_call, granted_terms, revoke_call
 from contracts.errors import ContractsError
 from keys import messages as m
 from node.ledger.errors import MessageMalformed
@@ -48,7 +48,6 @@ _EVENTS: Mapping[type, Callable[..., ChainEvent]] = MappingProxyType(
         abi.WriterSet: LoggedWriterSet,
         abi.Committed: LoggedCommitted,
         abi.StreamTransferred: LoggedStreamTransferred,
-        abi.Granted: LoggedGranted,
         abi.Revoked: LoggedRevoked,
         abi.KeyRegistered: LoggedKeyRegistered,
         abi.DevicePaired: LoggedDevicePaired,
@@ -87,10 +86,12 @@ class RegistryDecoder:
             found = abi.decode_log(log.topics, log.data)
         except ContractsError:
             return None
+        block = Block(log.block_number, log.block_hash)
+        if isinstance(found, abi.Granted):
+            return _granted(block, found)
         make = _EVENTS.get(type(found))
         if make is None:
             return None
-        block = Block(log.block_number, log.block_hash)
         return make(block=block, **{field.name: getattr(found, field.name) for field in fields(found)})
 
 
@@ -104,6 +105,22 @@ def rejections(logs: Sequence[RawLog]) -> dict[bytes, Reason]:
                 shape = abi.ERRORS.get(event.code)
                 found[event.digest] = Reason(abi.error_name(event.code), (), shape.notice if shape else "")
     return found
+
+
+def _granted(block: Block, found: abi.Granted) -> LoggedGranted:
+    terms = granted_terms(found)
+    return LoggedGranted(
+        block=block,
+        grant_id=found.grant_id,
+        owner=found.owner,
+        reader=found.reader,
+        reader_key_hash=found.reader_key_hash,
+        sids=found.sids,
+        start=terms.start,
+        end=terms.end,
+        purpose_tag=terms.purpose_tag,
+        text_hash=found.text_hash,
+    )
 
 
 def registry_reason(data: bytes) -> Reason | None:
@@ -120,13 +137,18 @@ def _text(value: object) -> str:
 
 
 def registry_call(
-    registry: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()
+    registry: bytes,
+    message: m.Message,
+    signatures: Sequence[bytes],
+    opening: Sequence[bytes] = (),
+    sender: bytes = b"",
 ) -> Call:
     """Return the call that puts a signed message on chain.
 
     ``signatures`` in the order of the contract function; an empty one means that the sender is that signer.
     ``opening`` is what the function takes besides message and signatures: (device, salt) for PairDevice, (sid,) for
-    RegisterKey, nothing for the others. Raises MessageMalformed.
+    RegisterKey, nothing for the others. ``sender`` is who will send it, where that is known: some calls are shorter for
+    the account itself. Raises MessageMalformed.
     """
     shape = _CALLS.get(type(message))
     if shape is None:
@@ -137,52 +159,29 @@ def registry_call(
         raise MessageMalformed(f"{name} takes {signers} signature(s), got {len(signatures)}")
     if tuple(len(part) for part in opening) != openings:
         raise MessageMalformed(f"{name} takes {len(openings)} opening value(s) of {openings} bytes besides")
-    data = encode(message, *opening, *signatures)
+    if isinstance(message, m.Revoke):
+        data = revoke_call(message, signatures[0], sender)
+    else:
+        data = encode(message, *opening, *signatures)
     gas = GAS[type(message)] + _GAS_PER_STREAM * len(getattr(message, "sids", ()))
     # A revocation may meet a grant that a reorganisation took away, which costs more than the estimate says.
     return Call(registry, data, gas=gas, least_gas=REVOKE_GAS if isinstance(message, m.Revoke) else 0)
 
 
 def registry_item(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> bytes:
-    """Return the message as an item of a batch, packed for `registry_batch`. Arguments as for `registry_call`."""
-    item = _ITEMS[type(message)](message, *opening, *signatures)
-    parts = (item.message, item.sig_a, item.sig_b)
-    return bytes([item.kind]) + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    """Return the message as a batch carries it: the call that it would be from any sender. As for `registry_call`."""
+    encode, _, _ = _CALLS[type(message)]
+    return encode(message, *opening, *signatures)
 
 
 def registry_batch(registry: bytes, calls: Sequence[Call]) -> Call:
     """Return the one call that carries the items of several. One refused item changes nothing for the others."""
-    packed = [_unpacked(call.item) for call in calls]
     gas = sum(call.known_gas or call.gas for call in calls) + _BATCH_RESERVE
-    return Call(registry, abi.encode_batch(packed), gas=gas, known_gas=gas)
-
-
-def _unpacked(item: bytes) -> abi.Item:
-    parts: list[bytes] = []
-    at = 1
-    while at < len(item):
-        end = at + 4 + int.from_bytes(item[at : at + 4], "big")
-        parts.append(item[at + 4 : end])
-        at = end
-    message, sig_a, sig_b = parts
-    return abi.Item(item[0], message, sig_a, sig_b)
+    return Call(registry, abi.encode_batch([call.item for call in calls]), gas=gas, known_gas=gas)
 
 
 # The contract wants so much left before each item that nobody can starve one, and reverts the batch otherwise.
 _BATCH_RESERVE = 300_000
-_ITEMS: Mapping[type[m.Message], Callable[..., abi.Item]] = MappingProxyType(
-    {
-        m.RegisterStream: items.register_stream_item,
-        m.SetWriter: items.set_writer_item,
-        m.PairDevice: items.pair_device_item,
-        m.UnpairDevice: items.unpair_device_item,
-        m.Grant: items.grant_item,
-        m.Revoke: items.revoke_item,
-        m.RegisterKey: items.register_key_item,
-        m.StreamCommit: items.commit_item,
-        m.TransferStream: items.transfer_stream_item,
-    }
-)
 
 
 def registry_signers(message: m.Message, opening: Sequence[bytes] = ()) -> tuple[bytes | None, ...]:
@@ -211,7 +210,7 @@ _CALLS: Mapping[type[m.Message], tuple[Callable[..., bytes], int, tuple[int, ...
         m.SetWriter: (abi.encode_set_writer, 2, ()),
         m.PairDevice: (abi.encode_pair_device, 2, (20, 32)),
         m.UnpairDevice: (abi.encode_unpair_device, 1, ()),
-        m.Grant: (abi.encode_grant, 1, ()),
+        m.Grant: (grant_call, 1, ()),
         m.Revoke: (abi.encode_revoke, 1, ()),
         m.RegisterKey: (abi.encode_register_key, 1, (32,)),
         m.StreamCommit: (abi.encode_commit, 1, ()),

@@ -133,7 +133,8 @@ class Relay:
         self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain
     ) -> tuple[Call, ErrorDecoder]:
         if domain == self.domain:
-            return registry_call(self._views.address, message, signatures, opening), registry_reason
+            call = registry_call(self._views.address, message, signatures, opening, self._sender.address)
+            return call, registry_reason
         face = self.faces.of(domain, message)
         if face is None:
             raise MessageMalformed("the message is for another chain or contract than this relay serves")

@@ -8,7 +8,6 @@ from typing import TypeVar
 from contracts.artifact import verify_runtime_code
 from contracts.bindings import consent_registry as abi
 from contracts.errors import CodeMismatch, ContractsError, MalformedData
-from contracts.items import Kind
 from keys import messages as m
 from keys.errors import KeysError
 from keys.ids import stream_id
@@ -49,9 +48,7 @@ class RegistryViews:
         if domain != m.registry_domain(self._chain_id, self.address):
             raise RegistryMismatch(f"{where} on chain {self._chain_id} signs for another domain: {domain}")
         probe = m.StreamCommit(b"\x01" * 32, 1, b"\x02" * 32)
-        answer = await self._reader.call(
-            self.address, abi.encode_digest_of(Kind.STREAM_COMMIT, abi.abi_stream_commit(probe))
-        )
+        answer = await self._reader.call(self.address, abi.encode_digest_of(abi.encode_commit(probe, b"")))
         if _read(abi.decode_digest_of, answer) != m.digest(probe, domain):
             raise RegistryMismatch(f"{where} on chain {self._chain_id} verifies for a domain it does not tell")
 

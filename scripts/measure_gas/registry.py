@@ -10,7 +10,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from contracts.bindings import consent_registry as registry
-from contracts.items import grant_item
+from contracts.calls import grant_call
 from scripts.measure_gas.bench import GENESIS, Bench, Row, anvil, raw
 
 __all__ = ["Story", "measure_registry"]
@@ -66,7 +66,7 @@ class Story:
 
     def grant_id(self, m: registry.Grant) -> bytes:
         """Return a grant's id as the registry computes it."""
-        question = registry.encode_digest_of(5, registry.abi_grant(m))
+        question = registry.encode_digest_of(registry.encode_grant(m, b""))
         answer = self.bench.web3.eth.call({"to": to_checksum_address(self.bench.address), "data": question})
         return registry.decode_digest_of(bytes(answer))
 
@@ -117,17 +117,17 @@ def measure_grants(story: Story, sids: list[bytes]) -> Iterator[Row]:
     """Measure grants, single and many."""
     bench = story.bench
     m = story.make_grant(sids[:1])
-    gas = bench.gas(registry.encode_grant(m, bench.sign(story.owner, m)))
+    gas = bench.gas(grant_call(m, bench.sign(story.owner, m)))
     yield Row("grant, relayed, nonce word in use", gas, 63_000, f"{STREAMR} 69,569 (direct)")
     m = story.make_grant(sids[:1])
     yield Row("grant, direct, nonce word in use", bench.gas(registry.encode_grant(m, b""), story.owner))
     m = story.make_grant(sids)
-    gas = bench.gas(registry.encode_grant(m, bench.sign(story.owner, m)))
+    gas = bench.gas(grant_call(m, bench.sign(story.owner, m)))
     yield Row(f"one grant over {MANY} streams, each", -(-gas // MANY), 25_700, f"{STREAMR} batch 37,866")
     items = []
     for index in range(MANY):
         m = story.make_grant(sids[:1], bench.account(f"reader {index}"))
-        items.append(grant_item(m, bench.sign(story.owner, m)))
+        items.append(grant_call(m, bench.sign(story.owner, m)))
     gas = bench.gas(registry.encode_batch(items))
     yield Row(f"{MANY} signed grants in a batch, each", -(-gas // MANY), 39_000, f"{STREAMR} batch 37,866")
 
@@ -139,7 +139,7 @@ def measure_consent(story: Story, sids: list[bytes]) -> Iterator[Row]:
         raw(story.owner), grant_id, sid
     )
     m = revoke(story.granted([first]), first)
-    gas = bench.gas(registry.encode_revoke(m, b""), story.owner)
+    gas = bench.gas(registry.encode_revoke_direct(m.grant_id, m.sid), story.owner)
     yield Row("revoke one stream, direct", gas, 24_500, f"{STREAMR} 48,578")
     m = revoke(story.granted([first]), first)
     gas = bench.gas(registry.encode_revoke(m, bench.sign(story.owner, m)))
@@ -152,7 +152,7 @@ def measure_consent(story: Story, sids: list[bytes]) -> Iterator[Row]:
     gas = bench.gas(registry.encode_revoke(m, bench.sign(story.owner, m)))
     yield Row(f"one revoke over {MANY} streams, each", -(-gas // MANY), 6_300, f"{STREAMR} batch 15,862")
     m = revoke(story.granted([first]), nothing)
-    yield Row("revoke all streams, direct", bench.gas(registry.encode_revoke(m, b""), story.owner))
+    yield Row("revoke all streams, direct", bench.gas(registry.encode_revoke_direct(m.grant_id, m.sid), story.owner))
     m = revoke(keccak(text="not known"), first)
     yield Row("revoke ahead of the grant, relayed", bench.gas(registry.encode_revoke(m, bench.sign(story.owner, m))))
     key = registry.RegisterKey(

@@ -41,9 +41,7 @@ async def _logged(cluster: Cluster, event: str, grant: str) -> list[dict[str, An
 
 
 async def _granted(cluster: Cluster, grant: str) -> list[dict[str, Any]]:
-    return await _logged(
-        cluster, "Granted(bytes32,address,address,bytes32,bytes32[],uint40,uint40,uint32,bytes32)", grant
-    )
+    return await _logged(cluster, "Granted(bytes32,address,address,bytes32,bytes32,uint256,bytes32[])", grant)
 
 
 async def _revoked(cluster: Cluster, grant: str) -> list[dict[str, Any]]:

@@ -227,6 +227,19 @@ async def test_writers_devices_and_transfers_arrive_as_events(tmp_path: Path) ->
         assert w.indexer.unknown_logs == 0
 
 
+async def test_an_unsigned_revocation_is_the_senders_own_or_refused(tmp_path: Path) -> None:
+    """The short call for a sender's own revocation names nobody: it must never be made for anybody else."""
+    async with world(tmp_path) as w:
+        grant_id = b"\x11" * 32
+        with pytest.raises(MessageRefused) as refused:
+            await w.relay.relay(m.Revoke(w.owner.address, grant_id, ZERO), [b""])
+        assert refused.value.name == "WrongSigner"
+        await w.relay.relay(m.Revoke(w.sender.address, grant_id, ZERO), [b""])
+        await w.settle()
+        (revoked,) = await w.events()
+        same(revoked, LoggedRevoked, grant_id=grant_id, account=w.sender.address, sid=ZERO)
+
+
 async def test_relaying_twice_finds_the_first_and_a_lost_database_finds_the_chain(tmp_path: Path) -> None:
     async with world(tmp_path / "a") as w:
         stream = w.stream()

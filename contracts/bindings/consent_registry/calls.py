@@ -8,7 +8,6 @@ from contracts.bindings.consent_registry.structs import (
     Entry,
     Grant,
     GrantLike,
-    ItemLike,
     PairDevice,
     PairDeviceLike,
     Pairing,
@@ -20,6 +19,8 @@ from contracts.bindings.consent_registry.structs import (
     RevokeLike,
     SetWriter,
     SetWriterLike,
+    ShortGrant,
+    ShortGrantLike,
     Stream,
     StreamCommit,
     StreamCommitLike,
@@ -37,6 +38,7 @@ __all__ = [
     "abi_register_stream",
     "abi_revoke",
     "abi_set_writer",
+    "abi_short_grant",
     "abi_stream_commit",
     "abi_transfer_stream",
     "abi_unpair_device",
@@ -54,6 +56,7 @@ __all__ = [
     "encode_eip712_domain",
     "encode_grant",
     "encode_grant_of",
+    "encode_grant_short",
     "encode_is_live",
     "encode_is_voided",
     "encode_nonce_used",
@@ -62,6 +65,7 @@ __all__ = [
     "encode_register_key",
     "encode_register_stream",
     "encode_revoke",
+    "encode_revoke_direct",
     "encode_set_writer",
     "encode_streams",
     "encode_transfer_stream",
@@ -69,12 +73,12 @@ __all__ = [
 ]
 
 
-def encode_batch(items: Sequence[ItemLike]) -> bytes:
+def encode_batch(calls: Sequence[bytes]) -> bytes:
     """Calldata of `batch`."""
     return encode_call(
-        bytes.fromhex("e69c4194"),
-        ['(uint8,bytes,bytes,bytes)[]'],
-        [[(part.kind, part.message, part.sig_a, part.sig_b,) for part in items]],
+        bytes.fromhex("1e897afb"),
+        ['bytes[]'],
+        [list(calls)],
     )
 
 
@@ -87,12 +91,12 @@ def encode_commit(m: StreamCommitLike, sig: bytes) -> bytes:
     )
 
 
-def encode_digest_of(kind: int, message: bytes) -> bytes:
+def encode_digest_of(call: bytes) -> bytes:
     """Calldata of `digestOf`."""
     return encode_call(
-        bytes.fromhex("df9153a7"),
-        ['uint8', 'bytes'],
-        [kind, message],
+        bytes.fromhex("b7449f0f"),
+        ['bytes'],
+        [call],
     )
 
 
@@ -141,6 +145,15 @@ def decode_grant_of(data: bytes) -> Entry:
     """Read what `grantOf` returned. Raises MalformedData."""
     (value,) = decode_values(['(address,uint40,uint40,uint16)'], data)
     return Entry(*as_bytes('(address,uint40,uint40,uint16)', value))
+
+
+def encode_grant_short(m: ShortGrantLike, sids: Sequence[bytes]) -> bytes:
+    """Calldata of `grantShort`."""
+    return encode_call(
+        bytes.fromhex("0ab38563"),
+        ['(uint256,uint256,bytes32,bytes32,uint256,bytes32,bytes32)', 'bytes32[]'],
+        [(m.terms, m.origin, m.reader_key_hash, m.text_hash, m.nonce, m.r, m.vs,), list(sids)],
+    )
 
 
 def encode_is_live(grant_id: bytes, sid: bytes, time: int) -> bytes:
@@ -242,6 +255,15 @@ def encode_revoke(m: RevokeLike, sig: bytes) -> bytes:
     )
 
 
+def encode_revoke_direct(grant_id: bytes, sid: bytes) -> bytes:
+    """Calldata of `revokeDirect`."""
+    return encode_call(
+        bytes.fromhex("01541522"),
+        ['bytes32', 'bytes32'],
+        [grant_id, sid],
+    )
+
+
 def encode_set_writer(m: SetWriterLike, owner_sig: bytes, writer_sig: bytes) -> bytes:
     """Calldata of `setWriter`."""
     return encode_call(
@@ -312,6 +334,11 @@ def abi_revoke(m: RevokeLike) -> bytes:
 def abi_set_writer(m: SetWriterLike) -> bytes:
     """`abi.encode` of a SetWriter."""
     return encode_values(['(address,bytes32,address,bytes32,uint256,uint40)'], [(m.owner, m.sid, m.writer, m.stream_key_hash, m.nonce, m.deadline,)])
+
+
+def abi_short_grant(m: ShortGrantLike) -> bytes:
+    """`abi.encode` of a ShortGrant."""
+    return encode_values(['(uint256,uint256,bytes32,bytes32,uint256,bytes32,bytes32)'], [(m.terms, m.origin, m.reader_key_hash, m.text_hash, m.nonce, m.r, m.vs,)])
 
 
 def abi_stream_commit(m: StreamCommitLike) -> bytes:

@@ -112,10 +112,10 @@ ERRORS: dict[bytes, ErrorShape] = {
         (('sid', 'bytes32'),),
         'The stream has been transferred as often as the registry can count.',
     ),
-    bytes.fromhex("bd3c9089"): ErrorShape(
-        'UnknownKind',
-        (('kind', 'uint8'),),
-        'No message has this kind.',
+    bytes.fromhex("c7799fcb"): ErrorShape(
+        'UnknownCall',
+        (('selector', 'bytes4'),),
+        'What a batch carries must be a call that brings a message.',
     ),
     bytes.fromhex("0b520880"): ErrorShape(
         'WrongDeviceHash',

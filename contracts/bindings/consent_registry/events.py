@@ -68,19 +68,17 @@ class EIP712DomainChanged:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """`Granted(bytes32,address,address,bytes32,bytes32[],uint40,uint40,uint32,bytes32)`"""
+    """`Granted(bytes32,address,address,bytes32,bytes32,uint256,bytes32[])`"""
 
-    TOPIC: ClassVar[bytes] = bytes.fromhex("565a2b48782b0735d121097d941aa3731159eb60e8be7321d041b2a26e2e8f5d")
+    TOPIC: ClassVar[bytes] = bytes.fromhex("e95582bf004ffae473987c3533520953c1635149775f1bd0a7464b20710e0bc8")
 
     grant_id: bytes
     owner: bytes
     reader: bytes
     reader_key_hash: bytes
-    sids: tuple[bytes, ...]
-    start: int
-    end: int
-    purpose_tag: int
     text_hash: bytes
+    terms: int
+    sids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,7 @@ EVENTS: dict[bytes, EventShape[Event]] = {
     DevicePaired.TOPIC: EventShape(DevicePaired, (('address', True), ('bytes32', True), ('address', False))),
     DeviceUnpaired.TOPIC: EventShape(DeviceUnpaired, (('address', True), ('bytes32', True))),
     EIP712DomainChanged.TOPIC: EventShape(EIP712DomainChanged, ()),
-    Granted.TOPIC: EventShape(Granted, (('bytes32', True), ('address', True), ('address', True), ('bytes32', False), ('bytes32[]', False), ('uint40', False), ('uint40', False), ('uint32', False), ('bytes32', False))),
+    Granted.TOPIC: EventShape(Granted, (('bytes32', True), ('address', True), ('address', True), ('bytes32', False), ('bytes32', False), ('uint256', False), ('bytes32[]', False))),
     KeyRegistered.TOPIC: EventShape(KeyRegistered, (('bytes32', True), ('bytes32', False))),
     Rejected.TOPIC: EventShape(Rejected, (('bytes32', True), ('bytes4', False))),
     Revoked.TOPIC: EventShape(Revoked, (('bytes32', True), ('address', True), ('bytes32', True))),

@@ -10,8 +10,6 @@ __all__ = [
     "Entry",
     "Grant",
     "GrantLike",
-    "Item",
-    "ItemLike",
     "PairDevice",
     "PairDeviceLike",
     "Pairing",
@@ -23,6 +21,8 @@ __all__ = [
     "RevokeLike",
     "SetWriter",
     "SetWriterLike",
+    "ShortGrant",
+    "ShortGrantLike",
     "Stream",
     "StreamCommit",
     "StreamCommitLike",
@@ -91,32 +91,6 @@ class GrantLike(Protocol):
 
     @property
     def deadline(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """`(uint8,bytes,bytes,bytes)[]`"""
-
-    kind: int
-    message: bytes
-    sig_a: bytes
-    sig_b: bytes
-
-
-class ItemLike(Protocol):
-    """Anything with the fields of Item."""
-
-    @property
-    def kind(self) -> int: ...
-
-    @property
-    def message(self) -> bytes: ...
-
-    @property
-    def sig_a(self) -> bytes: ...
-
-    @property
-    def sig_b(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +253,44 @@ class SetWriterLike(Protocol):
 
     @property
     def deadline(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShortGrant:
+    """`(uint256,uint256,bytes32,bytes32,uint256,bytes32,bytes32)`"""
+
+    terms: int
+    origin: int
+    reader_key_hash: bytes
+    text_hash: bytes
+    nonce: int
+    r: bytes
+    vs: bytes
+
+
+class ShortGrantLike(Protocol):
+    """Anything with the fields of ShortGrant."""
+
+    @property
+    def terms(self) -> int: ...
+
+    @property
+    def origin(self) -> int: ...
+
+    @property
+    def reader_key_hash(self) -> bytes: ...
+
+    @property
+    def text_hash(self) -> bytes: ...
+
+    @property
+    def nonce(self) -> int: ...
+
+    @property
+    def r(self) -> bytes: ...
+
+    @property
+    def vs(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

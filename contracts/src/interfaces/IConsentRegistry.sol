@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import { Origin, Terms } from "../libraries/Words.sol";
+
 // The messages. Field order is the order of the EIP-712 types in `Messages`; addresses name the account that signs, so
 // a message says by itself who acts. `nonce` is any number not used before by the account (see `nonceUsed`), `deadline`
 // the last second (UTC) in which the message is accepted.
@@ -124,15 +126,18 @@ struct Pairing {
     address device;
 }
 
-/// @notice One message in a batch.
-/// @dev `message` is the ABI encoding of the arguments that stand before the signatures in the function for this kind:
-/// `abi.encode(m)`, for PairDevice `abi.encode(m, device, salt)`, for RegisterKey `abi.encode(m, sid)`. `sigB` is empty
-/// where one account signs.
-struct Item {
-    uint8 kind;
-    bytes message;
-    bytes sigA;
-    bytes sigB;
+/// @notice A Grant in fewer bytes, with a key's signature in two words (EIP-2098).
+struct ShortGrant {
+    /// @dev `reader | start << 160 | end << 200`; the highest 16 bits are not read.
+    Terms terms;
+    /// @dev `owner | deadline << 160 | purposeTag << 200`; the highest 24 bits are not read.
+    Origin origin;
+    bytes32 readerKeyHash;
+    bytes32 textHash;
+    uint256 nonce;
+    bytes32 r;
+    /// @dev s, with v - 27 as its highest bit.
+    bytes32 vs;
 }
 
 /// @title Consent registry
@@ -175,6 +180,11 @@ interface IConsentRegistry {
     /// @return grantId The EIP-712 digest of the message.
     function grant(Grant calldata m, bytes calldata sig) external returns (bytes32 grantId);
 
+    /// @notice Records a grant like {grant}, from a call that is a third shorter.
+    /// @dev EIP-1271 code is asked about the 65 bytes that the signature stands for.
+    /// @return grantId The EIP-712 digest of the message.
+    function grantShort(ShortGrant calldata m, bytes32[] calldata sids) external returns (bytes32 grantId);
+
     /// @notice Ends a grant for one stream or all, for good; also a grant that has not come yet.
     /// @dev Before the grant is known, and for all streams at once, nobody can tell whether `account` is a party to it.
     /// The revocation is then recorded under that account and counts only if the grant names it as owner or reader.
@@ -183,6 +193,9 @@ interface IConsentRegistry {
     /// @dev Needs up to 75,000 gas where the grant is not known and 55,000 where it is (less after the refund). Do not
     /// take an estimate for the limit: a reorg can turn one case into the other.
     function revoke(Revoke calldata m, bytes calldata sig) external;
+
+    /// @notice Ends a grant like {revoke}, by the caller.
+    function revokeDirect(bytes32 grantId, bytes32 sid) external;
 
     /// @notice Announces a reader's new key. The first key travels in the Grant.
     /// @param sid Any stream for which the grant stands; it leads to the record that names the reader.
@@ -197,9 +210,10 @@ interface IConsentRegistry {
     function transferStream(TransferStream calldata m, bytes calldata ownerSig, bytes calldata newOwnerSig) external;
 
     /// @notice Takes many messages of many signers. One that is refused emits `Rejected` and changes nothing.
+    /// @param calls Calls of the functions above that take signatures, as they would be made singly.
     /// @dev Reverts as a whole, with InsufficientGas, when an item might have failed for want of gas: whoever brings
     /// the batch must not be able to have a good message refused.
-    function batch(Item[] calldata items) external;
+    function batch(bytes[] calldata calls) external;
 
     /// @notice The state of a stream; all zero when not registered.
     function streams(bytes32 sid) external view returns (Stream memory);
@@ -222,6 +236,6 @@ interface IConsentRegistry {
     /// @notice Whether an account has used a nonce.
     function nonceUsed(address account, uint256 nonce) external view returns (bool);
 
-    /// @notice The EIP-712 digest of a message as it stands in an item.
-    function digestOf(uint8 kind, bytes calldata message) external view returns (bytes32);
+    /// @notice The EIP-712 digest of the message in a call that could be in a batch; its signatures may be missing.
+    function digestOf(bytes calldata call) external view returns (bytes32);
 }

@@ -12,16 +12,3 @@ uint256 constant EIP1271_GAS_LEFT = EIP1271_GAS * 64 / 63 + 50_000;
 /// @dev Gas that must be left before each item of a batch. With less, the 1/64 that is held back from the item would be
 /// below what a precompile can starve of, and "ran out" could not be told from "malformed".
 uint256 constant ITEM_GAS_LEFT = 200_000;
-
-/// @dev First word of the ABI encoding of one dynamic struct.
-uint256 constant DYNAMIC_OFFSET = 0x20;
-
-uint8 constant KIND_REGISTER_STREAM = 1;
-uint8 constant KIND_SET_WRITER = 2;
-uint8 constant KIND_PAIR_DEVICE = 3;
-uint8 constant KIND_UNPAIR_DEVICE = 4;
-uint8 constant KIND_GRANT = 5;
-uint8 constant KIND_REVOKE = 6;
-uint8 constant KIND_REGISTER_KEY = 7;
-uint8 constant KIND_STREAM_COMMIT = 8;
-uint8 constant KIND_TRANSFER_STREAM = 9;

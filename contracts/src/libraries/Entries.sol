@@ -1,33 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import { Entry } from "../interfaces/IConsentRegistry.sol";
+import { Terms } from "./Words.sol";
 
-/// @title One word for an entry
-/// @dev The compiler would write the fields of a packed struct one after the other. A grant writes an entry for each
-/// of its streams, so they go in one piece: `reader | start << 160 | end << 200 | transfers << 240`.
+/// @title Entries of grants in storage
+/// @dev An entry is at its key itself, without a mapping. The key is a hash of 96 bytes, so it meets neither another key
+/// nor the slot of anything in a mapping, which is a hash of 64. Nobody chooses it: only hashes that
+/// {Keys} made come here.
+/// @dev With the owner in the key, an owner's revocation needs no other slot to know that it is one, and a transfer leaves
+/// the former owner's grants where nobody looks. Revoking clears the slot; the grant cannot come back, because its nonce is
+/// used.
 library Entries {
-    /// @notice The word of an entry.
-    function pack(Entry memory entry) internal pure returns (uint256) {
-        return uint256(uint160(entry.reader)) | uint256(entry.start) << 160 | uint256(entry.end) << 200
-            | uint256(entry.transfers) << 240;
+    struct Slot {
+        Terms terms;
     }
 
-    /// @notice The entry in a word.
-    /// @dev Each cast keeps exactly the field's bits.
-    function unpack(uint256 word) internal pure returns (Entry memory entry) {
-        entry.reader = readerOf(word);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        entry.start = uint40(word >> 160);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        entry.end = uint40(word >> 200);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        entry.transfers = uint16(word >> 240);
-    }
-
-    /// @notice The reader in a word; zero where there is no entry.
-    function readerOf(uint256 word) internal pure returns (address) {
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return address(uint160(word));
+    /// @notice The entry with a key of {Keys}.
+    function get(bytes32 key) internal pure returns (Slot storage entry) {
+        assembly ("memory-safe") {
+            entry.slot := key
+        }
     }
 }

@@ -67,8 +67,8 @@ library Errors {
     /// @notice The stream has been transferred as often as the registry can count.
     error TooManyTransfers(bytes32 sid);
 
-    /// @notice No message has this kind.
-    error UnknownKind(uint8 kind);
+    /// @notice What a batch carries must be a call that brings a message.
+    error UnknownCall(bytes4 selector);
 
     /// @notice Too little gas is left to judge a message fairly. Send the transaction again with a higher gas limit.
     error InsufficientGas(uint256 left);

@@ -29,11 +29,9 @@ library Events {
         address indexed owner,
         address indexed reader,
         bytes32 readerKeyHash,
-        bytes32[] sids,
-        uint40 start,
-        uint40 end,
-        uint32 purposeTag,
-        bytes32 textHash
+        bytes32 textHash,
+        uint256 terms,
+        bytes32[] sids
     );
 
     /// @notice An account revoked a grant for one stream, or for all (`sid = 0`). Anybody can have this emitted for a
@@ -49,8 +47,8 @@ library Events {
     /// @notice A stream has another owner; all grants of the former have ended.
     event StreamTransferred(bytes32 indexed sid, address indexed owner, address indexed newOwner);
 
-    /// @notice An item of a batch was refused.
-    /// @param digest The EIP-712 digest of the message, or the keccak256 of its bytes where they cannot be decoded.
+    /// @notice A call in a batch was refused.
+    /// @param digest The EIP-712 digest of the message, or the keccak256 of the call where it cannot be decoded.
     /// @param code Selector of the error that it would have reverted with; zero where the bytes cannot be decoded.
     event Rejected(bytes32 indexed digest, bytes4 code);
 }

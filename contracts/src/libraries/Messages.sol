@@ -8,10 +8,12 @@ import {
     RegisterStream,
     Revoke,
     SetWriter,
+    ShortGrant,
     StreamCommit,
     TransferStream,
     UnpairDevice
 } from "../interfaces/IConsentRegistry.sol";
+import { Origin, Terms } from "./Words.sol";
 
 /// @title EIP-712 types and struct hashes of the messages
 /// @dev A struct of value types hashes as its type hash followed by its ABI encoding; a `bytes32[]` stands as the
@@ -50,19 +52,18 @@ library Messages {
     }
 
     function hash(UnpairDevice calldata m) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(UNPAIR_DEVICE, m.account, m.deviceHash, keccak256(abi.encodePacked(m.sids)), m.nonce, m.deadline)
-        );
+        return keccak256(abi.encode(UNPAIR_DEVICE, m.account, m.deviceHash, hash(m.sids), m.nonce, m.deadline));
     }
 
     function hash(Grant calldata m) internal pure returns (bytes32) {
+        bytes32 sids = hash(m.sids);
         return keccak256(
             abi.encode(
                 GRANT,
                 m.owner,
                 m.reader,
                 m.readerKeyHash,
-                keccak256(abi.encodePacked(m.sids)),
+                sids,
                 m.start,
                 m.end,
                 m.purposeTag,
@@ -71,6 +72,45 @@ library Messages {
                 m.deadline
             )
         );
+    }
+
+    /// @dev The same words from the short form, put together where memory ends; `abi.encode` would first find room for
+    /// them and then mask what is clean.
+    function hash(ShortGrant calldata m, bytes32[] calldata sids) internal pure returns (bytes32 digest) {
+        bytes32 typeHash = GRANT;
+        bytes32 sidsHash = hash(sids);
+        Terms terms = m.terms;
+        Origin origin = m.origin;
+        address owner = origin.owner();
+        address reader = terms.reader();
+        uint256 start = terms.start();
+        uint256 end = terms.end();
+        uint256 purposeTag = origin.purposeTag();
+        uint256 deadline = origin.deadline();
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            mstore(add(free, 0x20), owner)
+            mstore(add(free, 0x40), reader)
+            mstore(add(free, 0x60), calldataload(add(m, 0x40))) // readerKeyHash
+            mstore(add(free, 0x80), sidsHash)
+            mstore(add(free, 0xa0), start)
+            mstore(add(free, 0xc0), end)
+            mstore(add(free, 0xe0), purposeTag)
+            calldatacopy(add(free, 0x100), add(m, 0x60), 0x40) // textHash, nonce
+            mstore(add(free, 0x140), deadline)
+            digest := keccak256(free, 0x160)
+        }
+    }
+
+    /// @dev From a copy beyond the end of allocated memory, which is left where it is.
+    function hash(bytes32[] calldata sids) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let size := shl(5, sids.length)
+            let free := mload(0x40)
+            calldatacopy(free, sids.offset, size)
+            digest := keccak256(free, size)
+        }
     }
 
     function hash(Revoke calldata m) internal pure returns (bytes32) {

@@ -9,6 +9,9 @@ import { Errors } from "./Errors.sol";
 
 /// @title Who signed
 library Signatures {
+    /// @dev Half of the order of secp256k1, and one. Every signature has a twin with an s from here on, which is refused.
+    uint256 private constant UPPER_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A1;
+
     /// @notice Whether the account itself calls, which an empty signature claims. Saves the hash where it is true.
     function isCaller(address account, bytes calldata signature) internal view returns (bool) {
         return signature.length == 0 && account == msg.sender;
@@ -24,8 +27,38 @@ library Signatures {
         if (isCaller(account, signature)) return;
         // An empty signature goes no further: there are wallets whose EIP-1271 code takes it for one given elsewhere.
         if (signature.length == 0) revert Errors.WrongSigner(account);
-        (address recovered, ECDSA.RecoverError err,) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (err == ECDSA.RecoverError.NoError && recovered == account) return;
+        (address recovered,,) = ECDSA.tryRecoverCalldata(digest, signature);
+        if (recovered != address(0) && recovered == account) return;
+        _requireCode(account, digest, signature);
+    }
+
+    /// @notice Whether it is a signature of the account's key, in 64 bytes (EIP-2098): `vs` is s with v - 27 as its
+    /// highest bit.
+    /// @dev ecrecover as the compiler calls it, but without a copy for each step.
+    function isKeys(address account, bytes32 digest, bytes32 r, bytes32 vs) internal view returns (bool yes) {
+        uint256 wanted = uint160(account);
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            let s := shr(1, shl(1, vs))
+            mstore(free, digest)
+            mstore(add(free, 0x20), add(27, shr(255, vs)))
+            mstore(add(free, 0x40), r)
+            mstore(add(free, 0x60), s)
+            mstore(0x00, not(0)) // no account; stays where the precompile finds nobody
+            // It fails for want of gas only, which must not look like a wrong signature.
+            if iszero(staticcall(gas(), 1, free, 0x80, 0x00, 0x20)) { revert(0x00, 0x00) }
+            yes := and(eq(mload(0x00), wanted), lt(s, UPPER_HALF))
+        }
+    }
+
+    /// @notice Reverts unless the account's code takes such a signature.
+    /// @dev It is asked about the 65 bytes that they stand for, so that it does not matter in which form it came.
+    function requireCode(address account, bytes32 digest, bytes32 r, bytes32 vs) internal view {
+        uint8 v = vs >> 255 == 0 ? 27 : 28;
+        _requireCode(account, digest, abi.encodePacked(r, vs << 1 >> 1, v));
+    }
+
+    function _requireCode(address account, bytes32 digest, bytes memory signature) private view {
         if (account.code.length == 0 || !_codeAccepts(account, digest, signature)) revert Errors.WrongSigner(account);
     }
 
@@ -33,7 +66,7 @@ library Signatures {
     /// otherwise starve this call so that a good signature looks bad; so too little gas is an error of the whole
     /// transaction, not of the message. Only one word of the answer is copied: an account that returns megabytes makes
     /// nobody pay for them.
-    function _codeAccepts(address account, bytes32 digest, bytes calldata signature) private view returns (bool ok) {
+    function _codeAccepts(address account, bytes32 digest, bytes memory signature) private view returns (bool ok) {
         bytes memory question = abi.encodeCall(IERC1271.isValidSignature, (digest, signature));
         if (gasleft() < EIP1271_GAS_LEFT) revert Errors.InsufficientGas(gasleft());
         bytes32 answer;

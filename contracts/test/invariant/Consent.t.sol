@@ -25,7 +25,7 @@ contract ConsentInvariants is Base {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory actions = new bytes4[](10);
+        bytes4[] memory actions = new bytes4[](12);
         actions[0] = Handler.signGrant.selector;
         actions[1] = Handler.signOwnGrant.selector;
         actions[2] = Handler.bringGrant.selector;
@@ -36,6 +36,8 @@ contract ConsentInvariants is Base {
         actions[7] = Handler.transfer.selector;
         actions[8] = Handler.commit.selector;
         actions[9] = Handler.pass.selector;
+        actions[10] = Handler.bringGrantShort.selector;
+        actions[11] = Handler.revokeDirect.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), actions);
     }

@@ -116,6 +116,15 @@ contract Handler is Base {
         } catch { }
     }
 
+    function bringGrantShort(uint256 which, uint8 carrier) external {
+        if (_kept.length == 0) return;
+        Kept storage kept = _kept[which % _kept.length];
+        vm.prank(person(carrier));
+        try registry.grantShort(short(kept.message, kept.signature), kept.message.sids) {
+            recordGrant(kept);
+        } catch { }
+    }
+
     function bringGrantAsCaller(uint256 which, uint8 carrier) external {
         if (_kept.length == 0) return;
         Kept storage kept = _kept[which % _kept.length];
@@ -129,10 +138,12 @@ contract Handler is Base {
     function bringBatch(uint256 a, uint256 b, uint256 c) external {
         if (_kept.length == 0) return;
         uint256[3] memory chosen = [a % _kept.length, b % _kept.length, c % _kept.length];
-        Item[] memory items = new Item[](3);
+        bytes[] memory items = new bytes[](3);
         for (uint256 i; i < 3; ++i) {
             Kept storage kept = _kept[chosen[i]];
-            items[i] = Item(KIND_GRANT, abi.encode(kept.message), kept.signature, "");
+            items[i] = i == 1
+                ? abi.encodeCall(registry.grant, (kept.message, kept.signature))
+                : abi.encodeCall(registry.grantShort, (short(kept.message, kept.signature), kept.message.sids));
         }
         vm.recordLogs();
         registry.batch(items);
@@ -153,6 +164,16 @@ contract Handler is Base {
         _revokes.push(m);
         _revokeSignatures.push(sign(keys[who % PEOPLE], digest(m)));
         bring(_revokes.length - 1);
+    }
+
+    function revokeDirect(uint8 who, uint256 which, uint8 stream, bool all) external {
+        if (_kept.length == 0) return;
+        bytes32 sid = all ? bytes32(0) : sids[stream % STREAMS];
+        bytes32 id = _kept[which % _kept.length].id;
+        vm.prank(person(who));
+        try registry.revokeDirect(id, sid) {
+            revoked[person(who)][id][sid] = true;
+        } catch { }
     }
 
     function replayRevoke(uint256 which) external {

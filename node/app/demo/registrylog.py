@@ -33,7 +33,7 @@ _SIGNATURES = (
     "WriterSet(bytes32,address,bytes32)",
     "DevicePaired(address,bytes32,address)",
     "DeviceUnpaired(address,bytes32)",
-    "Granted(bytes32,address,address,bytes32,bytes32[],uint40,uint40,uint32,bytes32)",
+    "Granted(bytes32,address,address,bytes32,bytes32,uint256,bytes32[])",
     "Revoked(bytes32,address,bytes32)",
     "KeyRegistered(bytes32,bytes32)",
     "Committed(bytes32,uint64,bytes32)",
@@ -117,11 +117,12 @@ def grants(evidence: Evidence) -> dict[bytes, GrantOnChain]:
     """By grant id."""
     found: dict[bytes, GrantOnChain] = {}
     for _, log in events(evidence, "Granted"):
-        at = log.word(1) // 32
+        at = log.word(3) // 32
         sids = tuple(log.word_bytes(at + 1 + i) for i in range(log.word(at)))
-        grant = GrantOnChain(
-            log.topics[1], log.topics[2][12:], log.topics[3][12:], log.word_bytes(0), sids, log.word(2), log.word(3)
-        )
+        # Bytes 27 to 31 of the word are the start, 22 to 26 the end, 18 to 21 the tag of the purpose.
+        terms = log.word_bytes(2)
+        start, end = int.from_bytes(terms[27:], "big"), int.from_bytes(terms[22:27], "big")
+        grant = GrantOnChain(log.topics[1], log.topics[2][12:], log.topics[3][12:], log.word_bytes(0), sids, start, end)
         found[grant.grant_id] = grant
     return found
 

@@ -36,10 +36,12 @@ def test_a_call_is_laid_out_as_the_abi_says() -> None:
 
 
 def test_nested_values_are_laid_out_as_the_abi_says() -> None:
-    data = registry.encode_batch([registry.Item(6, b"m", b"a", b"")])
-    item = word(6) + word(128) + word(192) + word(256) + word(1) + b"m".ljust(32, b"\0")
-    item += word(1) + b"a".ljust(32, b"\0") + word(0)
-    assert data[4:] == word(32) + word(1) + word(32) + item
+    data = registry.encode_batch([b"m" * 33, b"a"])
+    first = word(33) + b"m" * 33 + bytes(31)
+    assert data[4:] == word(32) + word(2) + word(64) + word(160) + first + word(1) + b"a".ljust(32, b"\0")
+    short = registry.ShortGrant(1, 2, H, K, 3, H, K)
+    data = registry.encode_grant_short(short, [K])
+    assert data[4:] == word(1) + word(2) + H + K + word(3) + H + K + word(256) + word(1) + K
 
 
 def test_anything_with_the_fields_of_a_message_will_do() -> None:
@@ -92,7 +94,7 @@ EVENTS: list[registry.Event] = [
     registry.WriterSet(H, bytes(20), bytes(32)),
     registry.DevicePaired(A, H, B),
     registry.DeviceUnpaired(A, H),
-    registry.Granted(H, A, B, K, (H, K), 1, OPEN_END, 7, K),
+    registry.Granted(H, A, B, K, H, 7 << 80 | OPEN_END << 40 | 1, (H, K)),
     registry.Revoked(H, A, bytes(32)),
     registry.KeyRegistered(H, K),
     registry.Committed(H, 2**64 - 1, K),
@@ -110,7 +112,7 @@ def test_events_come_back_as_they_were(event: registry.Event) -> None:
 def test_the_topics_are_the_hashes_of_the_signatures_in_the_plan_of_the_chain() -> None:
     assert keccak(text="Revoked(bytes32,address,bytes32)") == registry.Revoked.TOPIC
     assert keccak(text="Committed(bytes32,uint64,bytes32)") == registry.Committed.TOPIC
-    granted = "Granted(bytes32,address,address,bytes32,bytes32[],uint40,uint40,uint32,bytes32)"
+    granted = "Granted(bytes32,address,address,bytes32,bytes32,uint256,bytes32[])"
     assert keccak(text=granted) == registry.Granted.TOPIC
 
 

@@ -73,11 +73,12 @@ class Ledger:
 
     def granted(self, grant: Grant) -> bytes:
         grant_id = digest(grant, DOMAIN)
+        terms = grant.start + grant.end * 2**40 + grant.purpose_tag * 2**80
         self.emit(
-            "Granted(bytes32,address,address,bytes32,bytes32[],uint40,uint40,uint32,bytes32)",
+            "Granted(bytes32,address,address,bytes32,bytes32,uint256,bytes32[])",
             [grant_id, grant.owner, grant.reader],
-            ["bytes32", "bytes32[]", "uint40", "uint40", "uint32", "bytes32"],
-            [grant.reader_key_hash, list(grant.sids), grant.start, grant.end, grant.purpose_tag, grant.text_hash],
+            ["bytes32", "bytes32", "uint256", "bytes32[]"],
+            [grant.reader_key_hash, grant.text_hash, terms, list(grant.sids)],
         )
         return grant_id
 
