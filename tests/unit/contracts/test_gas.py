@@ -35,7 +35,11 @@ def test_the_record_has_a_row_for_every_message() -> None:
 def test_a_mint_costs_the_same_for_any_number_of_shareholders() -> None:
     """contracts.md, gas: at 1, 100 and 10,000 shareholders, equal within 1%."""
     for kind in ("single", "batch of 300"):
-        gas = [row.gas for row in RECORDED if row.name.startswith(f"mint by signed reading, {kind}")]
+        gas = [
+            row.gas
+            for row in RECORDED
+            if row.name.startswith(f"mint by signed reading, {kind}") and "shareholder" in row.name
+        ]
         assert len(gas) == 3
         assert max(gas) - min(gas) <= min(gas) // 100
 
