@@ -22,17 +22,22 @@ sys.path.insert(0, str(ROOT))
 from scripts.message_types import ContractMessages  # noqa: E402
 from scripts.message_types.consent import CONSENT  # noqa: E402
 from scripts.message_types.energy import ENERGY  # noqa: E402
+from scripts.message_types.market import ALLOWANCES, ANCHORS, MARKET, NET_SETTLEMENT  # noqa: E402
 
 VECTORS = ROOT / "tests" / "vectors" / "eip712.json"
 CHAIN_ID = 31337
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-CONTRACTS = (CONSENT, ENERGY)
+CONTRACTS = (CONSENT, ENERGY, MARKET, NET_SETTLEMENT, ANCHORS, ALLOWANCES)
 
 ROLES = ("owner", "newOwner", "reader", "writer", "device", "registrar", "holder", "receiver", "spender")
+ROLES += ("operator", "partner", "payer", "arbiter", "key")
 TYPICAL = {"genesis": 1_760_000_000, "start": 1_760_000_000, "end": 2**40 - 1, "deadline": 1_760_086_400}
 TYPICAL |= {"slotSeconds": 900, "purposeTag": 7, "nonce": 42, "epoch": 3}
 TYPICAL |= {"source": 12, "initialCounter": 4_000, "maxPowerW": 30_000, "shares": 1_000_000, "index": 3}
 TYPICAL |= {"oldFinal": 5_000, "newInitial": 0, "counterWh": 4_250, "meterTime": 1_760_000_900, "value": 1_000_000}
+TYPICAL |= {"amount": 500, "wh": 2_000, "price": 250, "number": 2, "perDay": 5_000, "perContract": 500, "count": 250}
+TYPICAL |= {"scope": 1, "period": 20_370, "maxDebitPerPeriod": 10_000, "validUntil": 1_791_536_000}
+TYPICAL |= {"until": 1_791_536_000}
 
 
 def private_key(role: str) -> bytes:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from keys.eip712 import Domain, Struct, domain_from_document, expect_keys
 from keys.errors import MessageError
-from keys.messages import consent, energy, offchain
+from keys.messages import consent, energy, market, offchain
 from keys.messages.base import Message
 
 __all__ = ["STRUCTS", "from_typed_data"]
@@ -15,7 +15,7 @@ __all__ = ["STRUCTS", "from_typed_data"]
 
 def _messages() -> dict[type[Message], Struct]:
     found: dict[type[Message], Struct] = {}
-    for module in (consent, energy, offchain):
+    for module in (consent, energy, market, offchain):
         for name in module.__all__:
             made = getattr(module, name)
             if isinstance(made, type) and issubclass(made, Message) and made.STRUCT is not None:

@@ -197,8 +197,9 @@ def _add_local_chain(app: typer.Typer, factories: CliFactories) -> None:
         registrar: Annotated[
             str | None, typer.Option(help="Deploy an energy token whose sources this address admits.")
         ] = None,
+        settlement: Annotated[bool, typer.Option(help="Deploy what settles trades, too.")] = False,
     ) -> None:
-        factories.devnet(DevnetOptions(port, block_time, out, registrar))
+        factories.devnet(DevnetOptions(port, block_time, out, registrar, settlement))
 
     @app.command(
         help="Play the whole story with real processes on a local chain; about four minutes.\n\n"

@@ -68,13 +68,14 @@ class RebuildOptions:
 class DevnetOptions:
     """anvil with the contracts deployed and funded accounts. Port 0: any free one. `out`: facts as JSON.
 
-    With a `registrar` (its address as text) there is an energy token too.
+    With a `registrar` (its address as text) there is an energy token too, with `settlement` the market too.
     """
 
     port: int = 8545
     block_time: int = 1
     out: Path | None = None
     registrar: str | None = None
+    settlement: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scripts.measure_gas.bench import Bench, Row, anvil, raw
 from scripts.measure_gas.energy import measure_energy
+from scripts.measure_gas.market import measure_market
 from scripts.measure_gas.registry import Story, measure_registry
 
 __all__ = ["OUT", "Bench", "Row", "Story", "anvil", "as_json", "measure", "raw"]
@@ -24,7 +25,7 @@ OUT = Path(__file__).resolve().parents[2] / "contracts" / "gas.json"
 
 def measure() -> list[Row]:
     """Measure every contract, each on a fresh chain."""
-    return [*measure_registry(), *measure_energy()]
+    return [*measure_registry(), *measure_energy(), *measure_market()]
 
 
 def as_json(rows: list[Row]) -> str:

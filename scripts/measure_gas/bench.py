@@ -22,6 +22,7 @@ from web3 import HTTPProvider, Web3
 from web3.types import TxReceipt
 
 from contracts import deployment_call
+from keys.messages import Domain, Message, digest
 
 __all__ = ["GENESIS", "Bench", "Row", "Signer", "anvil", "plain", "raw", "snake"]
 
@@ -103,6 +104,10 @@ class Bench:
         domain = {"name": f"Wattpact {self.contract}", "version": "1", "chainId": self.web3.eth.chain_id}
         domain["verifyingContract"] = to_checksum_address(self.address)
         return bytes(account.sign_message(encode_typed_data(domain, {name: fields}, values)).signature)
+
+    def digest(self, message: Message) -> bytes:
+        """Return a message's digest, which is its id."""
+        return digest(message, Domain(f"Wattpact {self.contract}", "1", self.web3.eth.chain_id, self.address))
 
     def nonce(self, account: LocalAccount) -> int:
         """Return the account's next unused message nonce, counted from 0 so that words fill up."""

@@ -20,7 +20,18 @@ from node.types import address_from_text
 __all__ = ["run_devnet"]
 
 _MANY: Final = frozenset({"account"})
-_NUMBERS: Final = frozenset({"chain id", "registry block", "energy token block", "anvil process"})
+_NUMBERS: Final = frozenset(
+    {
+        "chain id",
+        "registry block",
+        "energy token block",
+        "allowances block",
+        "anchors block",
+        "market block",
+        "net settlement block",
+        "anvil process",
+    }
+)
 
 
 def run_devnet(options: DevnetOptions) -> None:
@@ -32,7 +43,7 @@ async def _serve(options: DevnetOptions) -> None:
     anvil = AnvilOptions(port=options.port, block_time=options.block_time)
     registrar = None if options.registrar is None else address_from_text(options.registrar)
     with stop_signals() as stop:
-        async with Devnet(Options(anvil, registrar=registrar)) as devnet:
+        async with Devnet(Options(anvil, registrar=registrar, settlement=options.settlement)) as devnet:
             facts = await devnet.facts()
             if options.out is not None:
                 _write(options.out, facts)

@@ -16,7 +16,7 @@ from node.ledger.views import RegistryViews
 from node.runtime.devnet.errors import DeploymentFailed
 from node.types import address_to_text
 
-__all__ = ["deploy_dev_token", "deploy_energy_token", "deploy_registry"]
+__all__ = ["deploy_contract", "deploy_dev_token", "deploy_energy_token", "deploy_registry"]
 
 _GAS = 12_000_000
 _PAUSE = 0.05
@@ -28,7 +28,7 @@ async def deploy_registry(rpc: Rpc, *, payer: bytes, salt: bytes = bytes(32), wi
 
     Raises DeploymentFailed when the proxy is missing or the code is not ours afterwards; RpcError.
     """
-    deployment = await _deploy(rpc, REGISTRY, b"", payer=payer, salt=salt, within=within)
+    deployment = await deploy_contract(rpc, REGISTRY, payer=payer, salt=salt, within=within)
     try:
         await RegistryViews(rpc, deployment.address, rpc.chain_id).check()
     except RegistryMismatch as error:
@@ -38,7 +38,7 @@ async def deploy_registry(rpc: Rpc, *, payer: bytes, salt: bytes = bytes(32), wi
 
 async def deploy_dev_token(rpc: Rpc, *, payer: bytes, salt: bytes = bytes(32), within: float = _WITHIN) -> Deployment:
     """Deploy the money of the devnet, of which anybody can make any amount. Raises as ``deploy_registry``."""
-    return await _deploy(rpc, MONEY, b"", payer=payer, salt=salt, within=within)
+    return await deploy_contract(rpc, MONEY, payer=payer, salt=salt, within=within)
 
 
 async def deploy_energy_token(
@@ -49,7 +49,7 @@ async def deploy_energy_token(
     The registrar is part of the address. Raises as ``deploy_registry``.
     """
     arguments = energy_token.encode_constructor(registrar)
-    deployment = await _deploy(rpc, ENERGY, arguments, payer=payer, salt=salt, within=within)
+    deployment = await deploy_contract(rpc, ENERGY, arguments, payer=payer, salt=salt, within=within)
     try:
         found = energy_token.decode_registrar(await rpc.call(deployment.address, energy_token.encode_registrar()))
     except MalformedData as error:
@@ -59,7 +59,16 @@ async def deploy_energy_token(
     return deployment
 
 
-async def _deploy(rpc: Rpc, name: str, arguments: bytes, *, payer: bytes, salt: bytes, within: float) -> Deployment:
+async def deploy_contract(
+    rpc: Rpc,
+    name: str,
+    arguments: bytes = b"",
+    *,
+    payer: bytes,
+    salt: bytes = bytes(32),
+    within: float = _WITHIN,
+) -> Deployment:
+    """Deploy a contract by name, with its encoded constructor arguments, or find it. Raises as ``deploy_registry``."""
     if await rpc.code(DEPLOYMENT_PROXY) != PROXY_RUNTIME_CODE:
         raise DeploymentFailed(f"the deployment proxy is not at {address_to_text(DEPLOYMENT_PROXY)}")
     call = deployment_call(name, salt, arguments)

@@ -18,18 +18,26 @@ from node.ledger.rpc import Rpc, RpcOptions
 from node.runtime.devnet.anvil import MNEMONIC, AnvilOptions, AnvilProcess
 from node.runtime.devnet.deploy import deploy_dev_token, deploy_energy_token, deploy_registry
 from node.runtime.devnet.errors import DevnetError
+from node.runtime.devnet.settlement import deploy_settlement
 from node.types import address_to_text
 
 __all__ = ["ETHER", "Devnet", "DevnetOptions", "Fact"]
 
 ETHER = 10**18
+_SETTLEMENT = {
+    "Allowances": "allowances",
+    "Anchors": "anchors",
+    "Market": "market",
+    "NetSettlement": "net settlement",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class DevnetOptions:
     """``fund`` addresses (bytes20) get ``balance`` wei each. ``deployments`` is the file to write, None for none.
 
-    With a ``registrar`` (bytes20) there is an energy token whose sources it admits.
+    With a ``registrar`` (bytes20) there is an energy token whose sources it admits. With ``settlement`` there is what
+    settles trades in the dev token.
     """
 
     anvil: AnvilOptions = field(default_factory=AnvilOptions)
@@ -38,6 +46,7 @@ class DevnetOptions:
     fund: Sequence[bytes] = ()
     balance: int = 100 * ETHER
     registrar: bytes | None = None
+    settlement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,8 @@ class Devnet:
         }
         if self.options.registrar is not None:
             self._contracts[ENERGY] = await deploy_energy_token(rpc, self.options.registrar, payer=payer)
+        if self.options.settlement:
+            self._contracts |= await deploy_settlement(rpc, self._contracts[MONEY].address, payer=payer)
         for address in self.options.fund:
             await self.fund(address)
         if self.options.deployments is not None:
@@ -160,6 +171,10 @@ class Devnet:
                 Fact("energy token block", str(energy.block)),
                 Fact("energy registrar", address_to_text(self.options.registrar)),
             ]
+        if self.options.settlement:
+            for name, label in _SETTLEMENT.items():
+                place = self.contracts.find(name)
+                found += [Fact(label, address_to_text(place.address)), Fact(f"{label} block", str(place.block))]
         return found
 
     async def facts(self) -> tuple[Fact, ...]:

@@ -118,6 +118,8 @@ def test_every_message_has_a_typical_and_an_extreme_case(contract: str, messages
 
 
 def test_no_two_messages_share_a_hash() -> None:
-    for key in ("digest", "structHash"):
-        assert len({vector[key] for _, vector in CASES}) == len(CASES)
-    assert len({vector["typeHash"] for _, vector in CASES}) == len(CASES) // 2
+    assert len({vector["digest"] for _, vector in CASES}) == len(CASES)
+    # Some types are signed for more than one contract; the domain tells them apart.
+    types = {vector["type"] for _, vector in CASES}
+    assert len({vector["structHash"] for _, vector in CASES}) == 2 * len(types)
+    assert len({vector["typeHash"] for _, vector in CASES}) == len(types)

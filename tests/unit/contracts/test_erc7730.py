@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "contracts" / "erc7730"
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "eip712.json").read_text())["contracts"]
-# What no person ever sees: a device's key signs commits and readings all day long, and a claim needs no signature.
-BY_MACHINES = {"StreamCommit", "Reading", "ClaimEnergy"}
+# What no person ever sees: a device's key signs commits, readings and counters all day long, and a claim needs no
+# signature.
+BY_MACHINES = {"StreamCommit", "Reading", "ClaimEnergy", "Counter"}
 # Those whose descriptors are there.
 DESCRIBED = [path.stem.removeprefix("eip712-") for path in sorted(FOLDER.glob("eip712-*.json"))]
 DESCRIPTORS = {name: json.loads((FOLDER / f"eip712-{name}.json").read_text()) for name in DESCRIBED}

@@ -27,6 +27,14 @@ def test_the_record_has_a_row_for_every_message() -> None:
         "transfer shares",
         "reset meter",
         "pause",
+        "match of an offer",
+        "provision",
+        "payment of one contract",
+        "reminder",
+        "disputed trade",
+        "deposit",
+        "withdrawal",
+        "delegation",
     ):
         assert message in names
     assert len({row.name for row in RECORDED}) == len(RECORDED)
@@ -59,6 +67,10 @@ def test_the_bounds_are_those_of_the_design() -> None:
         **{f"mint by signed reading, batch of 300, {many}, each": 20_000 for many in HOLDERS},
         "claim of kWh, first": 55_000,
         "claim of kWh, steady": 37_000,
+        "settlement per trade, signed, 20-party batch of 300": 10_500,
+        "per party netted, 100 parties, settled and released": 6_500,
+        "per party netted, 1,000 parties, settled and released": 6_500,
+        "anchored message in a batch of 250": 100,
     }
 
 

@@ -30,9 +30,13 @@ from keys.messages import (
     Revoke,
     Statement,
     StreamCommit,
+    allowances_domain,
+    anchors_domain,
     digest,
     energy_domain,
     from_typed_data,
+    market_domain,
+    net_settlement_domain,
     parcel_domain,
     recover,
     registry_domain,
@@ -89,7 +93,14 @@ def test_fields_and_attributes_belong_together(message: Message) -> None:
 
 
 SHARED = vector("eip712.json")
-DOMAINS: dict[str, Callable[[int, bytes], Domain]] = {"ConsentRegistry": registry_domain, "EnergyToken": energy_domain}
+DOMAINS: dict[str, Callable[[int, bytes], Domain]] = {
+    "Allowances": allowances_domain,
+    "Anchors": anchors_domain,
+    "ConsentRegistry": registry_domain,
+    "EnergyToken": energy_domain,
+    "Market": market_domain,
+    "NetSettlement": net_settlement_domain,
+}
 CASES = [(contract, case) for contract, part in SHARED["contracts"].items() for case in part["vectors"]]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.bindings import energy_token
+from contracts.bindings import energy_token, market, net_settlement
 from contracts.deployments import read_deployments
 from contracts.errors import DeploymentError
 from node.errors import ExitCode
@@ -17,6 +17,7 @@ from node.runtime.devnet.anvil import AnvilOptions, AnvilProcess, find_anvil
 from node.runtime.devnet.deploy import deploy_energy_token
 from node.runtime.devnet.devnet import ETHER, Devnet, DevnetOptions
 from node.runtime.devnet.errors import AnvilFailed, AnvilMissing, DevnetError
+from node.runtime.devnet.settlement import deploy_settlement
 from node.types import address_to_text
 
 pytestmark = pytest.mark.chain
@@ -65,6 +66,25 @@ async def test_the_tokens_are_there_too(tmp_path: Path) -> None:
         assert await deploy_energy_token(devnet.rpc, POOR, payer=POOR) == replace(
             energy, block=0, transaction=bytes(32)
         )
+
+
+async def test_what_settles_trades_is_there_when_asked_for(tmp_path: Path) -> None:
+    """The four contracts know each other and the money, and are in the deployments file."""
+    path = tmp_path / "31337.json"
+    async with Devnet(DevnetOptions(deployments=path, settlement=True)) as devnet:
+        written = read_deployments(path, devnet.chain_id)
+        assert written == devnet.contracts
+        place = {name: written.find(name).address for name in ("Allowances", "Anchors", "Market", "NetSettlement")}
+        money = written.find("DevToken").address
+        answer = await devnet.rpc.call(place["Market"], market.encode_token())
+        assert market.decode_token(answer) == money
+        answer = await devnet.rpc.call(place["NetSettlement"], net_settlement.encode_anchors())
+        assert net_settlement.decode_anchors(answer) == place["Anchors"]
+        facts = {fact.name: fact.value for fact in await devnet.facts()}
+        assert facts["market"] == address_to_text(place["Market"])
+        assert facts["net settlement block"] == str(written.find("NetSettlement").block)
+        found = await deploy_settlement(devnet.rpc, money, payer=POOR)
+        assert {name: each.address for name, each in found.items()} == place
 
 
 async def test_without_a_registrar_there_is_no_energy_token() -> None:

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+import { Allowance, Funding, IAllowances } from "./interfaces/IAllowances.sol";
+import { IMarket } from "./interfaces/IMarket.sol";
+import { State, Trade } from "./interfaces/MarketTypes.sol";
+import { DAY } from "./libraries/MarketConstants.sol";
+import { MarketErrors } from "./libraries/MarketErrors.sol";
+import { MarketEvents } from "./libraries/MarketEvents.sol";
+import { MarketMessages } from "./libraries/MarketMessages.sol";
+import { Guarded } from "./market/Guarded.sol";
+import { Messenger } from "./market/Messenger.sol";
+
+/// @title Allowances
+/// @notice See {IAllowances}.
+contract Allowances is IAllowances, Messenger, Guarded {
+    using SafeERC20 for IERC20;
+
+    IMarket private immutable _market;
+    IERC20 private immutable _token;
+
+    mapping(address owner => mapping(address operator => mapping(address account => Funding))) private _fundings;
+
+    constructor(IMarket market_) EIP712("Wattpact Allowances", "1") {
+        _market = market_;
+        _token = IERC20(market_.token());
+    }
+
+    /// @inheritdoc IAllowances
+    function allow(Allowance calldata m, bytes calldata sig) external {
+        _accept(m.owner, MarketMessages.ALLOWANCE, 8, m.deadline, sig);
+        Funding storage funding = _fundings[m.owner][m.operator][m.account];
+        if (m.nonce <= funding.nonce) revert MarketErrors.Outdated(m.nonce, funding.nonce);
+
+        // What was spent today stays spent: a new allowance is no second one.
+        (funding.perDay, funding.perContract) = (m.perDay, m.perContract);
+        (funding.nonce, funding.validUntil) = (m.nonce, m.validUntil);
+
+        emit MarketEvents.Allowed(m.owner, m.account, m.operator, m.perDay, m.perContract, m.validUntil);
+    }
+
+    /// @inheritdoc IAllowances
+    function fund(address owner, address operator, address account, bytes32 contractId) external nonReentrant {
+        Trade memory trade = _market.contractOf(operator, contractId);
+        if (_market.numberOf(operator, account) != trade.buyer) revert MarketErrors.NotPartner(contractId, account);
+        uint88 balance = _market.memberOf(operator, account).balance;
+        if (trade.state != State.Delivered || trade.escrowed || balance >= trade.due) {
+            revert MarketErrors.NothingToFund(contractId);
+        }
+        uint88 amount = trade.due - balance;
+
+        _spend(_fundings[owner][operator][account], amount);
+
+        emit MarketEvents.Funded(contractId, owner, amount);
+        // The market insists on the whole amount, so a token that takes a fee fails there.
+        _token.safeTransferFrom(owner, address(this), amount);
+        _token.forceApprove(address(_market), amount);
+        _market.depositFor(operator, account, amount);
+    }
+
+    /// @inheritdoc IAllowances
+    function market() external view returns (address) {
+        return address(_market);
+    }
+
+    /// @inheritdoc IAllowances
+    function fundingOf(address owner, address operator, address account) external view returns (Funding memory) {
+        return _fundings[owner][operator][account];
+    }
+
+    function _structHash(bytes calldata call) internal pure override returns (bytes32) {
+        bool allows = bytes4(call[:4]) == IAllowances.allow.selector;
+        return allows ? _hashWords(MarketMessages.ALLOWANCE, call, 8) : bytes32(0);
+    }
+
+    function _spend(Funding storage funding, uint88 amount) private {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint24 day = uint24(block.timestamp / DAY);
+        uint88 spent = funding.day == day ? funding.spent : 0;
+        uint88 left = spent < funding.perDay ? funding.perDay - spent : 0;
+        if (left > funding.perContract) left = funding.perContract;
+        if (block.timestamp > funding.validUntil) left = 0;
+        if (amount > left) revert MarketErrors.AllowanceShort(left, amount);
+        (funding.day, funding.spent) = (day, spent + amount);
+    }
+}
