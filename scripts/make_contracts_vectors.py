@@ -29,8 +29,8 @@ CHAIN_ID = 31337
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 CONTRACTS = (CONSENT, ENERGY, MARKET, NET_SETTLEMENT, ANCHORS, ALLOWANCES)
 
-ROLES = ("owner", "newOwner", "reader", "writer", "device", "registrar", "holder", "receiver", "spender")
-ROLES += ("operator", "partner", "payer", "arbiter", "key")
+PARTIES = ("owner", "newOwner", "reader", "writer", "device", "registrar", "holder", "receiver", "spender")
+ROLES = (*PARTIES, "operator", "partner", "payer", "arbiter", "key")
 TYPICAL = {"genesis": 1_760_000_000, "start": 1_760_000_000, "end": 2**40 - 1, "deadline": 1_760_086_400}
 TYPICAL |= {"slotSeconds": 900, "purposeTag": 7, "nonce": 42, "epoch": 3}
 TYPICAL |= {"source": 12, "initialCounter": 4_000, "maxPowerW": 30_000, "shares": 1_000_000, "index": 3}
