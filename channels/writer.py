@@ -116,14 +116,15 @@ class Writer:
         instance: bytes,
         snapshot: bytes,
         position: Position | None = None,
+        gate: Gate | None = None,
     ) -> Writer:
         """From `snapshot()`. `position` is the high-water mark; the further of the two counts. SnapshotInvalid
-        otherwise.
+        otherwise. The gate is the caller's, as for a new writer: it is no part of the state.
         """
         state = WriterState.from_bytes(snapshot)
         if position is not None and position.seq >= state.position.seq:
             state.position = position
-        return cls(params, masters, stream_key, instance, state)
+        return cls(params, masters, stream_key, instance, state, gate)
 
     def snapshot(self) -> bytes:
         """The state, secrets included: seal it before it is stored. SnapshotInvalid is raised by `restore` only."""

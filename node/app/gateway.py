@@ -333,7 +333,9 @@ class GatewayRole:
                 found = Lost(spec, masters, stream.epoch, mark.position, adopted_base(handover) if handover else None)
                 writer = await rebuilt_writer(store, found, self._instance, self._gate)
             else:
-                writer = Writer.restore(spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position)
+                writer = Writer.restore(
+                    spec.params, masters, spec.stream_key, self._instance, snapshot, mark.position, self._gate
+                )
             if not mark.restored:
                 # A crash between record and mark leaves the mark behind; what lies between was never published.
                 mark.advance(writer.position)

@@ -33,7 +33,7 @@ from channels.stores.records import Alarm
 from channels.transports.base import Delivery
 from channels.transports.topics import Kind
 from node.services.provider.keeping import Kept, alarm_value
-from node.services.provider.missing import HISTORY_AGAIN, NO_WELCOME, RESYNC_AGAIN, Missing
+from node.services.provider.missing import HISTORY_AGAIN, HISTORY_GIVE_UP, NO_WELCOME, RESYNC_AGAIN, Missing
 from node.services.provider.ports import Ports
 from node.services.provider.replay import CARRIED, ReplayKind, split_replay
 
@@ -104,10 +104,11 @@ class Membership:
         snapshot = await self._ports.store.reader_snapshot(self.sid, self._grant_id)
         if snapshot is not None:
             self._reader = restore_reader(self._params, snapshot)
+            self._want_past()
 
     def status(self) -> MembershipStatus:
-        reader = self._reader
-        return MembershipStatus(reader.epoch, reader.removed_in, reader.chain.next_seq, len(self._held), self.opened)
+        own = self._reader
+        return MembershipStatus(own.epoch, own.removed_in, own.chain.next_seq, len(self._held), self.opened)
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """Messages from the broker, kept in one transaction.
@@ -201,15 +202,19 @@ class Membership:
         await self._ports.key.delete()
         await self._archive({epoch: raw for epoch, raw in self._commits.items() if epoch <= header.epoch})
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
-        newest = self._params.clamped_slot(self._ports.clock.now())
-        # The present slot counts as well: what was sealed in it before this reader came lies in the past.
-        if self._slots[0] <= newest and not self._reader.chain.start:
-            self._history_from = self._slots[0]
+        self._want_past()
         await self._ports.ask.receipt(header.epoch)
         if resync and self._ports.key.lasting:
             # A household's log says who may read; a reader needs no commits from before its capsule.
             await self._ports.ask.commits(1, header.epoch)
         _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
+
+    def _want_past(self) -> None:
+        """Until the chain has begun, at its entry or after a restart, the past comes first."""
+        newest = self._params.clamped_slot(self._ports.clock.now())
+        # The present slot counts as well: what was sealed in it before this reader came lies in the past.
+        if self._reader.epoch and self._slots[0] <= newest and not self._reader.chain.start:
+            self._history_from = self._slots[0]
 
     async def _shut_out(self) -> bool:
         """Whether this reader's state was lost: no Welcome will come again by itself."""
@@ -307,7 +312,7 @@ class Membership:
         if self._history_from is None:
             return True
         # A live envelope of the first slot proves nothing: others of the slot may have been sealed before it.
-        ready = self._past_came or 1 in self._held or self._missing.overdue("history")
+        ready = self._past_came or 1 in self._held or self._missing.overdue("history", HISTORY_GIVE_UP)
         # An answer that was cut off before its first envelope is no beginning: the question stands.
         if ready and (self._held or self._reader.chain.start):
             self._history_from = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-__all__ = ["ASK_AGAIN", "HISTORY_AGAIN", "NO_WELCOME", "RESYNC_AGAIN", "Missing"]
+__all__ = ["ASK_AGAIN", "HISTORY_AGAIN", "HISTORY_GIVE_UP", "NO_WELCOME", "RESYNC_AGAIN", "Missing"]
 
 ASK_AGAIN = 3.0
 """Seconds between two requests for the same missing part."""
@@ -18,6 +18,9 @@ FIRST_WAIT = 1.0
 
 HISTORY_AGAIN = 15.0
 """Seconds between two requests for the past: its answer is long."""
+
+HISTORY_GIVE_UP = 120.0
+"""Seconds after which the present is read without the past: a writer that was away meanwhile is asked again first."""
 
 RESYNC_AGAIN = 6 * 3600.0
 """Seconds between two requests for a resync: the writer answers four a day."""
@@ -57,10 +60,10 @@ class Missing:
         for part in self._parts.values():
             part.asked = part.since = now
 
-    def overdue(self, what: str) -> bool:
+    def overdue(self, what: str, after: float = GIVE_UP) -> bool:
         """Whether a part was waited for long enough."""
         part = self._parts.get(what)
-        return part is not None and time.monotonic() - part.since > GIVE_UP
+        return part is not None and time.monotonic() - part.since > after
 
     def came(self, what: str) -> None:
         """No longer missing."""
