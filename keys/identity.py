@@ -50,6 +50,10 @@ class Identity:
         """The reader of one consent; readers of one provider are not linkable on chain."""
         return LocalSigner(derive_key(self._seed, Role.READER, label))
 
+    def asset(self, label: str) -> LocalSigner:
+        """The account of this asset in one market; its accounts in several markets are not linkable on chain."""
+        return LocalSigner(derive_key(self._seed, Role.ASSET, label))
+
     def stream_key(self, label: str, post_quantum: bool = False) -> StreamKey:
         """The Ed25519 key of one stream; with `post_quantum` (suite 2) an ML-DSA-65 key beside the same one."""
         seed = derive_secret(self._seed, Kind.STREAM_KEY, label)

@@ -34,6 +34,7 @@ class Role(Enum):
     SENDER = ("sender", "m/22352'/60'/2'", False)
     WRITER = ("writer", "m/22352'/60'/3'", True)
     READER = ("reader", "m/22352'/60'/4'", True)
+    ASSET = ("asset", "m/22352'/60'/5'", True)
 
     @property
     def title(self) -> str:

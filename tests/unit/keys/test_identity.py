@@ -52,6 +52,7 @@ def test_all_keys_are_frozen_for_ever() -> None:
         "sender": found.sender().address.hex(),
         "writer": found.writer("electricity-import/1s").address.hex(),
         "reader": found.reader("consent 7").address.hex(),
+        "asset": found.asset("0x" + "0a" * 20).address.hex(),
         "stream": found.stream_key("electricity-import/1s").public_bytes.hex(),
         "stream of suite 2": found.stream_key("electricity-import/1s", post_quantum=True).key_hash().hex(),
         "sealing": found.sealing_key("inbox").key_hash().hex(),
@@ -70,7 +71,7 @@ def test_the_table_of_paths() -> None:
 def test_roles_labels_and_kinds_never_share_a_key() -> None:
     found, labels = identity(), ("a", "b", "a/b", "a b")
     accounts = [found.wallet(), found.device(), found.sender()]
-    accounts += [found.writer(label) for label in labels] + [found.reader(label) for label in labels]
+    accounts += [make(label) for make in (found.writer, found.reader, found.asset) for label in labels]
     secrets = [account.to_bytes() for account in accounts]
     secrets += [found.stream_key(x).to_bytes() for x in labels] + [found.sealing_key(x).to_bytes() for x in labels]
     secrets += [found.secret(x) for x in labels]
