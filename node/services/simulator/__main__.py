@@ -46,6 +46,7 @@ class Options:
     step: int
     seed: int
     phases: int
+    steady: int
     control: Path | None
     truth: Path | None
 
@@ -63,7 +64,9 @@ async def _run(options: Options) -> None:
     terminal = PseudoTerminal(options.link)
     truth = TruthFile(options.truth)
     equipment = equipment_of(options.seed)
-    player = Player(Household(options.seed, options.start, options.phases), equipment, terminal, truth)
+    player = Player(
+        Household(options.seed, options.start, options.phases, steady=options.steady), equipment, terminal, truth
+    )
     server = None
     try:
         terminal.plug()
@@ -103,6 +106,7 @@ def main(
     step: Annotated[int, typer.Option(min=1, help="Seconds between telegrams of the past.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Which household; the same number is the same household.")] = 1,
     phases: Annotated[int, typer.Option(help="Phases of the connection, 1 or 3.")] = 1,
+    steady: Annotated[int, typer.Option(min=-50_000, max=50_000, help="W made at all times; used if negative.")] = 0,
     control: Annotated[Path | None, typer.Option(help="Unix socket for commands; then nothing plays untold.")] = None,
     truth: Annotated[Path | None, typer.Option(help="File to append what the meter said, as JSON lines.")] = None,
 ) -> None:
@@ -110,7 +114,7 @@ def main(
     if phases not in (1, 3):
         raise typer.BadParameter("must be 1 or 3", param_hint="--phases")
     try:
-        asyncio.run(_run(Options(link, start, step, seed, phases, control, truth)))
+        asyncio.run(_run(Options(link, start, step, seed, phases, steady, control, truth)))
     except SimulatorError as refused:
         typer.echo(f"{refused.message} {refused.remedy}", err=True)
         raise typer.Exit(refused.exit_code) from None

@@ -59,9 +59,12 @@ class _Day:
 
 
 class Household:
-    """Ask `at(time)` for any time from the origin's day on; days are computed in order and the newest two kept."""
+    """Ask `at(time)` for any time from the origin's day on; days are computed in order and the newest two kept.
 
-    def __init__(self, seed: int, origin: int, phases: int = 1, solar_peak: int = 3600) -> None:
+    `steady` are watts made in every second beside the sun, by a heat and power unit say; negative ones are used.
+    """
+
+    def __init__(self, seed: int, origin: int, phases: int = 1, solar_peak: int = 3600, steady: int = 0) -> None:
         if phases not in (1, 3):
             raise ValueError("a connection has one or three phases")
         if origin < 0 or solar_peak < 0:
@@ -69,6 +72,7 @@ class Household:
         self._seed = seed
         self._phases = phases
         self._peak = solar_peak
+        self._steady = steady
         self._first = origin // DAY
         rng = Random(f"{seed}:meter")  # noqa: S311 - a simulated household, nothing secret
         start = tuple(rng.randrange(500_000, 9_000_000) * 3600 for _ in REGISTERS)
@@ -146,7 +150,7 @@ class Household:
         assert offset is not None, "a zone has an offset"  # noqa: S101 - for the type checker
         load = load_watts(number, int(offset.total_seconds()), rng)
         sun = solar_watts(number, self._peak, rng)
-        net = array("l", (used - made for used, made in zip(load, sun, strict=True)))
+        net = array("l", (used - made - self._steady for used, made in zip(load, sun, strict=True)))
         low = [_tariff(number * DAY + hour * 3600) == 1 for hour in range(24)]
         joules = tuple(
             array("q", accumulate(_booked(net, low, at_low, delivered), initial=0))

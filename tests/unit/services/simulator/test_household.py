@@ -102,3 +102,15 @@ def test_before_the_origin_there_is_no_meter() -> None:
         Household(1, ORIGIN).at(ORIGIN - 1)
     with pytest.raises(ValueError, match="phases"):
         Household(1, ORIGIN, phases=2)
+
+
+def test_a_steady_generator_is_in_every_second_and_in_the_registers() -> None:
+    """It moves the net power by its watts, whatever the sun does, and the registers are still the integral."""
+    plain, steady = Household(7, ORIGIN), Household(7, ORIGIN, steady=9_000)
+    for moment in (ORIGIN, ORIGIN + 40_000, ORIGIN + DAY):
+        without, with_it = plain.at(moment), steady.at(moment)
+        assert (without.imported - without.exported) - (with_it.imported - with_it.exported) == 9_000
+    begin, end = steady.at(ORIGIN), steady.at(ORIGIN + 3_600)
+    made = sum(end.registers[code] - begin.registers[code] for code in ("1-0:2.8.1", "1-0:2.8.2"))
+    joules = sum(steady.at(ORIGIN + second).exported for second in range(3_600))
+    assert abs(made - joules // 3_600) <= 2
