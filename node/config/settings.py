@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from node.config.settlement import MarketTermsSettings, SettlementSettings
 from node.config.values import AddressText, BrokerUrl, Listen, ListenText, RpcUrl, TextList, Time, TopicRule, WebUrl
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 DEVNET_CHAIN_ID: Final = 31337
-Role = Literal["home", "gateway", "provider"]
+Role = Literal["home", "gateway", "provider", "market", "community"]
 StoreUrl = Annotated[str, Field(pattern=r"^(sqlite\+aiosqlite|postgresql\+asyncpg):")]
 StreamName = Literal["electricity/1s", "electricity/15min", "gas/1h"]
 
@@ -48,7 +49,7 @@ class NodeSettings(_Section):
         description="folder of keys, database and locks; by default the folder of the config file",
     )
     roles: Annotated[tuple[Role, ...], *TextList] = Field(
-        default=("home",), min_length=1, description="what this node does: home, gateway, provider"
+        default=("home",), min_length=1, description="what this node does: home, gateway, provider, market, community"
     )
     name: str = Field(default="Wattpact node", min_length=1, max_length=120, description="name on the party card")
     domain: str | None = Field(
@@ -353,6 +354,8 @@ class Settings(BaseSettings):
     api: ApiSettings = Field(default_factory=ApiSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    settlement: SettlementSettings = Field(default_factory=SettlementSettings)
+    market: MarketTermsSettings = Field(default_factory=MarketTermsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

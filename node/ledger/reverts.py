@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from node.ledger.errors import CallReverted, RpcRefused, shown
 
-__all__ = ["ErrorDecoder", "Reason", "reason_of", "reverted"]
+__all__ = ["DecodedError", "ErrorDecoder", "Reason", "reason_from", "reason_of", "reverted"]
 
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
@@ -39,6 +40,17 @@ class Reason:
         return shown(self.name, self.arguments, self.notice)
 
 
+class DecodedError(Protocol):
+    """What the generated bindings make of revert data."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+    @property
+    def notice(self) -> str: ...
+
+
 # Revert data (4-byte selector and arguments) to a reason; None for a selector that the contract does not declare.
 ErrorDecoder = Callable[[bytes], Reason | None]
 
@@ -60,6 +72,17 @@ def reason_of(refusal: RpcRefused, decoder: ErrorDecoder) -> Reason | None:
     except DecodingError:
         pass
     return Reason("UnknownError", (("bytes", str(len(data))),))
+
+
+def reason_from(errors: Container[bytes], decode_error: Callable[[bytes], DecodedError], data: bytes) -> Reason | None:
+    """Return the reason by the errors (4-byte selectors) that a contract's bindings declare; None for a foreign one."""
+    if data[:4] not in errors:
+        return None
+    found = decode_error(data)
+    arguments = {
+        key: "0x" + value.hex() if isinstance(value, bytes) else str(value) for key, value in found.arguments.items()
+    }
+    return Reason(found.name, tuple(arguments.items()), found.notice)
 
 
 def reverted(reason: Reason) -> CallReverted:

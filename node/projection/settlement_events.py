@@ -108,8 +108,6 @@ class LoggedMatched(ChainEvent):
     wh: int
     price: int
     amount: int
-    start: int
-    end: int
     escrowed: bool
 
 

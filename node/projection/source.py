@@ -64,6 +64,7 @@ class Count(Fact):
     """The counter at a reading, a reset or the registration; `minted` is the mWh of all time up to here."""
 
     device: bytes
+    max_power_w: int
     index: int
     counter_wh: int
     meter_time: int
@@ -105,6 +106,11 @@ class Source(State):
         return self.counts[-1].device if self.counts else b""
 
     @property
+    def max_power_w(self) -> int:
+        """The greatest power that the source can make."""
+        return self.counts[-1].max_power_w if self.counts else 0
+
+    @property
     def minted(self) -> int:
         """mWh that readings minted in all."""
         return self.counts[-1].minted if self.counts else 0
@@ -128,7 +134,7 @@ def _moved(before: Source, event: Event, after: Source, *effects: Effect) -> Ste
 
 
 def _registered(source: Source, event: LoggedSourceRegistered) -> Step[Source]:
-    count = Count(event.block, False, event.device, 0, event.initial_counter, 0, 0)
+    count = Count(event.block, False, event.device, event.max_power_w, 0, event.initial_counter, 0, 0)
     if source.counts and source.counts[0].index == 0 and replace(source.counts[0], final=False) != count:
         raise ContradictingFact("one source was registered twice")
     return _moved(source, event, replace(source, owner=event.owner, counts=add(source.counts, count)))
@@ -141,7 +147,9 @@ def _produced(source: Source, event: LoggedProduced) -> Step[Source]:
     if event.index <= last.index:
         return Step(source)  # told twice
     minted = last.minted + (event.counter_wh - last.counter_wh) * MWH_PER_WH
-    count = Count(event.block, False, last.device, event.index, event.counter_wh, event.meter_time, minted)
+    count = Count(
+        event.block, False, last.device, last.max_power_w, event.index, event.counter_wh, event.meter_time, minted
+    )
     return _moved(source, event, replace(source, counts=add(source.counts, count)))
 
 
@@ -153,7 +161,9 @@ def _reset(source: Source, event: LoggedMeterReset) -> Step[Source]:
     if any((count.block, count.device, count.index, count.counter_wh) == again for count in source.counts):
         return Step(source)  # told twice
     minted = last.minted + (event.old_final - last.counter_wh) * MWH_PER_WH
-    count = Count(event.block, False, event.device, event.index, event.new_initial, last.meter_time, minted)
+    count = Count(
+        event.block, False, event.device, event.max_power_w, event.index, event.new_initial, last.meter_time, minted
+    )
     return _moved(source, event, replace(source, counts=add(source.counts, count)))
 
 

@@ -101,7 +101,7 @@ TRADE_MACHINE = Machine(
 
 @dataclass(frozen=True, slots=True)
 class Made(Fact):
-    """The contract as it was made."""
+    """The contract as it was made. When it is delivered, its orders say."""
 
     seller: bytes
     buyer: bytes
@@ -110,8 +110,6 @@ class Made(Fact):
     wh: int
     price: int
     amount: int
-    start: int
-    end: int
     escrowed: bool
 
 
@@ -207,8 +205,6 @@ def _matched(trade: Trade, event: LoggedMatched) -> Step[Trade]:
         event.wh,
         event.price,
         event.amount,
-        event.start,
-        event.end,
         event.escrowed,
     )
     if trade.made and replace(trade.made[-1], final=False) != made:

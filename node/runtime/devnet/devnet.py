@@ -143,6 +143,10 @@ class Devnet:
     async def _accounts(self) -> list[bytes]:
         return [wire.fixed(text, 20) for text in await self.rpc.request("eth_accounts", [])]
 
+    async def payer(self) -> bytes:
+        """An unlocked account of the devnet (bytes20), for whoever deploys on it."""
+        return (await self._accounts())[0]
+
     async def fund(self, address: bytes, wei: int | None = None) -> None:
         """Set the balance of an address."""
         amount = self.options.balance if wei is None else wei

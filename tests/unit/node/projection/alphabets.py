@@ -19,8 +19,7 @@ def order_terms(*, sells: bool = True, wh: int = 10, account: bytes = SELLER, pr
 
 def matched(number: int, *, wh: int = 10, contract: str = "c", branch: str = "a") -> s.LoggedMatched:
     return s.LoggedMatched(
-        block(number, branch), h32(contract), SELLER, BUYER, h32("o"), h32("r"), wh, 20, wh * 20 // 1000, 1_000, 2_000,
-        False,
+        block(number, branch), h32(contract), SELLER, BUYER, h32("o"), h32("r"), wh, 20, wh * 20 // 1000, False,
     )  # fmt: skip
 
 
