@@ -31,6 +31,7 @@ from node.api.limits import RateLimiter, peer_key, read_body
 from node.api.openapi import openapi_document
 from node.api.operations import Answer, BinaryBody, Call, Operation, Streaming, parse_parameter
 from node.api.problems import InvalidForm, problem_response
+from node.api.settlement import SettlementParts
 from node.api.tokens import Tokens
 from node.clock import Clock, SystemClock
 from node.config import VERSION, ApiSettings
@@ -53,6 +54,7 @@ class ApiParts:
     metrics: Metrics = field(default_factory=Metrics)
     idempotency: IdempotencyStore | None = None
     feed: FeedParts | None = None
+    settlement: SettlementParts | None = None
 
 
 def create_api(
@@ -119,6 +121,7 @@ class _Interface:
         self._settings = settings
         self._tokens = tokens
         self._feed = parts.feed
+        self._settlement = parts.settlement
         self._answers = parts.idempotency or MemoryIdempotencyStore(parts.clock)
         self._open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
         self._failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
@@ -173,7 +176,7 @@ class _Interface:
     async def _run(self, operation: Operation, request: web.Request, body: bytes) -> Answer:
         values = _values(operation, request)
         peer = peer_key(request.remote)
-        call = Call(self._facade, self._tokens, values, _parsed(operation, body), peer, self._feed)
+        call = Call(self._facade, self._tokens, values, _parsed(operation, body), peer, self._feed, self._settlement)
         result = await operation.handler(call)
         return result if isinstance(result, Answer) else Answer(result)
 

@@ -20,6 +20,7 @@ from node.api.forms import (
     TokenForm,
 )
 from node.api.operations import Answer, BinaryBody, Call, Operation, Parameter
+from node.api.settlement import SETTLEMENT_OPERATIONS
 from node.api.tokens import TokenRecord
 from node.api.values import UnixTime, View
 from node.api.views import (
@@ -303,5 +304,6 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("DELETE", f"{_API}/tokens/{{token_id}}", "endToken", "admin", "Revoke a token", _end_token, None,
               status=204, tag="tokens", parameters=(_TOKEN,)),
     *FEED_OPERATIONS,
+    *SETTLEMENT_OPERATIONS,
 )
 # fmt: on

@@ -54,6 +54,7 @@ class Call:
     body: Any
     peer: str
     feed: Any = None
+    settlement: Any = None
 
     def form(self, model: type[_M]) -> _M:
         """The body, which was checked against the operation's model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -25,13 +25,17 @@ from node.clock import Clock
 from node.config import Settings
 from node.ledger.balance import BalanceLimits, BalanceWatch
 from node.ledger.batches import Batches, BatchFace
+from node.ledger.energy import EnergyViews, energy_face
+from node.ledger.faces import Decoders, Face, Faces
 from node.ledger.fees import FeePolicy
 from node.ledger.finality import Finality
 from node.ledger.heads import HeadSubscription, http_urls, socket_urls
 from node.ledger.indexer import Indexer, IndexerOptions
 from node.ledger.logs import Watched
+from node.ledger.market import MarketViews, market_face
 from node.ledger.registry import RegistryDecoder, registry_batch, registry_reason, rejections
 from node.ledger.relay import Relay
+from node.ledger.reverts import ErrorDecoder
 from node.ledger.rpc import Rpc, RpcOptions
 from node.ledger.sender import Sender, SenderOptions
 from node.ledger.stored import StoredTransactions
@@ -96,6 +100,8 @@ class Chain:
     balance: BalanceWatch
     domain: Domain
     finality: Finality
+    energy: EnergyViews | None = None
+    market: MarketViews | None = None
     final: int = -1
 
 
@@ -216,12 +222,14 @@ async def open_chain(
     rpc = Rpc(http_urls(urls), chosen.chain_id, clock, limits)
     stack.push_async_callback(rpc.close)
     registry = bytes(chosen.registry)
+    energy, market = settings.settlement.energy_token, settings.settlement.market
+    faces = Faces(_faces(chosen.chain_id, energy, market))
     finality = Finality(depth=chosen.finality)
     views = RegistryViews(rpc, registry, chosen.chain_id, chosen.deploy_block)
     indexer: Indexer[ChainEvent] = Indexer(
         rpc,
-        Watched((registry,), chosen.deploy_block),
-        RegistryDecoder(),
+        Watched((registry, *(face.address for face in faces.all)), chosen.deploy_block),
+        Decoders([(registry, RegistryDecoder()), *((face.address, face.decoder) for face in faces.all)]),
         finality,
         clock,
         IndexerOptions(poll=chosen.poll_interval_s),
@@ -229,7 +237,7 @@ async def open_chain(
     fees = FeePolicy(chosen.max_fee_gwei * GWEI, chosen.max_priority_fee_gwei * GWEI)
     options = SenderOptions(folder.locks, finality, fees)
     transactions = StoredTransactions(TransactionRows(storage.database))
-    sender = Sender(rpc, identity.sender(), transactions, clock, registry_reason, options)
+    sender = Sender(rpc, identity.sender(), transactions, clock, _first_of(registry_reason, faces.reason), options)
     await stack.enter_async_context(sender)
     face = BatchFace(lambda calls: registry_batch(registry, calls), rejections, registry_reason)
 
@@ -242,13 +250,27 @@ async def open_chain(
         views,
         indexer,
         sender,
-        Relay(rpc, sender, views),
+        Relay(rpc, sender, views, faces=faces),
         Batches(rpc, sender, face, clock),
         HeadSubscription(socket_urls(urls), new_head),
         BalanceWatch(rpc, sender.address, fees, BalanceLimits(chosen.low_balance_wei, chosen.low_balance_transactions)),
         registry_domain(chosen.chain_id, registry),
         finality,
+        EnergyViews(rpc, bytes(energy)) if energy else None,
+        MarketViews(rpc, bytes(market)) if market else None,
     )
+
+
+def _faces(chain_id: int, energy: bytes | None, market: bytes | None) -> Iterator[Face]:
+    if energy:
+        yield energy_face(chain_id, bytes(energy))
+    if market:
+        yield market_face(chain_id, bytes(market))
+
+
+def _first_of(*decoders: ErrorDecoder) -> ErrorDecoder:
+    """Whichever contract declares the error says what it means."""
+    return lambda data: next((found for decode in decoders if (found := decode(data)) is not None), None)
 
 
 def canonical(body: object) -> str:

@@ -36,6 +36,7 @@ from node.app.parcels import Inbox, Post
 from node.app.provider import ProviderRole
 from node.app.refreshing import KeyCourier, KeyRefresher
 from node.app.services import collect_seldom, looped, until_stopped
+from node.app.settling import make_settling
 from node.app.submissions import Submissions
 from node.app.takeover import Takeover
 from node.app.tokens import StoredTokens
@@ -137,6 +138,7 @@ class _Node:
         self._tokens = Tokens(StoredTokens(core.storage.database, core.clock), core.clock)
         self._mover: Mover | None = None
         self._roles = self._make_roles(without_history)
+        self._settling = make_settling(core, self._post, self._inbox, self._roles.home, self._roles.gateway)
         self._pairing = self._make_pairing()
         self._server: ApiServer | None = None
         ground, chosen = Ground(core.storage.database, core.storage.journal, core.clock), core.settings.webhooks
@@ -199,13 +201,13 @@ class _Node:
         ]
         if roles.gateway is not None:
             services += roles.gateway.services()
-            services.append(Intake(core, self._feed, roles.gateway).service())
+            services.append(Intake(core, self._feed, roles.gateway, self._settling.shown).service())
             services.append(AnswerDesk(core, roles.gateway).service())
             services.append(OwnTopics(core, roles.gateway).service())
         if self._mover is not None:
             services.append(Service("mover", looped(core.new_wake(), self._mover.step, COPY_S)))
         services.append(roles.provider.service())
-        return services
+        return [*services, *self._settling.services()]
 
     def _own_broker(self) -> list[Service]:
         """The embedded broker, where the config asks for one; everything else waits until it listens."""
@@ -255,7 +257,8 @@ class _Node:
 
     async def _serve_api(self, life: Lifecycle) -> None:
         core = self._core
-        parts = ApiParts(core.clock, core.metrics, feed=FeedParts(self._events, self._webhooks))
+        feed = FeedParts(self._events, self._webhooks)
+        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=self._settling.facade())
         app = create_api(self._facade(), core.settings.api, self._tokens, parts)
         server = ApiServer(app, core.settings.api, core.metrics)
         await server.start()

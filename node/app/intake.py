@@ -13,6 +13,7 @@ from channels.readings import Measurement, encode_batch
 from channels.stores.records import PendingReading
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
+from node.app.counters import Counters
 from node.app.gateway import GatewayRole
 from node.app.services import until_stopped
 from node.runtime.supervisor import Lifecycle, Service
@@ -66,8 +67,9 @@ class _Held:
 class Intake:
     """Reads the configured meter. Before a pairing nothing is read at all: there is nobody whose data it would be."""
 
-    def __init__(self, core: Core, feed: ChainFeed, gateway: GatewayRole) -> None:
+    def __init__(self, core: Core, feed: ChainFeed, gateway: GatewayRole, shown: Counters) -> None:
         self.counters = MeterCounters()
+        self._shown = shown
         self._core = core
         self._feed = feed
         self._gateway = gateway
@@ -155,6 +157,7 @@ class Intake:
         entries: list[DerivedReading] = []
         for result in results:
             if isinstance(result, Accepted):
+                self._shown.note(result.electricity.meter_time, result.electricity.values)
                 step = derive(self._derived, result)
                 self._derived = step.state
                 entries += step.entries

@@ -16,6 +16,7 @@ from node.cli.gateway import add_gateway_commands
 from node.cli.keys import add_key_commands
 from node.cli.pairing import add_pairing_commands
 from node.cli.session import Session, guarded
+from node.cli.settlement import add_settlement_commands
 from node.cli.status import add_status_commands
 from node.cli.streams import add_stream_commands
 from node.cli.tokens import add_token_commands
@@ -72,6 +73,7 @@ def create_cli(factories: CliFactories) -> typer.Typer:
     add_gateway_commands(app)
     add_stream_commands(app)
     add_consent_commands(app)
+    add_settlement_commands(app)
     add_status_commands(app)
     add_event_commands(app)
     add_key_commands(app, factories)

@@ -14,6 +14,7 @@ from node.clock import ManualClock
 from node.config import ApiSettings
 from node.observability import Metrics
 from tests.unit.node.api.memory_node import NOW, MemoryNode
+from tests.unit.node.api.memory_settlement import MemorySettlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Served:
     metrics: Metrics
     http: aiohttp.ClientSession
     admin: str
+    settlement: MemorySettlement
 
     async def call(
         self, method: str, path: str, *, token: str | None = "", headers: Mapping[str, str] | None = None, **rest: Any
@@ -49,11 +51,12 @@ async def served(chosen: ApiSettings | None = None) -> AsyncIterator[Served]:
     chosen = chosen or settings()
     node, clock, metrics = MemoryNode(), ManualClock(NOW), Metrics()
     tokens = Tokens(MemoryTokenStore(), clock)
-    app = create_api(node, chosen, tokens, ApiParts(clock, metrics))
+    settlement = MemorySettlement()
+    app = create_api(node, chosen, tokens, ApiParts(clock, metrics, settlement=settlement))
     server = ApiServer(app, chosen, metrics)
     await server.start()
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
-            yield Served(node, server, tokens, clock, metrics, http, tokens.issue_local())
+            yield Served(node, server, tokens, clock, metrics, http, tokens.issue_local(), settlement)
     finally:
         await server.close()

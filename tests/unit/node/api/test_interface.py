@@ -21,7 +21,7 @@ SID_TEXT, GRANT_TEXT = "0x" + SID.hex(), "0x" + GRANT.hex()
 
 def address(path: str) -> str:
     values = {"sid": SID_TEXT, "grant_id": GRANT_TEXT, "request_id": "req-1", "step": "1"}
-    values |= {"token_id": "abc", "name": "billing", "webhook_id": "abc", "digest": GRANT_TEXT}
+    values |= {"token_id": "abc", "name": "billing", "webhook_id": "abc", "digest": GRANT_TEXT, "source": "7"}
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], path)
 
 

@@ -1,0 +1,305 @@
+"""Energy and money for the REST interface: looked up in the projection, balances on the chain."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from keys import messages as m
+from node.api.settlementviews import (
+    AskedSourceView,
+    DepositForm,
+    EnergyView,
+    JoinForm,
+    LevelView,
+    MarketView,
+    OrderForm,
+    OrderView,
+    ShareForm,
+    SlotView,
+    SourceForm,
+    SourceView,
+    TermsView,
+    TradeView,
+)
+from node.api.views import ActionView
+from node.app.asset import AssetRole, Wanted
+from node.app.community import CommunityRole
+from node.app.core import Core
+from node.app.market import MarketRole
+from node.app.sources import ENERGY_OFF, OwnedSources, SourceMeter
+from node.app.submissions import submission_of
+from node.errors import NotFound, Refused
+from node.ledger.energy import EnergyViews, energy_call
+from node.ledger.market import MarketViews
+from node.projection.order import Order
+from node.projection.settlement_events import OrderTerms
+from node.projection.source import Source
+from node.projection.trade import Trade, TradeStatus
+from node.services.market.book import Level
+from node.types import to_hex
+
+__all__ = ["EnergyPart", "MarketPart", "Settlement"]
+
+MANY = 500
+VALID_S = 86_400
+
+SEED = MappingProxyType(
+    {
+        TradeStatus.NONE: "",
+        TradeStatus.MATCHED: "Contract created",
+        TradeStatus.REPORTED: "Contract created",
+        TradeStatus.CONTESTED: "Contract created",
+        TradeStatus.DELIVERED: "Payment requested",
+        TradeStatus.PAID: "Payment processed",
+        TradeStatus.CONFIRMED: "Payment confirmed",
+        TradeStatus.CLAIMED: "Claim issued",
+        TradeStatus.DISPUTED: "Claim issued",
+        TradeStatus.CURED: "Claim cured",
+        TradeStatus.RESOLVED: "Claim resolved",
+        TradeStatus.CANCELLED: "Cancelled",
+    }
+)
+"""What the marketplace's life cycle calls a state of the contract (M-31 to M-38)."""
+
+
+def _lacks(role: str) -> Refused:
+    return Refused(f"This node is no {role}.", remedy="Ask a node that has this role.")
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyPart:
+    """Implements `EnergyFacade`; None for what this node has no role for."""
+
+    core: Core
+    meter: SourceMeter | None
+    owned: OwnedSources | None
+    community: CommunityRole | None
+
+    def _views(self) -> EnergyViews:
+        if self.core.chain.energy is None:
+            raise NotFound(ENERGY_OFF, remedy="Set settlement.energy_token.")
+        return self.core.chain.energy
+
+    async def energy(self) -> EnergyView:
+        views, account = self._views(), self.core.keys.identity.wallet().address
+        rows = await self.core.storage.views.page(Source, limit=MANY)
+        sources = [await self._source(source, account) for _, source in rows if source.counts]
+        return EnergyView(
+            token=views.address,
+            account=account,
+            balance_mwh=await views.balance(account),
+            supply_mwh=await views.supply(),
+            sources=tuple(sources),
+            asked=await self._asked(),
+        )
+
+    async def _source(self, source: Source, account: bytes) -> SourceView:
+        views, number = self._views(), int.from_bytes(source.source, "big")
+        last = source.last
+        assert last is not None  # noqa: S101 (only registered sources are shown)
+        return SourceView(
+            source=number,
+            state=source.status.value,
+            owner=source.owner,
+            device=source.device,
+            counter_wh=last.counter_wh,
+            readings=last.index,
+            minted_mwh=source.minted,
+            shares=await views.shares(number, account),
+            claimable_mwh=await views.claimable(number, account),
+        )
+
+    async def _asked(self) -> tuple[AskedSourceView, ...]:
+        found: list[AskedSourceView] = []
+        if self.owned is not None:
+            for proposal in (await self.owned.proposals()).values():
+                message, _ = m.from_typed_data(proposal.typed)
+                if isinstance(message, m.RegisterSource):
+                    found.append(_asked(message, "owner"))
+        if self.community is not None:
+            found += [_asked(message, "community") for message in (await self.community.applications()).values()]
+        return tuple(found)
+
+    async def propose(self, form: SourceForm) -> int:
+        if self.meter is None:
+            raise _lacks("gateway")
+        return await self.meter.propose(form.community, form.max_power_w, form.shares)
+
+    async def accept(self, source: int) -> None:
+        if self.owned is None:
+            raise _lacks("home")
+        await self.owned.accept(source)
+
+    async def approve(self, source: int) -> ActionView:
+        if self.community is None:
+            raise _lacks("community")
+        return _queued(await self.community.approve(source))
+
+    async def send_shares(self, form: ShareForm) -> ActionView:
+        wallet, now = self.core.keys.identity.wallet(), self.core.clock.now()
+        message = m.TransferShares(
+            wallet.address, form.receiver, form.source, form.shares, secrets.randbits(256), now + VALID_S
+        )
+        domain = m.energy_domain(self.core.settings.chain.chain_id, self._views().address)
+        return await self._submit(message, [await wallet.sign_message(message, domain)])
+
+    async def claim(self, source: int) -> ActionView:
+        account = self.core.keys.identity.wallet().address
+        if not await self._views().claimable(source, account):
+            raise NotFound("There is nothing to claim.", remedy="`wattpact energy show` tells when there is.")
+        # A claim has no nonce, so its digest is the same every time: each gets a key of its own.
+        call = energy_call(self._views().address, m.ClaimEnergy(account, source), (), ())
+        key = secrets.token_bytes(32)
+        await self.core.chain.sender.submit(key, call)
+        return _queued(key)
+
+    async def _submit(self, message: m.Message, signatures: list[bytes]) -> ActionView:
+        domain = m.energy_domain(self.core.settings.chain.chain_id, self._views().address)
+        wish = submission_of(self.core, message, signatures, domain=domain)
+        await self.core.storage.memory.keep([wish])
+        self.core.wake()
+        return _queued(wish.digest)
+
+
+def _asked(message: m.RegisterSource, who: str) -> AskedSourceView:
+    return AskedSourceView(
+        source=message.source,
+        owner=message.owner,
+        device=message.device,
+        max_power_w=message.max_power_w,
+        shares=message.shares,
+        waits_for="owner" if who == "owner" else "community",
+    )
+
+
+def _queued(digest: bytes) -> ActionView:
+    return ActionView(state="queued", digest=digest, transaction=to_hex(digest))
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPart:
+    """Implements `MarketFacade`; None for what this node has no role for."""
+
+    core: Core
+    asset: AssetRole | None
+    operator: MarketRole | None
+
+    async def orders(self) -> tuple[OrderView, ...]:
+        rows = await self.core.storage.views.page(Order, limit=MANY)
+        return tuple(_order(order) for _, order in rows if order.terms is not None)
+
+    async def order(self, form: OrderForm) -> OrderView:
+        if self.asset is None:
+            raise _lacks("gateway")
+        until = form.valid_until if form.valid_until is not None else form.start
+        wanted = Wanted(form.side == "offer", form.wh, form.price, form.start, form.end, until)
+        order_id = await self.asset.order(form.market, wanted)
+        return _order(await self.core.storage.views.one(Order, order_id))
+
+    async def trades(self) -> tuple[TradeView, ...]:
+        rows = await self.core.storage.views.page(Trade, limit=MANY)
+        return tuple([_trade(trade, await self._times(trade)) for _, trade in rows if trade.made])
+
+    async def _times(self, trade: Trade) -> OrderTerms | None:
+        """One of the orders behind a contract, which says when it is delivered."""
+        for order_id in (trade.made[-1].offer, trade.made[-1].request):
+            order = await self.core.storage.views.one(Order, order_id)
+            if order.terms is not None:
+                return order.terms
+        return None
+
+    async def markets(self) -> tuple[MarketView, ...]:
+        if self.asset is None or self.core.chain.market is None:
+            return ()
+        views = self.core.chain.market
+        return tuple([await self._market(self.asset, views, operator) for operator in await self.asset.markets()])
+
+    async def join(self, form: JoinForm) -> MarketView:
+        if self.asset is None or self.core.chain.market is None:
+            raise _lacks("gateway with a market")
+        return await self._market(self.asset, self.core.chain.market, await self.asset.join(form.market))
+
+    async def _market(self, asset: AssetRole, views: MarketViews, operator: bytes) -> MarketView:
+        account, money = asset.account(operator).address, await views.money()
+        return MarketView(
+            operator=operator,
+            account=account,
+            wallet=await money.balance(account),
+            balance=await views.balance(operator, account),
+        )
+
+    async def deposit(self, form: DepositForm) -> ActionView:
+        if self.asset is None:
+            raise _lacks("gateway")
+        return _queued(await self.asset.deposit(form.market, form.amount))
+
+    async def terms(self) -> TermsView:
+        if self.operator is None or self.core.chain.market is None:
+            raise NotFound("This node is no market.")
+        return TermsView(
+            operator=self.operator.operator, terms=self.operator.terms_id, market=self.core.chain.market.address
+        )
+
+    async def book(self) -> tuple[SlotView, ...]:
+        if self.operator is None:
+            raise _lacks("market")
+        found = []
+        for start, end in self.operator.slots():
+            offers, requests = self.operator.depth((start, end))
+            found.append(SlotView(start=start, end=end, offers=_levels(offers), requests=_levels(requests)))
+        return tuple(found)
+
+
+def _levels(levels: tuple[Level, ...]) -> tuple[LevelView, ...]:
+    return tuple(LevelView(price=level.price, wh=level.wh, orders=level.orders) for level in levels)
+
+
+def _order(order: Order) -> OrderView:
+    terms = order.terms
+    if terms is None:
+        raise NotFound("There is no order with this id.")
+    return OrderView(
+        id=order.order_id,
+        side="offer" if terms.sells else "request",
+        state=order.status.value,
+        account=terms.account,
+        wh=terms.wh,
+        filled_wh=order.filled,
+        price=terms.price,
+        start=terms.start,
+        end=terms.end,
+        valid_until=terms.until,
+    )
+
+
+def _trade(trade: Trade, times: OrderTerms | None) -> TradeView:
+    terms, delivered = trade.made[-1], trade.delivered
+    return TradeView(
+        id=trade.contract_id,
+        status=trade.status.value,
+        seed_status=SEED[trade.status],
+        final=trade.settled,
+        seller=terms.seller,
+        buyer=terms.buyer,
+        offer=terms.offer,
+        request=terms.request,
+        wh=terms.wh,
+        price=terms.price,
+        start=times.start if times else None,
+        end=times.end if times else None,
+        reported_seller_wh=trade.reported_by(terms.seller),
+        reported_buyer_wh=trade.reported_by(terms.buyer),
+        delivered_wh=delivered.wh if delivered else None,
+        due=delivered.amount if delivered else None,
+        paid=trade.paid,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Both parts, for the application."""
+
+    energy: EnergyPart
+    market: MarketPart

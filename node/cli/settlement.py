@@ -1,0 +1,245 @@
+"""energy and market: sources and their shares, offers, requests and contracts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from node.cli.output import Column, Output, short
+from node.cli.session import JsonFlag, YesFlag, confirm, guarded, session_of
+from node.cli.times import parse_time, show_time
+from node.errors import UsageError
+
+__all__ = ["add_settlement_commands"]
+
+
+def _kwh(unit: str) -> Any:
+    """A column of mWh or Wh as kWh with three decimals, without a float in between."""
+    per_wh = 1_000 if unit.endswith("mwh") else 1
+
+    def show(row: Mapping[str, Any]) -> str:
+        wh = int(row[unit]) // per_wh
+        return f"{wh // 1_000}.{wh % 1_000:03d} kWh"
+
+    return show
+
+
+_ENERGY: Final[tuple[Column, ...]] = (
+    ("token", "token"),
+    ("account", "account"),
+    ("balance", _kwh("balance_mwh")),
+    ("made by all", _kwh("supply_mwh")),
+)
+_SOURCES: Final[tuple[Column, ...]] = (
+    ("source", lambda row: str(row["source"])),
+    ("state", "state"),
+    ("owner", lambda row: short(row["owner"])),
+    ("readings", "readings"),
+    ("minted", _kwh("minted_mwh")),
+    ("my shares", "shares"),
+    ("to claim", _kwh("claimable_mwh")),
+)
+_ASKED: Final[tuple[Column, ...]] = (
+    ("source", lambda row: str(row["source"])),
+    ("waits for", "waits_for"),
+    ("owner", lambda row: short(row["owner"])),
+    ("power", lambda row: f"{row['max_power_w']} W"),
+    ("shares", "shares"),
+)
+_ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"))
+_ORDERS: Final[tuple[Column, ...]] = (
+    ("id", lambda row: short(row["id"])),
+    ("side", "side"),
+    ("state", "state"),
+    ("energy", lambda row: f"{row['wh']} Wh"),
+    ("filled", lambda row: f"{row['filled_wh']} Wh"),
+    ("price per kWh", "price"),
+    ("delivery", lambda row: f"{show_time(row['start'])} to {show_time(row['end'])}"),
+)
+_TRADES: Final[tuple[Column, ...]] = (
+    ("id", lambda row: short(row["id"])),
+    ("status", "seed_status"),
+    ("energy", lambda row: f"{row['wh']} Wh"),
+    ("delivered", lambda row: "" if row["delivered_wh"] is None else f"{row['delivered_wh']} Wh"),
+    ("price per kWh", "price"),
+    ("due", "due"),
+    ("paid", "paid"),
+    ("delivery", lambda row: f"{show_time(row['start'])} to {show_time(row['end'])}" if row["end"] else ""),
+)
+_ACCOUNTS: Final[tuple[Column, ...]] = (
+    ("market", lambda row: short(row["operator"])),
+    ("account", "account"),
+    ("wallet", "wallet"),
+    ("in the book", "balance"),
+)
+_LEVELS: Final[tuple[Column, ...]] = (
+    ("delivery", "delivery"),
+    ("side", "side"),
+    ("price per kWh", "price"),
+    ("energy", lambda row: f"{row['wh']} Wh"),
+    ("orders", "orders"),
+)
+
+
+def add_settlement_commands(app: typer.Typer) -> None:
+    """The groups `energy` and `market`."""
+    energy = typer.Typer(help="Sources of energy, their readings and shares.", no_args_is_help=True)
+    market = typer.Typer(help="Offers, requests and contracts.", no_args_is_help=True)
+    app.add_typer(energy, name="energy")
+    app.add_typer(market, name="market")
+    _add_energy(energy)
+    _add_shares(energy)
+    _add_orders(market)
+    _add_money(market)
+
+
+def _add_energy(energy: typer.Typer) -> None:
+    @energy.command(help="Sources, what they made, and what is yours.\n\n  wattpact energy show")
+    @guarded
+    def show(context: typer.Context, as_json: JsonFlag = False) -> None:
+        found = session_of(context).client().get("/energy")
+        output = Output(as_json)
+        output.one(found, _ENERGY)
+        if not as_json:
+            output.many(found["sources"], _SOURCES, "No source is registered.")
+            if found["asked"]:
+                output.many(found["asked"], _ASKED, "")
+
+    @energy.command(
+        help="Propose this gateway's meter as a source of a community.\n\n"
+        "  wattpact energy propose https://community.example:8750 --max-power 6000"
+    )
+    @guarded
+    def propose(
+        context: typer.Context,
+        community: Annotated[str, typer.Argument(help="Address of the community's node.")],
+        max_power: Annotated[int, typer.Option("--max-power", help="Greatest power in W.")],
+        shares: Annotated[int, typer.Option(help="Shares of the source; its owner gets them.")] = 1_000_000,
+        as_json: JsonFlag = False,
+    ) -> None:
+        form = {"community": community, "max_power_w": max_power, "shares": shares}
+        made = session_of(context).client().post("/energy/sources", form)
+        Output(as_json).one(made, (("source", lambda row: str(row["source"])),))
+
+    @energy.command(help="Say yes to a source that your gateway proposed (home).\n\n  wattpact energy accept 81927")
+    @guarded
+    def accept(context: typer.Context, source: int, as_json: JsonFlag = False) -> None:
+        session_of(context).client().post(f"/energy/sources/{source}/accept")
+        Output(as_json).one({"source": source, "state": "sent to the community"}, (("state", "state"),))
+
+    @energy.command(help="Admit a source (community).\n\n  wattpact energy approve 81927")
+    @guarded
+    def approve(context: typer.Context, source: int, as_json: JsonFlag = False) -> None:
+        Output(as_json).one(session_of(context).client().post(f"/energy/sources/{source}/approve"), _ACTION)
+
+
+def _add_shares(energy: typer.Typer) -> None:
+    @energy.command(
+        help="Send shares of a source; what they earned so far stays yours.\n\n"
+        "  wattpact energy share 81927 0x1234... 250000"
+    )
+    @guarded
+    def share(
+        context: typer.Context, source: int, receiver: str, shares: int, yes: YesFlag = False, as_json: JsonFlag = False
+    ) -> None:
+        confirm(f"Send {shares} shares of source {source} to {receiver}?", yes)
+        form = {"source": source, "receiver": receiver, "shares": shares}
+        Output(as_json).one(session_of(context).client().post("/energy/shares", form), _ACTION)
+
+    @energy.command(help="Claim what your shares earned.\n\n  wattpact energy claim 81927")
+    @guarded
+    def claim(context: typer.Context, source: int, as_json: JsonFlag = False) -> None:
+        Output(as_json).one(session_of(context).client().post(f"/energy/sources/{source}/claim"), _ACTION)
+
+
+def _add_orders(market: typer.Typer) -> None:
+    @market.command(
+        help="Offer or request energy for a time of delivery (gateway). Prices in minor units per kWh.\n\n"
+        "  wattpact market order offer 1500 200 --market https://market.example:8750 --from +15m --until +30m\n\n"
+        "  wattpact market order request 800 250 --market https://market.example:8750 --from +15m --until +30m"
+    )
+    @guarded
+    def order(
+        context: typer.Context,
+        side: Annotated[str, typer.Argument(help="offer or request")],
+        wh: Annotated[int, typer.Argument(help="Energy in Wh.")],
+        price: Annotated[int, typer.Argument(help="Least price of an offer, highest of a request.")],
+        market_url: Annotated[str, typer.Option("--market", help="Address of the market's node.")],
+        begin: Annotated[str, typer.Option("--from", help="Begin of the delivery.")],
+        end: Annotated[str, typer.Option("--until", help="End of the delivery.")],
+        as_json: JsonFlag = False,
+    ) -> None:
+        if side not in ("offer", "request"):
+            raise UsageError(f"{side} is neither offer nor request.", remedy="Write offer or request first.")
+        now = int(time.time())
+        form = {
+            "market": market_url,
+            "side": side,
+            "wh": wh,
+            "price": price,
+            "start": parse_time(begin, now, "--from"),
+            "end": parse_time(end, now, "--until"),
+        }
+        Output(as_json).one(session_of(context).client().post("/market/orders", form), _ORDERS)
+
+    @market.command(help="Offers and requests.\n\n  wattpact market orders --json")
+    @guarded
+    def orders(context: typer.Context, as_json: JsonFlag = False) -> None:
+        Output(as_json).many(
+            session_of(context).client().get("/market/orders")["items"], _ORDERS, "No offers or requests."
+        )
+
+    @market.command(help="Contracts and what became of them.\n\n  wattpact market trades")
+    @guarded
+    def trades(context: typer.Context, as_json: JsonFlag = False) -> None:
+        Output(as_json).many(session_of(context).client().get("/market/trades")["items"], _TRADES, "No contracts.")
+
+    @market.command(help="The order book (market).\n\n  wattpact market book")
+    @guarded
+    def book(context: typer.Context, as_json: JsonFlag = False) -> None:
+        slots = session_of(context).client().get("/market/book")["items"]
+        rows = [
+            {"delivery": f"{show_time(slot['start'])} to {show_time(slot['end'])}", "side": side[:-1], **level}
+            for slot in slots
+            for side in ("offers", "requests")
+            for level in slot[side]
+        ]
+        Output(as_json).many(rows, _LEVELS, "The book is empty.")
+
+
+def _add_money(market: typer.Typer) -> None:
+    @market.command(
+        help="Put money of this gateway's asset into a market's book (gateway).\n\n"
+        "  wattpact market deposit 5000000 --market https://market.example:8750"
+    )
+    @guarded
+    def deposit(
+        context: typer.Context,
+        amount: Annotated[int, typer.Argument(help="Minor units.")],
+        market_url: Annotated[str, typer.Option("--market", help="Address of the market's node.")],
+        as_json: JsonFlag = False,
+    ) -> None:
+        form = {"market": market_url, "amount": amount}
+        Output(as_json).one(session_of(context).client().post("/market/deposits", form), _ACTION)
+
+    @market.command(
+        help="Trade in a market: this asset gets an account there.\n\n  wattpact market join https://market.example:8750"
+    )
+    @guarded
+    def join(
+        context: typer.Context,
+        market_url: Annotated[str, typer.Argument(help="Address of the market's node.")],
+        as_json: JsonFlag = False,
+    ) -> None:
+        found = session_of(context).client().post("/market/accounts", {"market": market_url})
+        Output(as_json).one(found, _ACCOUNTS)
+
+    @market.command(help="Accounts and money of this gateway's asset.\n\n  wattpact market accounts")
+    @guarded
+    def accounts(context: typer.Context, as_json: JsonFlag = False) -> None:
+        Output(as_json).many(
+            session_of(context).client().get("/market/accounts")["items"], _ACCOUNTS, "This asset trades nowhere yet."
+        )

@@ -1,0 +1,63 @@
+"""`wattpact energy` and `wattpact market`: tables for people, JSON for machines, exit codes."""
+
+from __future__ import annotations
+
+import json
+
+from node.api.settlementviews import DepositForm, JoinForm, OrderForm, ShareForm, SourceForm
+from node.errors import ExitCode
+from tests.unit.node.api.memory_settlement import SOURCE
+from tests.unit.node.api.serving import Served
+from tests.unit.node.cli.test_commands import Line, api, line
+
+__all__ = ["api", "line"]
+
+
+def test_energy_is_shown_with_units_and_as_json(line: Line, api: Served) -> None:
+    shown = line.run("energy", "show")
+    assert shown.exit_code == ExitCode.OK
+    assert "2.500 kWh" in shown.stdout
+    assert str(SOURCE) in shown.stdout
+    assert "6000 W" in shown.stdout
+    found = json.loads(line.run("energy", "show", "--json").stdout)
+    assert found["sources"][0]["minted_mwh"] == 2_500_000
+
+
+def test_a_source_from_the_meter_to_its_shareholders(line: Line, api: Served) -> None:
+    proposed = line.run("energy", "propose", "https://community.example", "--max-power", "6000", "--json")
+    assert json.loads(proposed.stdout) == {"source": SOURCE}
+    for words in (("accept",), ("approve",), ("claim",)):
+        assert line.run("energy", *words, str(SOURCE), "--json").exit_code == ExitCode.OK, words
+    share = line.run("energy", "share", str(SOURCE), "0x" + "0c" * 20, "250", "--yes", "--json")
+    assert share.exit_code == ExitCode.OK
+    said = api.settlement.energy.said
+    assert isinstance(said[0], SourceForm)
+    assert said[1:4] == [("accept", SOURCE), ("approve", SOURCE), ("claim", SOURCE)]
+    assert isinstance(said[4], ShareForm)
+    assert (said[4].source, said[4].shares) == (SOURCE, 250)
+    assert line.run("energy", "accept", "8").exit_code == ExitCode.NOT_FOUND
+
+
+def test_orders_contracts_and_money(line: Line, api: Served) -> None:
+    market = ("--market", "https://market.example")
+    made = line.run("market", "order", "offer", "1500", "200", *market, "--from", "+15m", "--until", "+30m")
+    assert made.exit_code == ExitCode.OK, made.stderr
+    assert "1500 Wh" in made.stdout
+    assert line.run("market", "join", "https://market.example").exit_code == ExitCode.OK
+    assert line.run("market", "deposit", "500", *market).exit_code == ExitCode.OK
+    order, join, deposit = api.settlement.market.said
+    assert isinstance(order, OrderForm)
+    assert order.end - order.start == 900
+    assert isinstance(join, JoinForm)
+    assert isinstance(deposit, DepositForm)
+    assert "Payment requested" in line.run("market", "trades").stdout
+    assert "500 Wh" in line.run("market", "orders").stdout
+    assert "1000 Wh" in line.run("market", "book").stdout
+    assert line.run("market", "accounts", "--json").exit_code == ExitCode.OK
+
+
+def test_neither_offer_nor_request_is_a_usage_error(line: Line, api: Served) -> None:
+    words = ("market", "order", "both", "1", "1", "--market", "https://m.example", "--from", "+1h", "--until", "+2h")
+    found = line.run(*words)
+    assert found.exit_code == ExitCode.USAGE
+    assert "neither offer nor request" in found.stderr
