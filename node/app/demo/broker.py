@@ -9,7 +9,7 @@ from typing import Final
 
 from node.app.demo.errors import DemoFailed
 from node.app.demo.nodes import APP, DemoNode, write_toml
-from node.app.demo.story import GATEWAY, Story
+from node.app.demo.story import Story
 from node.runtime.broker.mosquitto import mosquitto_files
 from node.runtime.broker.settings import BrokerUser
 
@@ -27,7 +27,7 @@ _WRITER: Final = (
 
 def _rights(node: DemoNode) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(subscribe, publish). Stream ids are not known yet, so a level stands for any; keys alone decide who reads."""
-    return _WRITER if node.name == GATEWAY else _READER
+    return _WRITER if node.role == "gateway" else _READER
 
 
 async def broker_command(story: Story) -> Sequence[str]:

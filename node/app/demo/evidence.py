@@ -23,6 +23,8 @@ __all__ = [
     "Rebuild",
     "Receipt",
     "Setting",
+    "Settlement",
+    "Share",
     "Telegram",
     "WalletSignature",
 ]
@@ -170,6 +172,43 @@ class Setting:
     names: Mapping[bytes, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A shareholder as the token shows it at the end: shares, mWh that were claimed, mWh that can be."""
+
+    holder: bytes
+    shares: int
+    balance: int
+    claimable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The second half as the chain shows it: `logs` by contract in chain order, and balances read at the end.
+
+    `wallets`, `books`: money of accounts in their wallets and in the market's book; `given`: what the demo made for
+    each. `meters`: what each household's meter said, by its device's address. `orders`: limits as the households chose
+    them, by order id: (offers?, Wh, price); `delivery` is the time of all of them.
+    """
+
+    energy: bytes
+    market: bytes
+    source: int
+    seller: bytes
+    buyer: bytes
+    logs: tuple[tuple[bytes, Log], ...] = ()
+    shares: tuple[Share, ...] = ()
+    supply: int = 0
+    wallets: Mapping[bytes, int] = field(default_factory=dict)
+    books: Mapping[bytes, int] = field(default_factory=dict)
+    given: Mapping[bytes, int] = field(default_factory=dict)
+    vault: int = 0
+    orders: Mapping[bytes, tuple[bool, int, int]] = field(default_factory=dict)
+    delivery: tuple[int, int] = (0, 0)
+    made: tuple[Telegram, ...] = ()
+    used: tuple[Telegram, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """The whole record. `blocks` in the order they were seen, removed ones included; `head` is where the run ended.
@@ -189,6 +228,7 @@ class Evidence:
     outages: tuple[Outage, ...] = ()
     rebuilds: tuple[Rebuild, ...] = ()
     wallet: WalletSignature | None = None
+    settlement: Settlement | None = None
 
     @cached_property
     def canonical(self) -> tuple[Block, ...]:

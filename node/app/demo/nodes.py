@@ -126,6 +126,10 @@ class DemoNode:
             environment={"WATTPACT_NODE_PASSPHRASE": passphrase}, bare=True,
         )  # fmt: skip
         self.addresses = {key: value for key, value in json.loads(made).items() if str(value).startswith("0x")}
+        self.write_config()
+
+    def write_config(self) -> None:
+        """The config file, anew where `extra` has changed."""
         write_toml(self.config, self._sections())
 
     def _sections(self) -> dict[str, Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from contracts.artifact import MONEY
 from node.app.demo.broker import broker_command
 from node.app.demo.chainwatch import ChainWatch
 from node.app.demo.checks import CHECKS, Check
@@ -30,12 +31,19 @@ from node.app.demo.progress import Steps
 from node.app.demo.report import build_report, show_report, summary, write_report
 from node.app.demo.scenario import play
 from node.app.demo.story import GATEWAY, HISTORY_S, HOME, PROVIDERS, SLOT_SECONDS, Meter, Story
+from node.app.demo.trading import pair_neighbours
+from node.app.demo.village import BUYER, COMMUNITY, MARKET, NEIGHBOUR, VILLAGERS, Contracts, Village
 from node.app.demo.wiretap import Wiretap
 from node.errors import NodeError
-from node.runtime.devnet.devnet import Devnet
+from node.runtime.devnet.deploy import deploy_energy_token
+from node.runtime.devnet.devnet import Devnet, DevnetOptions
 from node.types import address_from_text, address_to_text
 
 __all__ = ["Options", "failed", "judge", "run_demo"]
+
+
+STEADY_W = 9_000
+"""What one household makes and the other uses in every second, so that there is something to trade at any hour."""
 
 
 class Options(Protocol):
@@ -129,7 +137,7 @@ async def _stage(steps: Steps, out: Path) -> AsyncIterator[Story]:
         processes = Processes(out / "logs")
         began = time.time()
         with steps.step("a chain with one-second blocks, the registry on it"):
-            devnet = await stack.enter_async_context(Devnet())
+            devnet = await stack.enter_async_context(Devnet(DevnetOptions(settlement=True)))
         stack.push_async_callback(processes.stop_all)
         tap = Wiretap(("127.0.0.1", free_port()))
         await tap.start()
@@ -140,17 +148,22 @@ async def _stage(steps: Steps, out: Path) -> AsyncIterator[Story]:
         folder = out / "run"
         folder.mkdir()
         now = int(began)
-        meter = Meter(folder)
+        meter = Meter(folder, steady=STEADY_W)
         story = Story(steps, out, processes, devnet, watch, tap, meter, now - now % SLOT_SECONDS - HISTORY_S)
         story.moments["start"] = began
         await _make_nodes(story)
+        with steps.step("community and market get their keys; token, money and market are deployed"):
+            await _found_village(story)
         with steps.step("broker, meter, gateway and home start with fresh keys"):
             await _bring_up(story, (GATEWAY, HOME))
             await story.processes.start("broker", await broker_command(story))
             await story.processes.start("meter", story.meter.command(story.genesis))
+            await story.processes.start("meter-2", _village(story).used.command(story.genesis))
             await asyncio.gather(*(story.nodes[name].start() for name in (GATEWAY, HOME)))
         story.providers = asyncio.create_task(_start_providers(story, stack))
         stack.push_async_callback(_forget, story.providers)
+        story.villagers = asyncio.create_task(_start_villagers(story))
+        stack.push_async_callback(_forget, story.villagers)
         yield story
 
 
@@ -165,17 +178,58 @@ async def _make_nodes(story: Story) -> None:
         devnet.registry.block,
         f"mqtt://127.0.0.1:{story.tap.port}",
     )
-    meter: dict[str, dict[str, Any]] = {
-        "meter": {"kind": "serial", "device": str(story.meter.link), "max_backlog_s": 3 * 86_400},
-        "streams": {"slot_seconds": SLOT_SECONDS, "genesis": story.genesis},
-    }
     story.nodes = {
-        GATEWAY: DemoNode(GATEWAY, "gateway", shared, meter),
+        GATEWAY: DemoNode(GATEWAY, "gateway", shared, _meter_of(story.meter, story.genesis)),
         HOME: DemoNode(HOME, "home", shared),
         **{letter: DemoNode(letter, "provider", shared) for letter in PROVIDERS},
+        COMMUNITY: DemoNode(COMMUNITY, "community", shared),
+        MARKET: DemoNode(MARKET, "market", shared),
+        NEIGHBOUR: DemoNode(NEIGHBOUR, "home", shared),
+        BUYER: DemoNode(BUYER, "gateway", shared, _meter_of(Meter(story.out / "run" / "meter-2"), story.genesis)),
     }
     for node in story.nodes.values():
         node.make_folder()
+
+
+def _meter_of(meter: Meter, genesis: int) -> dict[str, dict[str, Any]]:
+    return {
+        "meter": {"kind": "serial", "device": str(meter.link), "max_backlog_s": 3 * 86_400},
+        "streams": {"slot_seconds": SLOT_SECONDS, "genesis": genesis},
+    }
+
+
+def _village(story: Story) -> Village:
+    assert story.village is not None  # noqa: S101 (made with the stage)
+    return story.village
+
+
+async def _found_village(story: Story) -> None:
+    """The contracts name the community's registrar, so its keys come first; then every node is told of them."""
+    await _bring_up(story, (COMMUNITY, MARKET))
+    rpc, payer = story.devnet.rpc, await story.devnet.payer()
+    registrar = address_from_text(story.nodes[COMMUNITY].addresses["wallet"])
+    deployed = story.devnet.contracts.contracts
+    energy = await deploy_energy_token(rpc, registrar, payer=payer)
+    contracts = Contracts(energy.address, deployed["Market"].address, deployed[MONEY].address)
+    folder = story.out / "run" / "meter-2"
+    folder.mkdir()
+    used = Meter(folder, seed=11, steady=-STEADY_W)
+    story.village = Village(story.watch, contracts, story.nodes, story.meter, used)
+    for name in (GATEWAY, HOME, *VILLAGERS):
+        node = story.nodes[name]
+        node.extra = {**node.extra, "settlement": contracts.settings()}
+        if name in (COMMUNITY, MARKET):
+            node.write_config()
+
+
+async def _start_villagers(story: Story) -> None:
+    """Goes on while the first half plays; they are needed only later."""
+    if story.providers is not None:
+        await story.providers
+    with story.steps.step("community, market and the neighbours start"):
+        await _bring_up(story, (BUYER, NEIGHBOUR))
+        await asyncio.gather(*(story.nodes[name].start() for name in VILLAGERS))
+        await pair_neighbours(story)
 
 
 async def _bring_up(story: Story, names: Sequence[str]) -> None:

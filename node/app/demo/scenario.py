@@ -17,6 +17,7 @@ from node.app.demo.errors import DemoFailed
 from node.app.demo.evidence import Outage, Rebuild, WalletSignature
 from node.app.demo.nodes import FINALITY, DemoNode
 from node.app.demo.story import GATEWAY, PROVIDERS, SLOT_SECONDS, Story
+from node.app.demo.trading import admit_source, trade
 
 __all__ = ["play"]
 
@@ -66,6 +67,11 @@ async def play(story: Story) -> None:
     if not before_edge:
         await _rebuild(story, HOME_STEP, story.home)
     await _rebuild(story, GATEWAY_STEP, story.gateway)
+    if story.villagers is not None:
+        await story.villagers
+    with steps.step("a source is admitted by owner, device and registrar; its owner shares it with two others"):
+        await admit_source(story)
+    await trade(story)
     with steps.step("the meter falls silent; everybody reads to the end"):
         await _finish(story)
 

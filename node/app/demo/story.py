@@ -25,6 +25,7 @@ from node.app.demo.processes import Processes
 from node.app.demo.progress import Steps
 from node.app.demo.registrylog import commits_on_chain, name_of
 from node.app.demo.truthfile import read_truth
+from node.app.demo.village import Village
 from node.app.demo.wirelog import commits_of, envelopes_of
 from node.app.demo.wiretap import Wiretap
 from node.runtime.devnet.devnet import Devnet
@@ -56,6 +57,7 @@ class Meter:
 
     folder: Path
     seed: int = 7
+    steady: int = 0
 
     @property
     def link(self) -> Path:
@@ -73,6 +75,7 @@ class Meter:
         return (
             sys.executable, "-m", "node.services.simulator", "--link", str(self.link), "--control", str(self.socket),
             "--truth", str(self.truth), "--backlog-from", str(genesis), "--step", "10", "--seed", str(self.seed),
+            "--steady", str(self.steady),
         )  # fmt: skip
 
     async def tell(self, *words: object) -> dict[str, Any]:
@@ -111,6 +114,7 @@ class Story:
     meter: Meter
     genesis: int
     providers: asyncio.Task[None] | None = None
+    villagers: asyncio.Task[None] | None = None
     nodes: dict[str, DemoNode] = field(default_factory=dict)
     harvests: dict[str, KeyHarvest] = field(default_factory=dict)
     names: dict[bytes, str] = field(default_factory=dict)
@@ -120,6 +124,7 @@ class Story:
     rebuilds: list[Rebuild] = field(default_factory=list)
     wallet: WalletSignature | None = None
     live_from: int = 0
+    village: Village | None = None
 
     @property
     def home(self) -> DemoNode:
@@ -197,6 +202,7 @@ class Story:
             outages=tuple(self.outages),
             rebuilds=tuple(self.rebuilds),
             wallet=self.wallet,
+            settlement=await self.village.freeze() if self.village is not None else None,
         )
 
     async def _provider(self, letter: str) -> Provider:

@@ -33,6 +33,14 @@ from node.app.demo.checks.continuity import (
     outages_were_real,
     rebuilds_equal,
 )
+from node.app.demo.checks.settlement import (
+    deliveries_are_measured,
+    matches_are_within_limits,
+    minted_from_readings,
+    money_is_conserved,
+    paid_in_one_batch,
+    shares_get_their_part,
+)
 
 __all__ = ["CHECKS", "Check", "CheckFunction"]
 
@@ -60,5 +68,11 @@ CHECKS: tuple[CheckFunction, ...] = (
     nothing_readable_on_the_wire,
     rebuilds_equal,
     gas_is_recorded,
+    minted_from_readings,
+    shares_get_their_part,
+    matches_are_within_limits,
+    deliveries_are_measured,
+    paid_in_one_batch,
+    money_is_conserved,
     in_time,
 )

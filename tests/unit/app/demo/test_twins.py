@@ -25,12 +25,15 @@ from channels.writer import Changes, Writer
 from keys.messages import Grant, StreamCommit, digest
 from node.app.demo import checks as all_checks
 from node.app.demo.checks import CHECKS, CheckFunction
-from node.app.demo.evidence import Evidence, Heard, Outage, Reading, Receipt, WalletSignature
+from node.app.demo.evidence import Evidence, Heard, Outage, Reading, Receipt, Setting, WalletSignature
 from node.services.gateway.members import ActingGrant
 from node.services.gateway.ports import StreamFacts
 from tests.unit.app.demo.ledger import DOMAIN
+from tests.unit.app.demo.village import VillageWorld
+from tests.unit.app.demo.village_twins import VILLAGE_TWINS
 from tests.unit.app.demo.world import EQUIPMENT, GENESIS, HISTORY, SLOT, Party, World
 
+SETTING = Setting(1, bytes(20), bytes(32), bytes(20), bytes(20), 0, 60, 0, "", {})
 CHECK = {check.__name__: check for check in CHECKS}
 TWINS: list[tuple[str, type[World], str]] = []
 
@@ -527,8 +530,25 @@ def test_a_broken_product_is_seen(name: str, world: type[World], says: str) -> N
     assert says in found.detail
 
 
+@pytest.mark.parametrize(("name", "village", "says"), VILLAGE_TWINS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_broken_settlement_is_seen(name: str, village: type[VillageWorld], says: str) -> None:
+    found = CHECK[name](Evidence(SETTING, settlement=village().settlement()))
+    assert not found.ok, f"{name} does not notice: {found.detail}"
+    assert says in found.detail
+
+
+SETTLED = [check for check in CHECKS if check.__module__.endswith(".settlement")]
+
+
+@pytest.mark.parametrize("check", SETTLED, ids=lambda check: check.__name__)
+def test_a_sound_settlement_passes_and_a_missing_one_does_not(check: CheckFunction) -> None:
+    found = check(Evidence(SETTING, settlement=VillageWorld().settlement()))
+    assert found.ok, found.detail
+    assert not check(Evidence(SETTING)).ok
+
+
 def test_every_check_has_a_twin() -> None:
-    assert {name for name, _, _ in TWINS} == {check.__name__ for check in all_checks.CHECKS}
+    assert {name for name, _, _ in (*TWINS, *VILLAGE_TWINS)} == {check.__name__ for check in all_checks.CHECKS}
 
 
 class _Thorough(World):

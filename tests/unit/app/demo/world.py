@@ -51,6 +51,7 @@ from node.services.gateway.ports import StreamFacts
 from node.services.gateway.publisher import Publisher
 from node.services.simulator.household import Household
 from tests.unit.app.demo.ledger import DOMAIN, REGISTRY, Ledger
+from tests.unit.app.demo.village import VillageWorld
 
 __all__ = ["EQUIPMENT", "GENESIS", "NAME", "SLOT", "Party", "World"]
 
@@ -463,6 +464,7 @@ class World:
             outages=tuple(self.outages),
             rebuilds=tuple(Rebuild(who, self.listing(), self.rebuilt(who)) for who in ("home", "gateway")),
             wallet=self.wallet,
+            settlement=VillageWorld().settlement(),
         )
 
 
