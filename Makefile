@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup setup-dev demo test test-long bench check devnet contracts locks clean
+.PHONY: help setup setup-dev demo test test-long bench lint check devnet contracts locks clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -21,17 +21,21 @@ demo: setup  ## the whole story on a local devnet with real processes (DEMO_KEEP
 devnet: setup  ## anvil with the contracts deployed and funded accounts
 	@$(PY) -m node.app devnet
 
-check: setup-dev  ## lint, types, shape, artifacts
+lint: setup-dev
 	@ruff check .
 	@ruff format --check .
 	@mypy keys channels contracts node tests scripts
+
+check: lint  ## lint, types, shape, artifacts
 	@scripts/build_contracts --check
 	@$(PY) -m pytest -q tests/architecture
 
-test: check  ## everything a change must pass
-	@scripts/forge test
-	@$(PY) -m pytest -q -n 3 --dist loadfile -m "not long" tests
-	@echo "excluded: tests marked long; make test-long runs them"
+# The Solidity tests compile for minutes on one core, the networks of processes mostly wait: they run beside each other.
+test: lint  ## everything a change must pass
+	@mkdir -p build; scripts/forge test > build/forge-test.log 2>&1 & solidity=$$!; \
+	$(PY) -m pytest -q -n 3 --dist loadfile -m "not long" tests; python=$$?; \
+	wait $$solidity; solidity=$$?; grep -E '^\[FAIL|^Ran [0-9]+ test suites|Error' build/forge-test.log || tail -n 40 build/forge-test.log; \
+	echo "excluded: tests marked long; make test-long runs them"; exit $$(( python | solidity ))
 
 test-long: check  ## the same with long settings
 	@FOUNDRY_PROFILE=long scripts/forge test

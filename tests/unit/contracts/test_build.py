@@ -79,9 +79,11 @@ def test_forge_passes_its_exit_code_on() -> None:
     assert run(str(ROOT / "scripts" / "forge"), "no-such-command").returncode != 0
 
 
-def test_forge_and_the_artifact_are_the_same_bytecode() -> None:
-    built = ROOT / "build" / "forge" / "ConsentRegistry.sol" / "ConsentRegistry.json"
-    done = run(str(ROOT / "scripts" / "forge"), "build", "contracts/src/ConsentRegistry.sol")
+def test_forge_and_the_artifact_are_the_same_bytecode(tmp_path: Path) -> None:
+    """Into a folder of its own: the Solidity tests may be compiling at the same time."""
+    built = tmp_path / "out" / "ConsentRegistry.sol" / "ConsentRegistry.json"
+    folders = ("--out", str(tmp_path / "out"), "--cache-path", str(tmp_path / "cache"))
+    done = run(str(ROOT / "scripts" / "forge"), "build", "contracts/src/ConsentRegistry.sol", *folders)
     assert done.returncode == 0, done.stdout + done.stderr
     artifact = json.loads((ROOT / "contracts" / "artifacts" / "ConsentRegistry.json").read_text())
     assert json.loads(built.read_text())["bytecode"]["object"] == artifact["bytecode"]
