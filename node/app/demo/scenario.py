@@ -62,15 +62,13 @@ async def play(story: Story) -> None:
     before_edge = end - time.time() > 30
     if before_edge:
         await _rebuild(story, HOME_STEP, story.home)
-    with steps.step("B expires by itself at its slot's edge"):
-        await _expire(story, end)
+    if story.villagers is not None:
+        await story.villagers
+    with steps.step("B expires by itself at its slot's edge; a source is admitted and shared with two others"):
+        await asyncio.gather(_expire(story, end), admit_source(story))
     if not before_edge:
         await _rebuild(story, HOME_STEP, story.home)
     await _rebuild(story, GATEWAY_STEP, story.gateway)
-    if story.villagers is not None:
-        await story.villagers
-    with steps.step("a source is admitted by owner, device and registrar; its owner shares it with two others"):
-        await admit_source(story)
     await trade(story)
     with steps.step("the meter falls silent; everybody reads to the end"):
         await _finish(story)

@@ -20,11 +20,11 @@ SHARES: Final = 1_000_000
 GIVEN: Final = 5_000_000
 """Minor units that the buyer's asset gets to begin with."""
 
-LEAD_S: Final = 8
-DELIVERY_S: Final = 16
-OFFERS: Final = ((12, 200_000), (15, 220_000))
+LEAD_S: Final = 7
+DELIVERY_S: Final = 12
+OFFERS: Final = ((8, 200_000), (10, 220_000))
 """Wh and least price in minor units per kWh."""
-WANTED: Final = (27, 250_000)
+WANTED: Final = (18, 250_000)
 
 FINISHED: Final = "confirmed"
 
