@@ -19,13 +19,7 @@ from channels.capsule import CapsuleHeader, CapsuleKind
 from channels.checkpoint import Checkpoint
 from channels.commit import Commit, Header
 from channels.envelope import EnvelopeHeader
-from channels.errors import (
-    CommitNotOnChain,
-    FormatError,
-    ReaderRemoved,
-    RejectedError,
-    StoreConflict,
-)
+from channels.errors import CommitNotOnChain, FormatError, ReaderRemoved, RejectedError, StoreConflict
 from channels.reader import Progress, Reader
 from channels.reader_state import restore_reader, snapshot_reader
 from channels.slots import StreamParams
