@@ -124,6 +124,7 @@ async def test_after_the_move_everybody_can_be_restarted_and_rebuilt(cluster: Cl
     assert forks(cluster.wire.heard, bytes.fromhex(cluster.raw[2:])) == []
 
 
+@pytest.mark.long
 async def test_a_dead_gateway_is_moved_from_by_the_households_own_log(cluster: Cluster) -> None:
     """The old gateway says no last words: it was stolen, or burnt. The household's log says who sits where."""
     await cluster.nodes[NEW].kill()

@@ -15,7 +15,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
-from contracts.bindings import consent_registry, energy_token
+from contracts.bindings import allowances, anchors, consent_registry, energy_token, market, net_settlement
 
 FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "eip712.json").read_text())
 DOMAIN_FIELDS = [
@@ -30,7 +30,16 @@ CASES = [(contract, vector) for contract, part in FILE["contracts"].items() for 
 each_vector = pytest.mark.parametrize(
     ("contract", "vector"), CASES, ids=[f"{vector['primaryType']}-{vector['case']}" for _, vector in CASES]
 )
-BINDINGS: dict[str, Any] = {"ConsentRegistry": consent_registry, "EnergyToken": energy_token}
+BINDINGS: dict[str, Any] = {
+    "ConsentRegistry": consent_registry,
+    "EnergyToken": energy_token,
+    "Market": market,
+    "NetSettlement": net_settlement,
+    "Anchors": anchors,
+    "Allowances": allowances,
+}
+# Two messages with the same fields share a struct.
+STRUCTS = {"Offer": "Order", "Request": "Order"}
 # ERC-2612 passes the fields one by one: there is no struct of them.
 NO_STRUCT = {"Permit"}
 
@@ -93,8 +102,9 @@ def test_the_bindings_have_the_same_fields_and_encoding(contract: str, vector: d
         else:
             plain = {"bool": bool, "uint": int}.get(field["type"][:4], unhex)
             values.append(plain(value))
-    struct = getattr(bindings, vector["primaryType"])(*values)
-    name = "".join("_" + c.lower() if c.isupper() else c for c in vector["primaryType"]).removeprefix("_")
+    kind = STRUCTS.get(vector["primaryType"], vector["primaryType"])
+    struct = getattr(bindings, kind)(*values)
+    name = "".join("_" + c.lower() if c.isupper() else c for c in kind).removeprefix("_")
     assert getattr(bindings, f"abi_{name}")(struct) == unhex(vector["encoded"])
 
 
