@@ -174,6 +174,39 @@ async def test_a_killed_run_goes_on_and_sends_nothing_twice(tmp_path: Path) -> N
         assert await chain.nonce() == len(NAMES)
 
 
+async def test_what_an_earlier_run_left_in_the_pool_is_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with world(tmp_path / "deployments.json", AnvilOptions(block_time=0)) as chain:
+        assert await chain.run("--timeout", "1") == ExitCode.NOT_REACHABLE
+        assert "ConsentRegistry is in no block" in capsys.readouterr().err
+        assert await chain.rpc.nonce(chain.signer.address, at="pending") == 1
+        assert await chain.run("--timeout", "1") == ExitCode.NOT_REACHABLE
+        assert "is waiting" in capsys.readouterr().err
+        assert await chain.rpc.nonce(chain.signer.address, at="pending") == 1
+        assert not chain.out.exists()
+        await chain.rpc.request("evm_mine", [])
+        assert await chain.run() == ExitCode.OK
+        assert await chain.nonce() == 1
+        receipt = await chain.rpc.receipt(read_deployments(chain.out).registry.transaction)
+        assert receipt is not None
+        assert receipt.block_number == read_deployments(chain.out).registry.block
+
+
+async def test_a_person_reads_the_dry_run(chain: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await chain.run("--contracts", "Anchors") == ExitCode.OK
+    await chain.fund(10**9)
+    capsys.readouterr()
+    assert await chain.run("--contracts", "ConsentRegistry,Anchors", "--dry-run") == ExitCode.OK
+    told = capsys.readouterr().out
+    registry, anchors = (address_to_text(deployment_call(name).address) for name in ("ConsentRegistry", "Anchors"))
+    assert f"{anchors}  is there, verified" in told
+    assert f"{registry}  " in told
+    assert f"balance          0.000000001 ether of {address_to_text(chain.signer.address)}" in told
+    assert "missing " in told
+    assert "total " in told
+
+
 async def test_refusals_that_come_before_anything_is_sent(
     chain: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
