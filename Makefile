@@ -1,6 +1,8 @@
 # Two commands matter to a newcomer: make demo, make test.
 SHELL := /bin/bash
 PY := .venv/bin/python
+# No test waits for ever: what hangs fails, with every thread's stack.
+PYTEST := $(PY) -m pytest -q --timeout 300
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .PHONY: help setup setup-dev demo test test-long bench lint check devnet contracts locks clean
@@ -28,18 +30,18 @@ lint: setup-dev
 
 check: lint  ## lint, types, shape, artifacts
 	@scripts/build_contracts --check
-	@$(PY) -m pytest -q tests/architecture
+	@$(PYTEST) tests/architecture
 
 # The Solidity tests compile for minutes on one core, the networks of processes mostly wait: they run beside each other.
 test: lint  ## everything a change must pass
 	@mkdir -p build; scripts/forge test > build/forge-test.log 2>&1 & solidity=$$!; \
-	$(PY) -m pytest -q -n 3 --dist loadfile -m "not long" tests; python=$$?; \
+	$(PYTEST) -n 3 --dist loadfile -m "not long" tests; python=$$?; \
 	wait $$solidity; solidity=$$?; grep -E '^\[FAIL|^Ran [0-9]+ test suites|Error' build/forge-test.log || tail -n 40 build/forge-test.log; \
 	echo "excluded: tests marked long; make test-long runs them"; exit $$(( python | solidity ))
 
 test-long: check  ## the same with long settings
 	@FOUNDRY_PROFILE=long scripts/forge test
-	@$(PY) -m pytest -q -n 2 --dist loadfile tests
+	@$(PYTEST) -n 2 --dist loadfile tests
 	@if $(PY) -c 'import atheris' 2>/dev/null; then scripts/fuzz; \
 	else echo "excluded: fuzzing guided by coverage, atheris is for x86-64 Linux"; fi
 
