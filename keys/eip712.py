@@ -13,8 +13,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
+import sha3
 
 from keys.errors import MessageError
 
@@ -31,6 +30,7 @@ __all__ = [
 ]
 
 _SAFE_INTEGER = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8785 uses the same bound)
+_SHORT = 80  # characters; what is longer is read anew each time, so that nobody fills the memory with names
 _HEX = re.compile(r"0x[0-9a-fA-F]*\Z")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,77})\Z")
 _TYPE = re.compile(r"([A-Z][A-Za-z0-9]*)\(([^()]*)\)\Z")
@@ -39,7 +39,7 @@ _UINT = re.compile(r"uint([1-9][0-9]{0,2})\Z")
 
 def keccak256(data: bytes) -> bytes:
     """Keccak-256 as Ethereum uses it (not SHA3-256); 32 bytes."""
-    return keccak(data)
+    return bytes(sha3.keccak_256(data).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,22 @@ def _load_hex(size: int) -> Callable[[str, object], bytes]:
     return load
 
 
+@lru_cache(maxsize=4_096)  # the same contract and the same owners come again and again
+def _checksummed(address: bytes) -> str:
+    """The spelling of EIP-55: a letter is a capital where the digit of the hash at its place is 8 or more."""
+    digits = address.hex()
+    marks = sha3.keccak_256(digits.encode()).hexdigest()
+    return "0x" + "".join([d.upper() if mark > "7" else d for d, mark in zip(digits, marks, strict=False)])
+
+
+_load_20 = _load_hex(20)
+
+
 def _load_address(where: str, value: object) -> bytes:
-    address = _load_hex(20)(where, value)
+    address = _load_20(where, value)
     text = str(value)[2:]
     # EIP-55: an address in mixed case carries a checksum; a wrong one is a typing error or a forgery of the eye.
-    if text != text.lower() and text != text.upper() and to_checksum_address(address)[2:] != text:
+    if text != text.lower() and text != text.upper() and _checksummed(address)[2:] != text:
         raise MessageError(f"{where}: the address checksum (EIP-55) is wrong")
     return address
 
@@ -104,7 +115,7 @@ _ADDRESS = FieldType(
     "address",
     _check_bytes(20),
     lambda value: bytes(12) + value,
-    to_checksum_address,
+    _checksummed,
     _load_address,
 )
 _BYTES32 = FieldType("bytes32", _check_bytes(32), _word, _hex, _load_hex(32))
@@ -124,7 +135,11 @@ def _load_list(where: str, value: object) -> tuple[bytes, ...]:
 
 
 _BYTES32_LIST = FieldType(
-    "bytes32[]", _check_list, lambda value: keccak(b"".join(value)), lambda value: [_hex(v) for v in value], _load_list
+    "bytes32[]",
+    _check_list,
+    lambda value: keccak256(b"".join(value)),
+    lambda value: [_hex(v) for v in value],
+    _load_list,
 )
 
 
@@ -143,7 +158,7 @@ def _load_string(where: str, value: object) -> str:
 
 
 _STRING = FieldType(
-    "string", _check_string, lambda value: keccak(value.encode("utf-8")), lambda value: value, _load_string
+    "string", _check_string, lambda value: keccak256(value.encode("utf-8")), lambda value: value, _load_string
 )
 
 
@@ -204,7 +219,17 @@ def _snake(name: str) -> str:
 class Struct:
     """A struct compiled from its EIP-712 type string, e.g. `Revoke(address account,bytes32 grantId,bytes32 sid)`."""
 
-    __slots__ = ("_values", "fields", "name", "type_hash", "type_string")
+    __slots__ = (
+        "_checks",
+        "_document",
+        "_encoders",
+        "_loaders",
+        "_values",
+        "fields",
+        "name",
+        "type_hash",
+        "type_string",
+    )
 
     def __init__(self, type_string: str) -> None:
         match = _TYPE.match(type_string)
@@ -214,16 +239,25 @@ class Struct:
         self.name = match[1]
         pairs = [part.split(" ") for part in match[2].split(",")]
         self.fields = tuple(Field(name, _snake(name), _field_type(kind)) for kind, name in pairs)
-        self.type_hash = keccak(text=type_string)
+        self.type_hash = keccak256(type_string.encode())
         self._values = attrgetter(*(field.attribute for field in self.fields))
+        # What each message goes through, put together once: a relay checks and hashes thousands in a second.
+        places = [f"{self.name}.{field.name}" for field in self.fields]
+        self._checks = tuple((field.type.check, where) for field, where in zip(self.fields, places, strict=True))
+        self._encoders = tuple(field.type.encode for field in self.fields)
+        self._loaders = tuple(
+            (field.attribute, field.type.load, where, field.name)
+            for field, where in zip(self.fields, places, strict=True)
+        )
+        self._document = [{"name": field.name, "type": field.type.name} for field in self.fields]
 
     def __repr__(self) -> str:
         return f"Struct({self.type_string!r})"
 
     def check(self, message: object) -> None:
         """Raise MessageError for the first field whose value does not fit its type."""
-        for field, value in zip(self.fields, self._values(message), strict=True):
-            field.type.check(f"{self.name}.{field.name}", value)
+        for (check, where), value in zip(self._checks, self._values(message), strict=True):
+            check(where, value)
 
     def values(self, message: object) -> tuple[Any, ...]:
         """The field values in the order of the type string (the order of the Solidity struct)."""
@@ -232,12 +266,16 @@ class Struct:
 
     def hash(self, message: object) -> bytes:
         """hashStruct of EIP-712; the message must have passed `check`."""
-        words = [field.type.encode(value) for field, value in zip(self.fields, self._values(message), strict=True)]
-        return keccak(self.type_hash + b"".join(words))
+        words = [encode(value) for encode, value in zip(self._encoders, self._values(message), strict=True)]
+        return keccak256(self.type_hash + b"".join(words))
 
     def type_document(self) -> list[dict[str, str]]:
         """The entry of this struct in the `types` of a typed-data document."""
-        return [{"name": field.name, "type": field.type.name} for field in self.fields]
+        return [dict(entry) for entry in self._document]
+
+    def is_described_by(self, document: object) -> bool:
+        """Whether an entry of somebody's `types` is this struct's."""
+        return document == self._document
 
     def dump(self, message: object) -> dict[str, Any]:
         """JSON values by Solidity field name."""
@@ -249,7 +287,7 @@ class Struct:
         if not isinstance(document, Mapping):
             raise MessageError(f"{self.name}: expected an object")
         expect_keys(self.name, document, [field.name for field in self.fields])
-        return {f.attribute: f.type.load(f"{self.name}.{f.name}", document[f.name]) for f in self.fields}
+        return {attribute: load(where, document[name]) for attribute, load, where, name in self._loaders}
 
 
 def expect_keys(where: str, document: Mapping[Any, Any], names: list[str]) -> None:
@@ -299,7 +337,7 @@ def _separator(domain: Domain) -> bytes:
 
 def digest_of(struct: Struct, message: object, domain: Domain) -> bytes:
     """The 32 bytes that are signed: keccak256(0x1901 || domain separator || hashStruct)."""
-    return keccak(b"\x19\x01" + _separator(domain) + struct.hash(message))
+    return keccak256(b"\x19\x01" + _separator(domain) + struct.hash(message))
 
 
 def domain_document(domain: Domain) -> tuple[list[dict[str, str]], dict[str, Any]]:
@@ -313,6 +351,18 @@ def domain_document(domain: Domain) -> tuple[list[dict[str, str]], dict[str, Any
 def domain_from_document(types: object, values: object) -> Domain:
     """The inverse of domain_document; only the two sets of domain fields that we use are known."""
     for struct in (_DOMAIN_CONTRACT, _DOMAIN_PLAIN):
-        if types == struct.type_document():
+        if struct.is_described_by(types):
+            if isinstance(values, Mapping) and all(_is_short(value) for value in values.values()):
+                return _domain(struct, tuple(values.items()))
             return Domain(**struct.load(values))
     raise MessageError("types.EIP712Domain: expected name, version, chainId and optionally verifyingContract")
+
+
+def _is_short(value: object) -> bool:
+    return type(value) is int or (type(value) is str and len(value) <= _SHORT)
+
+
+@lru_cache(maxsize=64)
+def _domain(struct: Struct, values: tuple[tuple[Any, str | int], ...]) -> Domain:
+    """A program meets few domains: one for each contract that it serves. What raises is not kept."""
+    return Domain(**struct.load(dict(values)))

@@ -18,6 +18,7 @@ __all__ = ["check_folder", "create_file", "make_folder", "read_file", "shred_fil
 
 _TEMPORARY = ".tmp-"
 _STALE_SECONDS = 3600
+_AT_ONCE = 1 << 20
 
 
 def make_folder(folder: Path) -> None:
@@ -113,7 +114,9 @@ def shred_file(path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(os.fstat(descriptor).st_size))
+            left = os.fstat(descriptor).st_size
+            while left > 0:  # a database may be larger than the memory
+                left -= file.write(os.urandom(min(left, _AT_ONCE)))
             file.flush()
             os.fsync(descriptor)
         path.unlink()

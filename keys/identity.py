@@ -16,14 +16,18 @@ __all__ = ["Identity"]
 
 @final
 class Identity:
-    """Derives keys on demand; the same phrase, passphrase and label give the same key, on any machine and for ever."""
+    """Derives keys on demand; the same phrase, passphrase and label give the same key, on any machine and for ever.
 
-    __slots__ = ("_seed",)
+    The three accounts that a node signs with all day are derived once: they lie in memory beside their seed.
+    """
+
+    __slots__ = ("_accounts", "_seed")
 
     def __init__(self, seed: bytes) -> None:
         if not isinstance(seed, bytes) or len(seed) != 64:
             raise PhraseError("a BIP-39 seed is 64 bytes")
         self._seed = seed
+        self._accounts: dict[Role, LocalSigner] = {}
 
     @classmethod
     def from_mnemonic(cls, phrase: str, passphrase: str = "") -> Identity:
@@ -32,15 +36,20 @@ class Identity:
 
     def wallet(self) -> LocalSigner:
         """The participant's account, where ordinary wallets look first (m/44'/60'/0'/0/0)."""
-        return LocalSigner(derive_key(self._seed, Role.WALLET))
+        return self._account(Role.WALLET)
 
     def device(self) -> LocalSigner:
         """The account of this machine, which pairs with an owner."""
-        return LocalSigner(derive_key(self._seed, Role.DEVICE))
+        return self._account(Role.DEVICE)
 
     def sender(self) -> LocalSigner:
         """The account that pays for transactions; it is trusted with nothing else."""
-        return LocalSigner(derive_key(self._seed, Role.SENDER))
+        return self._account(Role.SENDER)
+
+    def _account(self, role: Role) -> LocalSigner:
+        if role not in self._accounts:
+            self._accounts[role] = LocalSigner(derive_key(self._seed, role))
+        return self._accounts[role]
 
     def writer(self, label: str) -> LocalSigner:
         """The writer of one stream; writers of one gateway are not linkable on chain."""

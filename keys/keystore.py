@@ -18,7 +18,6 @@ from typing import Any, NoReturn, final
 import rfc8785
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from eth_account import Account
 
 from keys.errors import (
     EntryExists,
@@ -146,6 +145,8 @@ class Keystore:
             raise EntryName(f"{self._path(name)}: is of kind {kind}; only {WALLET} entries are exported")
         if not passphrase:
             raise EntryName("an exported key needs a passphrase of its own")
+        from keys.ethereum import Account
+
         return dict(Account.encrypt(secret, passphrase, kdf="scrypt"))
 
     def close(self) -> None:

@@ -11,17 +11,19 @@ Sources: BIP-32, BIP-43, BIP-44, RFC 5869.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import unicodedata
 from enum import Enum
 
+from coincurve import PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from eth_account.hdaccount import key_from_seed
 
 from keys.errors import PathError
 
-__all__ = ["MAX_LABEL", "SALT", "Kind", "Role", "derive_key", "derive_secret", "normal_label", "path_of"]
+__all__ = ["MAX_LABEL", "SALT", "Kind", "Role", "derive_key", "derive_path", "derive_secret", "normal_label", "path_of"]
 
+_HARDENED = 1 << 31
 MAX_LABEL = 255  # bytes of UTF-8
 SALT = b"wattpact keys v1"
 
@@ -84,7 +86,25 @@ def path_of(role: Role, label: str | None = None) -> str:
 
 def derive_key(seed: bytes, role: Role, label: str | None = None) -> bytes:
     """The 32-byte secp256k1 key of a role from the BIP-39 seed."""
-    return bytes(key_from_seed(seed, path_of(role, label)))
+    return derive_path(seed, path_of(role, label))
+
+
+def derive_path(seed: bytes, path: str) -> bytes:
+    """The 32-byte secp256k1 key at a path of BIP-32 that begins with m/.
+
+    Raises PathError for a step whose key does not exist (BIP-32: by chance, once in 2^127).
+    """
+    digest = hmac.digest(b"Bitcoin seed", seed, "sha512")
+    try:
+        key, chain = PrivateKey(digest[:32]), digest[32:]
+        for step in path.removeprefix("m/").split("/"):
+            number = int(step.rstrip("'")) + (_HARDENED if step.endswith("'") else 0)
+            parent = b"\x00" + key.secret if number >= _HARDENED else key.public_key.format()
+            digest = hmac.digest(chain, parent + number.to_bytes(4, "big"), "sha512")
+            key, chain = key.add(digest[:32]), digest[32:]
+    except ValueError as error:
+        raise PathError("there is no key at this path") from error
+    return bytes(key.secret)
 
 
 def derive_secret(seed: bytes, kind: Kind, label: str) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from typing import NoReturn, final
 
 from cryptography.exceptions import InvalidTag
@@ -86,9 +87,8 @@ def reader_key_hash(public: bytes) -> bytes:
     return hashlib.sha256(KEM_ID.to_bytes(2, "big") + public).digest()
 
 
+@lru_cache(maxsize=1_024)  # reading one costs as much as sealing to it, and the same peers come again and again
 def _public_key(public: bytes) -> MLKEM768X25519PublicKey:
-    if not isinstance(public, bytes) or len(public) != PUBLIC_SIZE:
-        raise SealError(f"a public sealing key is {PUBLIC_SIZE} bytes")
     try:
         lattice = MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC])
     except ValueError as error:
@@ -98,6 +98,8 @@ def _public_key(public: bytes) -> MLKEM768X25519PublicKey:
 
 def seal(public: bytes, plaintext: bytes, info: bytes) -> bytes:
     """Seal to a public key (1,216 bytes) under a context; adds OVERHEAD bytes. SealError for an unusable key."""
+    if not isinstance(public, bytes) or len(public) != PUBLIC_SIZE:
+        raise SealError(f"a public sealing key is {PUBLIC_SIZE} bytes")
     key = _public_key(public)
     try:
         return _SUITE.encrypt(plaintext, key, info)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, Protocol, final, runtime_checkable
 
 from coincurve import PrivateKey
-from eth_account import Account
 from eth_utils.exceptions import ValidationError
 
 from keys.eip712 import keccak256
@@ -89,6 +88,8 @@ class LocalSigner:
             # The library signs an overlong integer, which no node accepts, and trips over a negative one.
             if isinstance(value, int) and not 0 <= value < 1 << 256:
                 raise SignerError(f"the transaction cannot be signed: {name} does not fit uint256")
+        from keys.ethereum import Account
+
         try:
             signed = Account.sign_transaction(dict(transaction), self._key.secret)
         except (TypeError, ValueError, KeyError, ValidationError) as error:

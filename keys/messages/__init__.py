@@ -27,7 +27,6 @@ from keys.messages.energy import (
     Reading,
     RegisterSource,
     TransferShares,
-    dev_token_domain,
     energy_domain,
 )
 from keys.messages.market import (
@@ -107,7 +106,6 @@ __all__ = [
     "Withdraw",
     "allowances_domain",
     "anchors_domain",
-    "dev_token_domain",
     "digest",
     "energy_domain",
     "from_typed_data",

@@ -21,7 +21,6 @@ __all__ = [
     "Reading",
     "RegisterSource",
     "TransferShares",
-    "dev_token_domain",
     "energy_domain",
 ]
 
@@ -150,8 +149,3 @@ class Permit(Message):
 def energy_domain(chain_id: int, address: bytes) -> Domain:
     """The domain of the EnergyToken at `address` (20 bytes) on a chain."""
     return Domain("Wattpact EnergyToken", "1", chain_id, address)
-
-
-def dev_token_domain(chain_id: int, address: bytes) -> Domain:
-    """The domain of the DevToken at `address` (20 bytes) on a chain."""
-    return Domain("Wattpact DevToken", "1", chain_id, address)

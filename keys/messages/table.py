@@ -46,7 +46,7 @@ def from_typed_data(document: object) -> tuple[Message, Domain]:
     if not isinstance(types, Mapping):
         raise MessageError("types: expected an object")
     expect_keys("types", types, ["EIP712Domain", struct.name])
-    if types[struct.name] != struct.type_document():
+    if not struct.is_described_by(types[struct.name]):
         raise MessageError(f"types.{struct.name}: differs from {struct.type_string}")
     domain = domain_from_document(types["EIP712Domain"], document["domain"])
     return cls(**struct.load(document["message"])), domain

@@ -13,7 +13,7 @@ from mnemonic import Mnemonic
 
 from keys.errors import PathError, PhraseError
 from keys.identity import Identity
-from keys.paths import MAX_LABEL, Kind, Role, derive_secret, path_of
+from keys.paths import MAX_LABEL, Kind, Role, derive_path, derive_secret, path_of
 from keys.phrase import WORD_COUNTS, check_mnemonic, generate_mnemonic, seed_from_mnemonic
 from tests.unit.keys.builders import PHRASE, identity, vector
 
@@ -28,8 +28,13 @@ def test_bip39_vectors(case: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("path", "key"), VECTORS["bip32"]["cases"].items())
 def test_bip32_vectors(path: str, key: str) -> None:
-    """The library that derives our keys agrees with the BIP's own vector."""
-    assert bytes(key_from_seed(bytes.fromhex(VECTORS["bip32"]["seed"]), path)).hex() == key
+    assert derive_path(bytes.fromhex(VECTORS["bip32"]["seed"]), path).hex() == key
+
+
+@given(st.binary(min_size=16, max_size=64), st.lists(st.tuples(st.integers(0, 2**31 - 1), st.booleans()), min_size=1))
+def test_keys_are_those_of_another_library(seed: bytes, steps: list[tuple[int, bool]]) -> None:
+    path = "m/" + "/".join(f"{number}'" if hardened else str(number) for number, hardened in steps)
+    assert derive_path(seed, path) == bytes(key_from_seed(seed, path))
 
 
 def test_rfc5869_vector() -> None:

@@ -61,6 +61,17 @@ def test_importing_keys_leaves_the_ordinary_recursion_limit() -> None:
         assert done.stdout.strip() == "1000"
 
 
+def test_a_node_loads_the_library_that_raises_the_limit_only_by_the_module_that_puts_it_back() -> None:
+    program = """
+import sys, node.app.daemon
+assert not {'eth_account', 'py_ecc', 'web3'} & set(sys.modules)
+import keys.ethereum
+print(sys.getrecursionlimit(), 'py_ecc' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1000 True"
+
+
 def test_a_text_of_brackets_is_an_error_and_not_a_crash() -> None:
     program = """
 import keys.messages, json

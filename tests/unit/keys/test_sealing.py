@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import pickle
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -246,3 +247,9 @@ def test_stream_key_hash_names_its_suite() -> None:
             stream_key_hash(public, dsa)
     with pytest.raises(SignatureError):
         StreamKey(b"short")
+
+
+@pytest.mark.parametrize("public", [bytearray(1216), b"", bytes(1215), "x" * 1216, None])
+def test_what_is_no_public_key_is_refused_with_the_packages_own_error(public: Any) -> None:
+    with pytest.raises(SealError):
+        seal(public, b"x", b"")
