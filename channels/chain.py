@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from channels.alarms import Alarm, Dropped, Forked, Reordered, Replayed
 from channels.checkpoint import Checkpoint
 from channels.codec import ByteReader, ByteWriter
-from channels.envelope import EnvelopeHeader
+from channels.envelope import PREV_HASH, EnvelopeHeader
 from channels.kdf import sha256
 
 __all__ = ["EnvelopeChain", "Gap", "Placed"]
@@ -25,7 +25,6 @@ _RECENT = 4096  # envelopes kept to tell a replay from a fork and to prove it
 _HELD = 1024  # late envelopes of one gap that wait for their successor
 _GAPS = 256
 _PENDING = 256  # checkpoints that came before their envelopes
-_PREV_HASH = slice(70, 102)
 _UNKNOWN = bytes(32)
 
 
@@ -70,9 +69,9 @@ class Recent:
         self._young: dict[int, bytes] = {}
         self._old: dict[int, bytes] = {}
 
-    def get(self, seq: int, default: bytes = b"") -> bytes:
-        """The envelope, or `default` when it is not known (any more)."""
-        return self._young.get(seq) or self._old.get(seq, default)
+    def get(self, seq: int) -> bytes:
+        """The envelope, or nothing when it is not known (any more)."""
+        return self._young.get(seq) or self._old.get(seq, b"")
 
     def extend(self, seq: int, envelopes: list[bytes]) -> None:
         """Remember consecutive envelopes from `seq` on."""
@@ -190,7 +189,7 @@ class EnvelopeChain:
                 break
             taken.append(found)
             self.recent.extend(gap.last, [found])
-            gap.expected = found[_PREV_HASH]
+            gap.expected = found[PREV_HASH]
             gap.last -= 1
         final = [(gap.last + 1, gap.last + len(taken))] if taken and gap.vouched else []
         placed = Placed(tuple(reversed(taken)), tuple(alarms), tuple(final))
@@ -211,13 +210,14 @@ class EnvelopeChain:
         """The writer signed for the run above a seam: the envelope below is a forgery, the right one is missing."""
         wrong = gap.first - 1
         forged = self.recent.get(wrong)
-        lower = next((other for other in self.gaps if other is not gap and other.last == wrong - 1), None)
+        # The nearest: a seam may lie directly on a gap.
+        lower = next((other for other in reversed(self.gaps) if other is not gap and other.last == wrong - 1), None)
         if lower is not None:
             lower.last, lower.expected, lower.vouched = wrong, gap.expected, True
             self.gaps.remove(gap)
         elif forged:
             gap.first = gap.last = wrong
-            gap.before = forged[_PREV_HASH]
+            gap.before = forged[PREV_HASH]
         else:
             self.start = gap.first  # it is not known any more what the forgery followed
             self.gaps = [other for other in self.gaps if other.first > gap.first]
@@ -227,8 +227,8 @@ class EnvelopeChain:
     def _vouch(self, seq: int) -> Placed:
         """The writer signed for `seq`, which was taken: its run is final up to there."""
         first = self._run_start(seq)
-        placed = Placed(final=((first, seq),))
-        for gap in self.gaps:
+        placed = Placed(final=((first, seq),)) if first <= seq else Placed()
+        for gap in reversed(self.gaps):
             if gap.last + 1 == first:
                 gap.vouched = True
                 return _both(placed, self._reopen(gap)) if gap.first > gap.last else placed
@@ -286,11 +286,13 @@ class EnvelopeChain:
         if lower and lower[-1].last >= last - 1:
             lower[-1].last, lower[-1].expected, lower[-1].vouched = last, last_hash, True
         elif forged or last == self.start:
-            lower.append(Gap(last, last, last_hash, forged[_PREV_HASH] if forged else b"", True))
+            lower.append(Gap(last, last, last_hash, forged[PREV_HASH], True))
         else:
             self.start, lower = last + 1, []  # it is not known any more what the forgery followed
         if upper:
             upper[0].first, upper[0].before = last + 1, last_hash
+            if upper[0].first > upper[0].last and upper[0].expected == last_hash:
+                del upper[0]  # what stood above this seam follows what the writer signed for
         else:
             self.next_seq, self.tip = last + 1, last_hash
         self.gaps = lower + upper
@@ -316,7 +318,7 @@ class EnvelopeChain:
         if seq == self.next_seq - 1:
             return self.tip
         own, after = self.recent.get(seq), self.recent.get(seq + 1)
-        return sha256(own) if own else after[_PREV_HASH] if after else None
+        return sha256(own) if own else after[PREV_HASH] if after else None
 
     def _run_start(self, seq: int) -> int:
         """The first seq that an unbroken chain links to `seq`."""

@@ -262,8 +262,11 @@ def verify_commit_signature(data: bytes, header: Header, domain: Domain, writer:
     return commit_hash
 
 
-def encode_signed(unsigned: bytes, signature: bytes, second: bytes = b"") -> bytes:
-    """`unsigned || sig || second`; FormatError unless the signatures have the lengths that the version asks for."""
+def encode_signed(unsigned: bytes, signature: bytes, second: bytes) -> bytes:
+    """`unsigned || sig || second`; FormatError unless the signatures have the lengths that the version asks for.
+
+    `second` is empty in version 1.
+    """
     wanted = second_signature_bytes(int.from_bytes(unsigned[:2], "big"))
     if len(signature) != _SIGNATURE or len(second) != wanted:
         raise FormatError("a commit signature has 65 bytes, and a second one is there in version 2 only")

@@ -32,6 +32,7 @@ __all__ = [
     "HEADER_BYTES",
     "INSTANCE_BYTES",
     "MAX_PLAINTEXT",
+    "PREV_HASH",
     "EnvelopeHeader",
     "Lane",
     "SlotCipher",
@@ -49,6 +50,7 @@ FIRST_HASH = bytes(32)  # prev_hash of the first envelope of a stream
 _HEADER = struct.Struct(">H32sQI16sQ32s")
 _PREFIX = struct.Struct(">H32sQI16s")
 PREFIX_BYTES = _PREFIX.size
+PREV_HASH = slice(70, HEADER_BYTES)  # where an envelope names the hash of the one before
 _LONGEST = ENVELOPE_OVERHEAD + MAX_PLAINTEXT
 
 
@@ -98,9 +100,13 @@ def signed_message(envelope: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SlotCipher:
-    """Message key and nonce base of one lane: `KDF(K, "aead", inst)` and `KDF(K, "nonce", inst)[:12]`."""
+    """Message key and nonce base of one lane: `KDF(K, "aead", inst)` and `KDF(K, "nonce", inst)[:12]`.
+
+    mark: all of `KDF(K, "nonce", inst)`, which names the lane and its key among those who hold it.
+    """
 
     prefix: bytes
+    mark: bytes = field(repr=False)
     base: int = field(repr=False)
     aead: AESGCM = field(repr=False)
 
@@ -108,8 +114,9 @@ class SlotCipher:
     def of(cls, slot_key: bytes, lane: Lane) -> SlotCipher:
         if len(lane.inst) != INSTANCE_BYTES:
             raise UsageError("a writer instance has 16 bytes")
-        base = int.from_bytes(kdf(slot_key, b"nonce", lane.inst)[:12], "big")
-        return cls(lane.prefix(), base, AESGCM(kdf(slot_key, b"aead", lane.inst)))
+        mark = kdf(slot_key, b"nonce", lane.inst)
+        base = int.from_bytes(mark[:12], "big")
+        return cls(lane.prefix(), mark, base, AESGCM(kdf(slot_key, b"aead", lane.inst)))
 
     def seal_chain(
         self, plaintexts: Sequence[bytes], seq: int, prev_hash: bytes, signer: StreamSigner | None = None
@@ -128,7 +135,7 @@ class SlotCipher:
             seq += 1
         return envelopes, prev_hash
 
-    def open(self, envelope: bytes, seq: int, signed: bool = False) -> bytes:
+    def open(self, envelope: bytes, seq: int, signed: bool) -> bytes:
         """The plaintext of one envelope of this lane; EnvelopeRejected when its tag does not hold."""
         end = len(envelope) - SIGNATURE_BYTES if signed else len(envelope)
         try:

@@ -8,13 +8,15 @@ ChannelError
 │   ├── CommitRejected          a commit that contradicts its predecessor, the chain or its own keys
 │   ├── CapsuleRejected         a Welcome, History or Resync that does not open or is too old
 │   ├── EnvelopeRejected        an envelope that fails its tag, its chain or its signature
-│   └── CheckpointRejected      a checkpoint that contradicts the key it names
+│   ├── CheckpointRejected      a checkpoint that contradicts the key it names
+│   └── TwinForked              two entries of a digital twin that one honest author never writes (`.entries`)
 ├── NotReadable                 this reader has no key, by design
 │   ├── NoKey                   epoch or slot outside everything it was given
 │   └── ReaderRemoved           its leaf was removed; later epochs are closed to it
 ├── NotYet                      recoverable: the same call may succeed later
 │   ├── CommitNotOnChain        the chain does not show this epoch yet
-│   └── CommitGap               earlier commits are missing
+│   ├── CommitGap               earlier commits are missing
+│   └── TwinGap                 earlier entries of one author are missing (`.author`, `.first`, `.last`)
 ├── GateRefused                 the writer may not seal now; nothing was sealed
 │   ├── LeafRevoked             a revocation is known and not yet committed and included
 │   ├── LeafExpired             a live leaf whose grant has ended (`.leaf`)
@@ -34,6 +36,7 @@ ChannelError
 │   └── EpochErased             the epoch's secret was destroyed
 ├── StoreError                 a channel store could not do what was asked
 │   ├── StoreKeyWrong          fatal: the store was sealed with another key, or a sealed value was altered
+│   │   └── StoreKeyGone       the value's own key was destroyed: it is erased
 │   ├── StoreSchemaError       fatal: the store was written by a newer program, or is not a channel store
 │   ├── StoreConflict          caller's fault: another value stands where this one should go (a fork is evidence)
 │   ├── StoreNotFound          caller's fault: the named row does not exist
@@ -97,6 +100,7 @@ __all__ = [
     "StateError",
     "StoreConflict",
     "StoreError",
+    "StoreKeyGone",
     "StoreKeyWrong",
     "StoreNotFound",
     "StoreSchemaError",
@@ -104,6 +108,8 @@ __all__ = [
     "TransportClosed",
     "TransportError",
     "TransportRefused",
+    "TwinForked",
+    "TwinGap",
     "UnknownVersion",
     "UsageError",
 ]
@@ -149,6 +155,14 @@ class CheckpointRejected(RejectedError):
     """A checkpoint that contradicts the slot key it names."""
 
 
+class TwinForked(RejectedError):
+    """One author told two parties different things. `entries`: both, signed, as evidence."""
+
+    def __init__(self, message: str, entries: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.entries = entries
+
+
 class NotReadable(ChannelError):
     """This reader has no key, by design."""
 
@@ -175,6 +189,16 @@ class CommitNotOnChain(NotYet):
 
 class CommitGap(NotYet):
     """Commits between the reader's epoch and this one are missing."""
+
+
+class TwinGap(NotYet):
+    """Entries `first` to `last` of `author` (20 bytes) come before this one and are not here."""
+
+    def __init__(self, author: bytes, first: int, last: int) -> None:
+        super().__init__(f"entries {first} to {last} of one author are missing")
+        self.author = author
+        self.first = first
+        self.last = last
 
 
 class GateRefused(ChannelError):
@@ -255,6 +279,10 @@ class StoreError(ChannelError):
 
 class StoreKeyWrong(StoreError):
     """A value at rest does not open: the store key is another one, or somebody altered or moved the value."""
+
+
+class StoreKeyGone(StoreKeyWrong):
+    """A value at rest was sealed under a key of its own that was destroyed: nobody opens it again."""
 
 
 class StoreSchemaError(StoreError):

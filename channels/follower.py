@@ -8,10 +8,11 @@ from hmac import compare_digest
 from typing import NamedTuple, Protocol
 
 from channels.alarms import Forked, TooManyLeaves, WrongChainHash
-from channels.commit import Commit, Header, confirmation, verify_commit_signature
+from channels.commit import Commit, Header, confirmation
 from channels.errors import CommitGap, CommitNotOnChain, CommitRejected, FormatError, ReaderRemoved
 from channels.path import Path
 from channels.second_signature import check_version
+from channels.shared import ALONE, Shared
 from channels.slots import StreamParams
 
 __all__ = ["ChainFacts", "Entered", "Follower"]
@@ -52,34 +53,38 @@ class Follower:
     removed_in: int = 0
     newest: bytes = b""
 
-    def follow(self, params: StreamParams, data: bytes, facts: ChainFacts) -> tuple[Follower, Entered]:
+    def follow(
+        self, params: StreamParams, data: bytes, facts: ChainFacts, shared: Shared = ALONE
+    ) -> tuple[Follower, Entered]:
         """One commit, in the order of rule 6.
 
         FormatError, SignatureRejected, CommitRejected (with an alarm where there is evidence), CommitGap,
         CommitNotOnChain; ReaderRemoved when the commit removes this leaf (use `left` then).
         """
-        header = Header.decode(data)
+        header = shared.header(data)
         self._expect(params, data, header)
-        commit_hash = _verify(params, data, header)
-        commit = Commit.decode(data, header)
+        commit_hash = shared.signed_hash(params, data, header)
+        commit = shared.commit(data, header)
         self._check_predecessor(commit)
         _check_chain(commit_hash, data, header, facts)
         return self._step(commit)
 
-    def catch_up(self, params: StreamParams, log: Sequence[bytes], facts: ChainFacts) -> tuple[Follower, list[Entered]]:
+    def catch_up(
+        self, params: StreamParams, log: Sequence[bytes], facts: ChainFacts, shared: Shared = ALONE
+    ) -> tuple[Follower, list[Entered]]:
         """Many commits in order: the newest one's signature and chain hash vouch for the older through the hash chain.
 
         Errors as in `follow`; nothing moves unless all hold. A removal on the way raises ReaderRemoved with the epoch.
         """
         if not log:
             return self, []
-        header = Header.decode(log[-1])
-        newest_hash = _verify(params, log[-1], header)
+        header = shared.header(log[-1])
+        newest_hash = shared.signed_hash(params, log[-1], header)
         _check_chain(newest_hash, log[-1], header, facts)
-        headers = [Header.decode(data) for data in log]
+        headers = [shared.header(data) for data in log]
         expected = newest_hash
         for data, older in zip(reversed(log), reversed(headers), strict=True):
-            if not compare_digest(Commit.hash_of(data), expected):
+            if not compare_digest(shared.commit_hash(data), expected):
                 raise CommitRejected(
                     "the commits do not form one chain", Forked("commit", older.epoch, (data, log[-1]))
                 )
@@ -87,7 +92,7 @@ class Follower:
         at, entered = self, []
         for data, header in zip(log, headers, strict=True):
             at._expect(params, data, header)
-            commit = Commit.decode(data, header)
+            commit = shared.commit(data, header)
             at._check_predecessor(commit)
             at, step = at._step(commit)
             entered.append(step)
@@ -113,7 +118,7 @@ class Follower:
         """A second, signed commit for the present epoch is evidence; anything older cannot be compared."""
         if header.epoch != self.epoch or Commit.hash_of(data) == self.head:
             return None
-        _verify(params, data, header)
+        ALONE.signed_hash(params, data, header)
         return Forked("commit", header.epoch, tuple(item for item in (self.newest, data) if item))
 
     def _check_predecessor(self, commit: Commit) -> None:
@@ -135,11 +140,6 @@ class Follower:
             raise CommitRejected("the commit does not confirm its epoch secret")
         after = Follower(path, header.epoch, commit.commit_hash, header.n_live, 0, commit.data)
         return after, Entered(header, secret)
-
-
-def _verify(params: StreamParams, data: bytes, header: Header) -> bytes:
-    now = params.at(header.epoch)
-    return verify_commit_signature(data, header, now.domain, now.writer, now.ml_dsa_public)
 
 
 def _check_chain(commit_hash: bytes, data: bytes, header: Header, facts: ChainFacts) -> None:

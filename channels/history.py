@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from channels.codec import ByteReader, ByteWriter, require
 from channels.errors import EpochErased, UsageError
 from channels.ggm import Cover, CoverNode
-from channels.masters import Masters, read_nodes, slot_root, write_nodes
+from channels.masters import Masters, read_nodes, write_nodes
 
 __all__ = ["NO_COVERS", "Covers", "EpochLog", "Span", "covers_of"]
 
@@ -84,6 +84,10 @@ class EpochLog:
         """All first slots, from `origin` on."""
         return tuple(self._first)
 
+    def last_before(self, slot: int) -> int:
+        """The last epoch that began before a slot; `origin` - 1 for none. Whatever an earlier one holds is older."""
+        return self.origin + bisect.bisect_left(self._first, slot) - 1
+
     def epochs_with(self, first: int, end: int) -> range:
         """The epochs whose slots can meet `[first, end)`, the newest taken as open. First slots never decrease."""
         if not self._first:
@@ -120,7 +124,7 @@ def covers_of(masters: Masters, sid: bytes, log: EpochLog, span: Span, sealed: t
     whole: list[int] = []
     parts: list[tuple[int, tuple[CoverNode, ...]]] = []
     for epoch in span.epochs:
-        if epoch not in source:
+        if not masters.has(epoch):
             continue
         first = log.first_slot(epoch)
         closed = epoch < log.newest
@@ -129,11 +133,12 @@ def covers_of(masters: Masters, sid: bytes, log: EpochLog, span: Span, sealed: t
             last = min(last, sealed[1])
         start, end = max(span.first, first), min(span.end, last + 1)
         member = span.member_from is not None and epoch >= span.member_from
-        if closed and (member or (start < end and (start, end) == (first, last + 1))):
+        if closed and member and epoch not in source:
+            start, end = first, last + 1  # all that is left of an epoch that this grant was given whole
+        if closed and epoch in source and (member or (start < end and (start, end) == (first, last + 1))):
             whole.append(epoch)
-        elif start < end:
-            root = slot_root(source.leaf(epoch), sid, epoch)
-            parts.append((epoch, Cover.whole(root).interval(start, end)))
+        elif start < end and (nodes := masters.slots(sid, epoch).interval(start, end)):
+            parts.append((epoch, nodes))
     return Covers(_epoch_nodes(source, whole), tuple(parts))
 
 

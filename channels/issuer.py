@@ -14,7 +14,7 @@ from channels.capsule import (
     StreamSigner,
     seal_capsule,
 )
-from channels.errors import CapsuleRejected, EpochNotActive, LeafError, UsageError
+from channels.errors import CapsuleRejected, EpochErased, EpochNotActive, LeafError, UsageError
 from channels.history import NO_COVERS, Covers, Span, covers_of
 from channels.masters import Masters
 from channels.slots import StreamParams
@@ -73,13 +73,17 @@ class Issuer:
         return self._seal(CapsuleKind.RESYNC, member.grant_id, public, (membership, covers), request_id)
 
     def history(self, grant_id: bytes, public: bytes, slots: tuple[int, int], first_unsealed: int) -> bytes:
-        """Covers only. UsageError when slots at or after `first_unsealed` are asked for: these need a leaf."""
+        """Covers only. UsageError when slots at or after `first_unsealed` are asked for: these need a leaf;
+        EpochErased when nothing is left of them."""
         state = self._state
         if slots[1] > first_unsealed:
             raise UsageError("the grant reaches into slots that are still sealed: it needs a leaf")
         if state.epoch < state.log.origin:
             raise EpochNotActive("this writer has no epoch yet")
-        covers = self._cover(Span(*slots, state.log.epochs_with(*slots)))
+        epochs = state.log.epochs_with(*slots)
+        covers = self._cover(Span(*slots, epochs))
+        if not covers.count and not all(self._masters.has(epoch) for epoch in epochs):
+            raise EpochErased("the keys of everything that this grant covers were destroyed by an erasure")
         return self._seal(CapsuleKind.HISTORY, grant_id, public, (None, covers), NO_REQUEST)
 
     def _membership(self, member: Member) -> Membership:

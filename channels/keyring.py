@@ -84,6 +84,22 @@ class Keyring:
             if left:
                 self._slots[epoch] = left
 
+    def erase(self, through: int, before_slot: int) -> None:
+        """Throw away the keys of slots below `before_slot` under the epochs up to `through` (channels.md 4, rule 11).
+
+        Of `through` the later slots stay, of the epochs before it nothing.
+        """
+        self._ciphers.clear()
+        if before_slot < LEAVES and through in self._epochs:
+            self._unfold(through)
+        self._epochs = self._epochs.without(0, through + 1)
+        for epoch in [each for each in (*self._slots, *self._roots) if each <= through]:
+            held = self._held(epoch) if epoch == through else None
+            self._roots.pop(epoch, None)
+            self._slots.pop(epoch, None)
+            if held and (left := held.without(0, before_slot)):
+                self._slots[epoch] = left
+
     def _held(self, epoch: int) -> Cover | None:
         """What is held of an epoch's slot tree, its epoch secret aside."""
         root = self._roots.pop(epoch, None)
@@ -115,7 +131,7 @@ class Keyring:
 
     def holds(self, epoch: int, slot: int) -> bool:
         """Whether the key of a slot is held or can be derived."""
-        if not 0 <= slot < LEAVES or not 0 <= epoch < LEAVES:
+        if not 0 <= slot < LEAVES:
             return False
         held = self._held(epoch)
         return (held is not None and slot in held) or epoch in self._epochs

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -96,14 +96,21 @@ class PrivateLog:
 
     async def append(self, data: bytes) -> int:
         """Durable when it returns; returns the entry's number."""
+        return await self.append_all([data])
+
+    async def append_all(self, contents: Sequence[bytes]) -> int:
+        """One entry for each content, in order and in one write: all or none. Returns the first one's number."""
         async with self._order:
-            seq = self._tip.count
-            head = _HEAD.pack(_VERSION, seq, self._tip.hash, os.urandom(_SALT))
-            sealed = head + self._cipher(head).encrypt(seq.to_bytes(12, "big"), data, head)
-            digest = sha256(sealed)
-            await self._store.append_log(self._id, [LogEntry(seq, digest, sealed)])
-            self._tip = Tip(seq + 1, digest)
-            return seq
+            first = tip = self._tip
+            entries: list[LogEntry] = []
+            for data in contents:
+                head = _HEAD.pack(_VERSION, tip.count, tip.hash, os.urandom(_SALT))
+                sealed = head + self._cipher(head).encrypt(tip.count.to_bytes(12, "big"), data, head)
+                entries.append(LogEntry(tip.count, sha256(sealed), sealed))
+                tip = Tip(tip.count + 1, entries[-1].hash)
+            await self._store.append_log(self._id, entries)
+            self._tip = tip
+            return first.count
 
     async def entries(self, first: int = 0) -> AsyncIterator[tuple[int, bytes]]:
         """(number, content) from `first` on; the chain before it is checked as well."""

@@ -32,6 +32,7 @@ from channels.errors import (
 from channels.follower import ChainFacts, Entered, Follower
 from channels.keyring import Keyring
 from channels.path import Path
+from channels.shared import ALONE, Shared
 from channels.slots import StreamParams
 from channels.watch import Watch
 from keys.errors import KeysError
@@ -41,6 +42,7 @@ from keys.stream_key import verify_stream_signature
 __all__ = ["DeleteKey", "Progress", "Reader", "Reading"]
 
 _WAITING = 4096
+_TOLD = 1024
 
 
 class Reading(NamedTuple):
@@ -114,8 +116,10 @@ def _within(seq: int, ranges: Iterable[tuple[int, int]]) -> bool:
 class Reader:
     """One grant's view of a stream. Not safe for use from several threads."""
 
-    def __init__(self, params: StreamParams, grant_id: bytes) -> None:
+    def __init__(self, params: StreamParams, grant_id: bytes, shared: Shared = ALONE) -> None:
+        """`shared`: the same one for every reader of this stream in the process."""
         self.params = params
+        self.shared = shared
         self.grant_id = grant_id
         self.keyring = Keyring(params.sid)
         self.chain = EnvelopeChain()
@@ -123,7 +127,7 @@ class Reader:
         self.follower: Follower | None = None
         self.capsule_epoch = 0
         self._waiting: list[bytes] = []
-        self._verify = partial(verify_stream_signature, params.stream_public)
+        self._told: dict[tuple[int, int], None] = {}  # places of stale data: an alarm for each, not for each reading
 
     @property
     def epoch(self) -> int:
@@ -164,7 +168,8 @@ class Reader:
     def process_commit(self, data: bytes, facts: ChainFacts) -> Progress:
         """Follow one commit; returns what waited for its epoch. Errors as `Follower.follow`; they change nothing.
 
-        ReaderRemoved: this reader's leaf is gone. It keeps what it may read and follows no further.
+        ReaderRemoved: this reader's leaf is gone. It keeps what it may read and follows no further; what waited for a
+        commit before that one comes with the next `open`, of nothing if need be.
         """
         return self.catch_up((data,), facts)
 
@@ -175,10 +180,10 @@ class Reader:
         entered: list[Entered]
         try:
             if len(log) == 1:
-                self.follower, one = self.follower.follow(self.params, log[0], facts)
+                self.follower, one = self.follower.follow(self.params, log[0], facts, self.shared)
                 entered = [one]
             else:
-                self.follower, entered = self.follower.catch_up(self.params, log, facts)
+                self.follower, entered = self.follower.catch_up(self.params, log, facts, self.shared)
         except ReaderRemoved as gone:
             self._leave(log, gone, facts)
             raise
@@ -192,12 +197,15 @@ class Reader:
         """Take what the commits before the removal bring, then stop."""
         if self.follower is None or self.follower.removed_in:
             return
+        waiting, self._waiting = self._waiting, []
         before = [data for data in log if Header.decode(data).epoch < gone.epoch]
-        if before and gone.epoch > self.follower.epoch + 1:
+        if before:
             self.catch_up(before, facts)
         self.follower = self.follower.left(gone.epoch)
         self.watch.left(gone.epoch)
-        self._waiting.clear()
+        self._waiting = [
+            each for each in waiting if EnvelopeHeader.decode(each, self.params.signed_envelopes).epoch < gone.epoch
+        ]
 
     def open(self, envelopes: Sequence[bytes], received_at: int | None = None) -> Progress:
         """Open envelopes in the order received. Nothing raises: what is wrong with one is reported with its
@@ -207,6 +215,8 @@ class Reader:
         on it. An envelope without a key here (before the grant, or punctured) keeps the chain whole and gives no
         reading; one of an epoch that is not known yet waits for its commit.
         """
+        if self._waiting and self.removed_in:
+            envelopes, self._waiting = [*self._waiting, *envelopes], []
         found = _Gathered()
         at = 0
         while at < len(envelopes):
@@ -220,9 +230,9 @@ class Reader:
             found.alarms.extend(self._stale(found.readings, envelopes, received_at))
         return self._progress(found)
 
-    def open_one(self, envelope: bytes, received_at: int | None = None) -> Reading:
+    def open_one(self, envelope: bytes) -> Reading:
         """Open a single envelope or raise: EnvelopeRejected with the alarm, NoKey when there is no reading to give."""
-        progress = self.open((envelope,), received_at)
+        progress = self.open((envelope,))
         for alarm in progress.alarms:
             if not progress.readings:
                 raise EnvelopeRejected(type(alarm).__name__, alarm)
@@ -236,7 +246,7 @@ class Reader:
         FormatError, SignatureRejected, or CheckpointRejected when it names another key for a slot than this reader
         holds.
         """
-        checkpoint = Checkpoint.verify(data, self.params.at(Checkpoint.decode(data).epoch).stream_public)
+        checkpoint = self.shared.checkpoint(data, self.params.at(Checkpoint.decode(data).epoch).stream_public)
         if checkpoint.sid != self.params.sid:
             raise CheckpointRejected("the checkpoint belongs to another stream")
         if self.keyring.holds(checkpoint.epoch, checkpoint.slot):
@@ -250,7 +260,7 @@ class Reader:
 
     def revocation_seen(self, block: int, at: int) -> None:
         """The chain shows a revocation for this stream in `block` at second `at`: later data needs an epoch without
-        it.
+        it. Not for one that the newest commit reflects already: no later one would answer it.
         """
         self.watch.revocation(block, at)
 
@@ -263,6 +273,10 @@ class Reader:
     def forget(self, before_slot: int) -> None:
         """Throw away the keys of slots below `before_slot`: retention ends there, for a thief as well."""
         self.keyring.forget(before_slot, self.watch.first_slots)
+
+    def erase(self, through: int, before_slot: int) -> None:
+        """Throw away the keys of slots below `before_slot` under the epochs up to `through`; see `Keyring.erase`."""
+        self.keyring.erase(through, before_slot)
 
     def _open_run(self, envelopes: Sequence[bytes], at: int, found: _Gathered) -> int:
         """The fast path: as many envelopes as continue the chain in one lane. Returns how many; 0 leaves it to the
@@ -280,7 +294,9 @@ class Reader:
         except (FormatError, NoKey):
             return 0
         seq = chain.next_seq
-        plaintexts, tip = cipher.open_chain(envelopes, at, seq, chain.tip, self._verify if signed else None)
+        # One lane is of one epoch, and so of one writer.
+        public = self.params.at(header.epoch).stream_public if signed else b""
+        plaintexts, tip = self.shared.open_chain(cipher, envelopes, at, (seq, chain.tip), public)
         if plaintexts:
             run = list(envelopes[at : at + len(plaintexts)])
             chain.extend(run, tip)
@@ -354,7 +370,10 @@ class Reader:
             return
         for epoch, slot in dict.fromkeys((reading.epoch, reading.slot) for reading in readings):
             revoked_at = self.watch.stale(epoch, slot, received_at)
-            if revoked_at is not None:
+            if revoked_at is not None and (epoch, slot) not in self._told:
+                self._told[epoch, slot] = None
+                if len(self._told) > _TOLD:
+                    del self._told[next(iter(self._told))]
                 yield StaleEpoch(epoch, slot, revoked_at, tuple(envelopes[-1:]))
 
     def _progress(self, found: _Gathered) -> Progress:

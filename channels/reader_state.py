@@ -9,6 +9,7 @@ from channels.follower import Follower
 from channels.keyring import Keyring
 from channels.path import Path
 from channels.reader import Reader
+from channels.shared import ALONE, Shared
 from channels.slots import StreamParams
 from channels.watch import Watch
 
@@ -33,7 +34,7 @@ def snapshot_reader(reader: Reader) -> bytes:
     return out.done()
 
 
-def restore_reader(params: StreamParams, data: bytes) -> Reader:
+def restore_reader(params: StreamParams, data: bytes, shared: Shared = ALONE) -> Reader:
     """The inverse of `snapshot_reader`; SnapshotInvalid for other bytes or another stream."""
     try:
         source = ByteReader(data)
@@ -42,7 +43,7 @@ def restore_reader(params: StreamParams, data: bytes) -> Reader:
             raise UnknownVersion(f"reader snapshot version {version}")
         if source.raw(32) != params.sid:
             raise SnapshotInvalid("the snapshot belongs to another stream")
-        reader = Reader(params, source.raw(32))
+        reader = Reader(params, source.raw(32), shared)
         reader.capsule_epoch = source.u64()
         if source.flag():
             reader.follower = _follower(source)

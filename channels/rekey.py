@@ -54,11 +54,11 @@ class TreeUpdate:
         gone = set(removed)
         if len(gone) != len(removed) or not all(self._tree.is_live(leaf) for leaf in removed):
             raise LeafError("a removed leaf is not live, or is named twice")
+        if any(not 0 <= leaf < 1 << depth or not 0 <= end < DEAD for leaf, end in added):
+            raise LeafError("an added leaf or its end slot is out of range")
         leaves = [leaf for leaf, _ in added]
         if len(set(leaves)) != len(leaves) or any(self._tree.is_live(leaf) and leaf not in gone for leaf in leaves):
             raise LeafError("an added leaf is live already, or is named twice")
-        if any(not 0 <= leaf < 1 << depth or not 0 <= end < DEAD for leaf, end in added):
-            raise LeafError("an added leaf or its end slot is out of range")
 
     def _end(self, node: tuple[int, int]) -> int:
         found = self.delta.ends.get(node)
@@ -112,9 +112,8 @@ class TreeUpdate:
         return self._end(child) != DEAD
 
     def _empty(self, node: tuple[int, int]) -> None:
-        """No live leaf below: the key is gone for good."""
+        """No live leaf below: the key is gone for good, the tree overwrites it."""
         self.delta.ends[node] = DEAD
-        self.delta.keys.pop(node, None)
 
     def _renew(self, node: tuple[int, int], secret: bytes) -> None:
         """An ancestor of a removed leaf gets a key that the removed leaf cannot know."""
@@ -131,17 +130,17 @@ class TreeUpdate:
 
     def _add(self, added: Sequence[tuple[int, int]]) -> None:
         """Leaves added here get a key path but are never wrapped to: their Welcome carries it, all evolved."""
-        touched = [(0, leaf, end) for leaf, end in added]
+        touched = list(added)
         for level in range(self.delta.depth + 1):
             above: dict[int, int] = {}
-            for _, index, end in touched:
+            for index, end in touched:
                 node = (level, index)
                 before = self._end(node)
                 if before == DEAD:
                     self.delta.keys[node] = self._new_key(node)
                 self.delta.ends[node] = min(before, end)
                 above[index >> 1] = min(end, above.get(index >> 1, DEAD))
-            touched = [(level + 1, index, end) for index, end in above.items()]
+            touched = list(above.items())
 
     def _new_key(self, node: tuple[int, int]) -> bytes:
         """The key of a node that had none."""

@@ -51,6 +51,11 @@ class Sealer:
         self._cipher: tuple[int, int, SlotCipher] | None = None
         self._slots: tuple[int, Cover] | None = None
 
+    def adopt(self, masters: Masters) -> None:
+        """Go on with other masters; keys of before are dropped."""
+        self._masters = masters
+        self._cipher = self._slots = None
+
     def seal(self, readings: Sequence[tuple[int, bytes]], evidence: Evidence) -> Sealed:
         """Seal (meter time, plaintext) pairs in order, all or nothing. GateRefused says which rule and which leaf.
 
@@ -66,7 +71,7 @@ class Sealer:
         self.gate.check_clocks(first, last, evidence)
         if max([len(reading[1]) for reading in readings]) > MAX_PLAINTEXT:
             raise UsageError(f"a plaintext has at most {MAX_PLAINTEXT} bytes")
-        floor = state.position.slot if state.position.seq else 0
+        floor = state.position.slot
         low, high = max(floor, params.slot_of(first)), max(floor, params.slot_of(last))
         runs = [(low, [reading[1] for reading in readings])] if low == high else self._runs(readings, floor)
         spread = (

@@ -31,8 +31,9 @@ class StreamParams:
 
     sid 32 bytes; genesis seconds UTC; slot_seconds >= 60; domain of the registry; writer the 20-byte address that
     signs commits; stream_public the public stream key, whose Ed25519 half (32 bytes) signs checkpoints and capsules and
-    whose ML-DSA-65 half (1,952 bytes behind it, or nothing) signs commits and checkpoints as well. `former`:
-    writers before this one, the earliest first.
+    whose ML-DSA-65 half (1,952 bytes behind it, or nothing) signs commits and checkpoints as well; empty while nobody
+    has told the present writer's, of whom nothing is believed then. `former`: writers before this one, the earliest
+    first.
     """
 
     sid: bytes
@@ -45,7 +46,7 @@ class StreamParams:
     former: tuple[FormerWriter, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.sid) != 32 or len(self.writer) != 20 or len(self.stream_public) not in STREAM_PUBLIC_SIZES:
+        if len(self.sid) != 32 or len(self.writer) != 20 or len(self.stream_public) not in (0, *STREAM_PUBLIC_SIZES):
             raise UsageError("sid has 32 bytes, writer 20, stream key 32, or 1,984 with its ML-DSA-65 half")
         if self.slot_seconds < _MIN_SLOT_SECONDS or self.genesis < 0:
             raise UsageError(f"a slot lasts at least {_MIN_SLOT_SECONDS} s and genesis is not negative")
@@ -59,6 +60,10 @@ class StreamParams:
     def ml_dsa_public(self) -> bytes:
         """The ML-DSA-65 half of the stream key; empty where the stream asks for no second signature."""
         return self.stream_public[ED25519_PUBLIC_SIZE:]
+
+    def keyed(self, epoch: int) -> bool:
+        """Whether the stream key of an epoch's writer is known."""
+        return bool(self.at(epoch).stream_public)
 
     def at(self, epoch: int) -> StreamParams:
         """The parameters as they were in an epoch: its writer and its stream key."""

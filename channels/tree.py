@@ -131,14 +131,6 @@ class KeyTree:
                 larger[: len(keys)] = keys
                 self._keys[level] = larger
                 self._ends[level] = array("I", bytes(ends) + b"\xff" * (4 * (count - len(ends))))
-                if level and not len(ends) and len(self._ends[level - 1]):
-                    self._fill(level)
-
-    def _fill(self, level: int) -> None:
-        """Earliest ends of a level that growth added."""
-        below, ends = self._ends[level - 1], self._ends[level]
-        for index in range(len(ends)):
-            ends[index] = min(below[2 * index : 2 * index + 2])
 
     def dump(self) -> tuple[list[bytes], list[bytes]]:
         """Keys and end slots (big endian u32) per level."""

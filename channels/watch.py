@@ -57,7 +57,9 @@ class Watch:
         self.end_epoch = epoch
 
     def revocation(self, block: int, at: int) -> None:
-        self.revocations = [*self.revocations, Revocation(block, at)][-_REVOCATIONS:]
+        """Told again, it is the same one."""
+        if block not in {seen.block for seen in self.revocations}:
+            self.revocations = [*self.revocations, Revocation(block, at)][-_REVOCATIONS:]
 
     def stale(self, epoch: int, slot: int, received_at: int | None) -> int | None:
         """The time of a revocation that data of this epoch and slot ignores, or None."""

@@ -2,12 +2,13 @@
 
 The caller signs, stores and publishes::
 
-    prepared = writer.prepare(changes)                       # nothing has changed yet signature = await
-    signer.sign_message(prepared.message, params.domain) commit = writer.apply(prepared, signature)               #
-    state has moved: store snapshot() and commit, then publish checkpoints = writer.activate(prepared.epoch)
-    # when the chain includes it at head
+    prepared = writer.prepare(changes)                  # nothing has changed yet
+    signature = await signer.sign_message(prepared.message, params.domain)
+    commit = writer.apply(prepared, signature)          # state has moved
+    ...                                                 # store commit, change_of(prepared) and progress(), then publish
+    checkpoints = writer.activate(prepared.epoch)       # when the chain includes it at head
 
-A crash before the snapshot was stored leaves the old state, from which the same changes make the same bytes. Every
+A crash before the change was stored leaves the old state, from which the same changes make the same bytes. Every
 random choice comes in from outside: `instance` is 16 bytes that the caller draws anew at every start.
 """
 
@@ -44,9 +45,10 @@ from channels.rekey import TreeUpdate
 from channels.sealer import Sealed, Sealer
 from channels.second_signature import version_for
 from channels.slots import StreamParams
+from channels.stores.records import WriterRecord
 from channels.tree import TreeDelta, earliest_leaf
 from channels.wrapping import CommitKeys, FreshSecrets
-from channels.writer_state import WriterState
+from channels.writer_state import StateChange, WriterState
 from keys.messages import StreamCommit
 
 __all__ = ["Changes", "Join", "PreparedCommit", "Writer"]
@@ -114,14 +116,14 @@ class Writer:
         masters: Masters,
         stream_key: StreamSigner,
         instance: bytes,
-        snapshot: bytes,
+        saved: bytes | WriterRecord,
         position: Position | None = None,
         gate: Gate | None = None,
     ) -> Writer:
-        """From `snapshot()`. `position` is the high-water mark; the further of the two counts. SnapshotInvalid
-        otherwise. The gate is the caller's, as for a new writer: it is no part of the state.
+        """From `snapshot()`, or from the record of a store. `position` is the high-water mark; the further of the two
+        counts. SnapshotInvalid otherwise. The gate is the caller's, as for a new writer: it is no part of the state.
         """
-        state = WriterState.from_bytes(snapshot)
+        state = WriterState.from_bytes(saved) if isinstance(saved, bytes) else WriterState.from_record(saved)
         if position is not None and position.seq >= state.position.seq:
             state.position = position
         return cls(params, masters, stream_key, instance, state, gate)
@@ -129,6 +131,11 @@ class Writer:
     def snapshot(self) -> bytes:
         """The state, secrets included: seal it before it is stored. SnapshotInvalid is raised by `restore` only."""
         return self._state.to_bytes()
+
+    def progress(self) -> bytes:
+        """What sealing, activating and blocking have changed since the newest commit; small, and secret of nothing but
+        how much was sealed."""
+        return self._state.progress()
 
     @property
     def state(self) -> WriterState:
@@ -221,21 +228,21 @@ class Writer:
 
     def adopt_delta(self, prepared: PreparedCommit) -> None:
         """The state change of `apply`, for a commit whose signature is known to hold (rebuilding from the own log)."""
-        state, changes = self._state, prepared.changes
-        state.tree.apply(prepared.delta)
-        state.log.append(changes.first_slot)
-        state.head = prepared.commit_hash
-        state.adopted = False
-        state.revoked.difference_update(changes.removed)
-        if changes.removed:
-            state.removal_epoch = prepared.epoch
-        for leaf in changes.removed:
-            state.starts.pop(leaf, None)
+        self._state.take(self.change_of(prepared))
+
+    def change_of(self, prepared: PreparedCommit) -> StateChange:
+        """What the prepared commit changes, to be kept beside it."""
+        changes = prepared.changes
         # Clocks may lag behind the slot by the allowed skew: older starts need no watching.
         watched = changes.first_slot - MAX_SKEW_LIMIT // self.params.slot_seconds - 1
-        for leaf, join in zip(prepared.leaves, changes.added, strict=True):
-            if join.start_slot >= watched:
-                state.starts[leaf] = join.start_slot
+        starts = tuple(
+            (leaf, join.start_slot)
+            for leaf, join in zip(prepared.leaves, changes.added, strict=True)
+            if join.start_slot >= watched
+        )
+        return StateChange(
+            prepared.epoch, prepared.commit_hash, changes.first_slot, changes.removed, starts, prepared.delta
+        )
 
     def activate(self, epoch: int) -> tuple[bytes, ...]:
         """The chain includes the commit of `epoch` at head: seal under it from now on. Returns closing checkpoints.
@@ -261,6 +268,18 @@ class Writer:
                 raise LeafError(f"leaf {leaf} is not live")
             self._state.revoked.add(leaf)
 
+    def erase(self, masters: Masters) -> None:
+        """Go on with what an erasure has left of the masters (`Masters.erased`). Only while no commit waits for the
+        chain: the readers of the present epoch could not be served any more. UsageError then."""
+        if self._state.epoch != self._state.active or not masters.has(self._state.epoch + 1):
+            raise UsageError("nothing is erased while a commit waits for the chain")
+        if self._state.epoch and self._state.epoch not in masters.cover():
+            raise UsageError("the present epoch is not over: a commit must end it first")
+        self._masters = masters
+        self._epochs = masters.cover()
+        self._sealer.adopt(masters)
+        self._issuer = Issuer(self.params, masters, self._stream_key, self._state)
+
     def _epoch_secret(self, epoch: int) -> bytes:
         if epoch not in self._epochs:
             raise EpochErased(f"the secret of epoch {epoch} was destroyed")
@@ -271,7 +290,7 @@ class Writer:
 
     def _check_changes(self, changes: Changes) -> None:
         state = self._state
-        lowest = state.position.slot if state.position.seq else 0
+        lowest = state.position.slot
         if state.epoch >= state.log.origin:
             lowest = max(lowest, state.log.first_slot(state.epoch))
         if changes.first_slot < lowest:

@@ -16,17 +16,20 @@ from typing import Protocol
 from channels.stores.records import (
     Alarm,
     Capsule,
+    Erased,
     LeafRecord,
     LogEntry,
     LogKind,
     OpenedReading,
     OpenRecord,
+    Past,
     PendingReading,
     Pruned,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
     Unpublished,
+    WriterRecord,
 )
 
 __all__ = ["MAX_INTEGER", "ChannelStore", "LogStore", "ReaderStore", "WriterStore"]
@@ -92,8 +95,8 @@ class LogStore(Protocol):
         """The capsule of a grant."""
         ...
 
-    async def capsules(self, sid: bytes) -> tuple[Capsule, ...]:
-        """The capsules of all grants, in the order they were recorded."""
+    async def capsules(self, sid: bytes, after: int = 0) -> tuple[Capsule, ...]:
+        """The capsules of all grants behind the position `after`, in the order they were recorded."""
         ...
 
     async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
@@ -110,7 +113,8 @@ class LogStore(Protocol):
 
 
 class WriterStore(Protocol):
-    """What a writer keeps. `writer_snapshot` is the encoded writer state; it is sealed at rest."""
+    """What a writer keeps. Its state is a snapshot, what each commit since changed, and how far it came since then
+    (`WriterRecord`), so that no seal and no commit costs more for a stream with more readers. All is sealed at rest."""
 
     async def add_pending(self, sid: bytes, readings: Sequence[PendingReading]) -> tuple[int, ...]:
         """Buffer readings, sealed to the node itself; returns their ids in the given order."""
@@ -140,10 +144,10 @@ class WriterStore(Protocol):
         sid: bytes,
         envelopes: Sequence[StoredEnvelope],
         consumed_pending_ids: Sequence[int],
-        writer_snapshot: bytes,
+        progress: bytes,
         checkpoints: Sequence[StoredCheckpoint] = (),
     ) -> None:
-        """One transaction: envelopes and checkpoints in, the readings they hold out of the buffer, the new state kept.
+        """One transaction: envelopes and checkpoints in, the readings they hold out of the buffer, the progress kept.
 
         StoreNotFound when a reading is not in the buffer (it was sealed before), StoreConflict for a taken place.
         """
@@ -155,20 +159,36 @@ class WriterStore(Protocol):
         commit: StoredCommit,
         capsules: Sequence[Capsule],
         leaves: Sequence[LeafRecord],
-        writer_snapshot: bytes,
+        change: bytes,
+        progress: bytes,
     ) -> None:
-        """One transaction: the commit, its capsules, the changed leaves and the new state.
+        """One transaction: the commit, its capsules, the changed leaves, what it changes in the state, the progress.
 
-        The same commit again is taken (a writer re-makes a commit after a crash), another for its epoch is not.
+        The same commit again is taken (a writer re-makes a commit after a crash), another for its epoch is not. An
+        empty change is not kept: a copy knows nothing of the writer's state.
         """
         ...
 
-    async def save_writer(self, sid: bytes, writer_snapshot: bytes) -> None:
-        """Keep a writer state alone (creation, erasure)."""
+    async def save_progress(self, sid: bytes, progress: bytes) -> None:
+        """Keep how far the writer came, alone."""
         ...
 
-    async def writer_snapshot(self, sid: bytes) -> bytes | None:
-        """The writer state kept last."""
+    async def save_writer(
+        self,
+        sid: bytes,
+        snapshot: bytes,
+        consumed_pending_ids: Sequence[int] = (),
+        leaves: Sequence[LeafRecord] = (),
+    ) -> None:
+        """One transaction: a whole state instead of all that was kept of it; these readings out of the buffer; changed
+        leaves.
+
+        StoreNotFound when a reading is not in the buffer.
+        """
+        ...
+
+    async def writer_record(self, sid: bytes) -> WriterRecord | None:
+        """The writer's state as it was kept last; None where nothing of it was."""
         ...
 
     async def leaves(self, sid: bytes) -> tuple[LeafRecord, ...]:
@@ -203,6 +223,14 @@ class ReaderStore(Protocol):
         """Forget a reader: its state and its opened readings."""
         ...
 
+    async def erase_reader(self, sid: bytes, grant_id: bytes, erasure_id: bytes, at: int) -> Erased:
+        """Erasure of what one reader holds: its own key first, then, in one transaction, its state and readings and the
+        record of the erasure. Envelopes, checkpoints, capsules and alarms of the stream go with them where no other
+        reader and no writer here needs them; commits stay. Asked again with the same id it does what an interruption
+        left undone and returns the same record.
+        """
+        ...
+
     async def readings(
         self, sid: bytes, grant_id: bytes, start: int, end: int, *, limit: int = 10_000, offset: int = 0
     ) -> tuple[OpenedReading, ...]:
@@ -211,6 +239,20 @@ class ReaderStore(Protocol):
 
     async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
         """How many readings of a grant are kept."""
+        ...
+
+    async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:
+        """Drop the oldest confirmed readings of one reader with meter_time < before; returns how many.
+
+        About `limit` at a time: those of the last second go together. Provisional ones stay, since a checkpoint may
+        still confirm or withdraw them; so do the reader's state and every public record.
+        """
+        ...
+
+    async def drop_log(self, sid: bytes, before_slot: int, *, limit: int = 5_000) -> int:
+        """Drop the oldest envelopes and checkpoints of slots below `before_slot` of a stream that no writer here
+        answers for; returns how many, about `limit` of each at a time. The newest of each and all commits stay.
+        """
         ...
 
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
@@ -232,6 +274,21 @@ class ChannelStore(LogStore, WriterStore, ReaderStore, Protocol):
 
     async def erase_epochs(self, sid: bytes, up_to_epoch: int) -> Pruned:
         """Erasure up to and with an epoch: envelopes, checkpoints and opened readings of it go, published or not."""
+        ...
+
+    async def erase_past(
+        self, sid: bytes, past: Past, snapshot: bytes = b"", capsules: Sequence[Capsule] | None = None
+    ) -> Erased:
+        """Erasure of a stream's past, published or not, in one transaction with the record of it: envelopes,
+        checkpoints and opened readings go, commits stay. A `snapshot` takes the place of all that was kept of the
+        writer's state. With `capsules` every capsule is emptied, and these come in place of theirs; an emptied one
+        still says that its grant was served, and is not published. Asked again with the same id it takes only what
+        came back meanwhile, and returns the same record, whose `epoch` is that of the erasure.
+        """
+        ...
+
+    async def scrub(self) -> None:
+        """What was deleted leaves the files of the database too, as far as it lets us; after an erasure."""
         ...
 
     async def close(self) -> None:

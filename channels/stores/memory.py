@@ -11,22 +11,26 @@ from dataclasses import replace
 from itertools import islice
 
 from channels.errors import StoreConflict, StoreError, StoreNotFound
+from channels.stores.base import MAX_INTEGER
 from channels.stores.checks import check_id, check_integers, check_limit, forked
 from channels.stores.memory_stream import MemoryReader, MemoryStream
 from channels.stores.records import (
     Alarm,
     Capsule,
+    Erased,
     LeafRecord,
     LogEntry,
     LogKind,
     OpenedReading,
     OpenRecord,
+    Past,
     PendingReading,
     Pruned,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
     Unpublished,
+    WriterRecord,
 )
 
 __all__ = ["MemoryStore"]
@@ -119,9 +123,10 @@ class MemoryStore:
         """See LogStore.capsule."""
         return self._at(sid).capsules.get(grant_id)
 
-    async def capsules(self, sid: bytes) -> tuple[Capsule, ...]:
+    async def capsules(self, sid: bytes, after: int = 0) -> tuple[Capsule, ...]:
         """See LogStore.capsules."""
-        return tuple(sorted(self._at(sid).capsules.values(), key=lambda capsule: capsule.position))
+        found = [capsule for capsule in self._at(sid).capsules.values() if capsule.position > after]
+        return tuple(sorted(found, key=lambda capsule: capsule.position))
 
     async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
         """See LogStore.drop_capsule."""
@@ -187,22 +192,19 @@ class MemoryStore:
         sid: bytes,
         envelopes: Sequence[StoredEnvelope],
         consumed_pending_ids: Sequence[int],
-        writer_snapshot: bytes,
+        progress: bytes,
         checkpoints: Sequence[StoredCheckpoint] = (),
     ) -> None:
         """See WriterStore.record_seal."""
         stream = self._at(sid)
-        missing = set(consumed_pending_ids) - stream.pending.keys()
-        if missing:
-            raise StoreNotFound(f"{len(missing)} readings are not in the buffer")
+        stream.check_pending(consumed_pending_ids)
         fresh = stream.new_envelopes(envelopes)
         if len(fresh) != len(envelopes):
             raise StoreConflict("an envelope is recorded already")
         new_checkpoints = stream.new_checkpoints(checkpoints)
-        for id_ in consumed_pending_ids:
-            stream.pending.pop(id_, None)
+        stream.consume(consumed_pending_ids)
         stream.write(envelopes=fresh, checkpoints=new_checkpoints)
-        stream.writer = writer_snapshot
+        stream.progress = progress
 
     async def record_commit(
         self,
@@ -210,7 +212,8 @@ class MemoryStore:
         commit: StoredCommit,
         capsules: Sequence[Capsule],
         leaves: Sequence[LeafRecord],
-        writer_snapshot: bytes,
+        change: bytes,
+        progress: bytes,
     ) -> None:
         """See WriterStore.record_commit."""
         stream = self._at(sid)
@@ -221,20 +224,37 @@ class MemoryStore:
         stream.write(commits=fresh)
         for capsule in capsules:
             stream.put_capsule(capsule)
-        for leaf in leaves:
-            if leaf.grant_id is None:
-                stream.leaves.pop(leaf.leaf, None)
-            else:
-                stream.leaves[leaf.leaf] = leaf
-        stream.writer = writer_snapshot
+        stream.change_leaves(leaves)
+        if change:
+            stream.changes[commit.epoch] = change
+        stream.progress = progress
 
-    async def save_writer(self, sid: bytes, writer_snapshot: bytes) -> None:
+    async def save_progress(self, sid: bytes, progress: bytes) -> None:
+        """See WriterStore.save_progress."""
+        self._at(sid).progress = progress
+
+    async def save_writer(
+        self,
+        sid: bytes,
+        snapshot: bytes,
+        consumed_pending_ids: Sequence[int] = (),
+        leaves: Sequence[LeafRecord] = (),
+    ) -> None:
         """See WriterStore.save_writer."""
-        self._at(sid).writer = writer_snapshot
+        stream = self._at(sid)
+        stream.check_pending(consumed_pending_ids)
+        check_integers(value for leaf in leaves for value in (leaf.leaf, leaf.end_slot))
+        stream.change_leaves(leaves)
+        stream.consume(consumed_pending_ids)
+        stream.snapshot, stream.progress = snapshot, b""
+        stream.changes.clear()
 
-    async def writer_snapshot(self, sid: bytes) -> bytes | None:
-        """See WriterStore.writer_snapshot."""
-        return self._at(sid).writer
+    async def writer_record(self, sid: bytes) -> WriterRecord | None:
+        """See WriterStore.writer_record."""
+        stream = self._at(sid)
+        changes = tuple(change for _, change in sorted(stream.changes.items()))
+        found = WriterRecord(stream.snapshot, changes, stream.progress)
+        return None if found == WriterRecord() else found
 
     async def leaves(self, sid: bytes) -> tuple[LeafRecord, ...]:
         """See WriterStore.leaves."""
@@ -282,6 +302,27 @@ class MemoryStore:
         """See ReaderStore.drop_reader."""
         self._at(sid).readers.pop(grant_id, None)
 
+    async def erase_reader(self, sid: bytes, grant_id: bytes, erasure_id: bytes, at: int) -> Erased:
+        """See ReaderStore.erase_reader."""
+        check_id("a grant id", grant_id)
+        check_id("an erasure id", erasure_id)
+        stream = self._at(sid)
+        if erasure_id not in stream.erasures:
+            reader = stream.readers.pop(grant_id, MemoryReader())
+            counts = (0, 0, 0, 0) if stream.readers or stream.writes else stream.drop_log()
+            count = len(reader.readings)
+            stream.erasures[erasure_id] = Erased(erasure_id, at, count, *counts, *stream.head(MAX_INTEGER))
+        return stream.erasures[erasure_id]
+
+    async def erase_past(
+        self, sid: bytes, past: Past, snapshot: bytes = b"", capsules: Sequence[Capsule] | None = None
+    ) -> Erased:
+        """See ChannelStore.erase_past."""
+        return self._at(sid).erase_past(past, snapshot, capsules)
+
+    async def scrub(self) -> None:
+        """See ChannelStore.scrub. There is no file."""
+
     async def readings(
         self, sid: bytes, grant_id: bytes, start: int, end: int, *, limit: int = 10_000, offset: int = 0
     ) -> tuple[OpenedReading, ...]:
@@ -303,6 +344,24 @@ class MemoryStore:
         """See ReaderStore.reading_count."""
         reader = self._at(sid).readers.get(grant_id)
         return 0 if reader is None else len(reader.readings)
+
+    async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:
+        """See ReaderStore.drop_readings."""
+        check_limit(limit)
+        reader = self._at(sid).readers.get(grant_id)
+        if reader is None:
+            return 0
+        rows = reader.readings.values()
+        old = sorted(row.meter_time for row in rows if not row.provisional and row.meter_time < before)[:limit]
+        return reader.drop(lambda row: not row.provisional and row.meter_time <= old[-1]) if old else 0
+
+    async def drop_log(self, sid: bytes, before_slot: int, *, limit: int = 5_000) -> int:
+        """See ReaderStore.drop_log."""
+        check_limit(limit)
+        stream = self._at(sid)
+        gone = set() if stream.writes else stream.old_log(before_slot, limit)
+        stream.keep(gone)
+        return len(gone)
 
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """See ReaderStore.raise_alarm."""
@@ -330,11 +389,7 @@ class MemoryStore:
 
     async def erase_epochs(self, sid: bytes, up_to_epoch: int) -> Pruned:
         """See ChannelStore.erase_epochs."""
-        stream = self._at(sid)
-        envelopes = {row.position for row in stream.envelopes.values() if row.epoch <= up_to_epoch}
-        checkpoints = {row.position for row in stream.checkpoints.values() if row.epoch <= up_to_epoch}
-        stream.keep(envelopes | checkpoints)
-        return Pruned(len(envelopes), len(checkpoints), _drop_readings(stream, lambda r: r.epoch <= up_to_epoch))
+        return self._at(sid).erase_epochs(up_to_epoch)
 
     async def close(self) -> None:
         """See ChannelStore.close. What was kept stays readable to whoever holds the object."""

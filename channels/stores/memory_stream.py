@@ -5,18 +5,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from heapq import merge
 from itertools import islice
 
+from channels.errors import StoreNotFound
+from channels.stores.base import MAX_INTEGER
 from channels.stores.checks import check_id, check_integers, forked
 from channels.stores.records import (
     Alarm,
     Capsule,
     Confirmation,
+    Erased,
     LeafRecord,
     LogKind,
     OpenedReading,
+    Past,
     PendingReading,
+    Pruned,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
@@ -81,16 +87,61 @@ class MemoryStream:
     capsules: dict[bytes, Capsule] = field(default_factory=dict)
     pending: dict[int, PendingReading] = field(default_factory=dict)
     pending_id: int = 0
-    writer: bytes | None = None
+    snapshot: bytes = b""
+    changes: dict[int, bytes] = field(default_factory=dict)
+    progress: bytes = b""
     leaves: dict[int, LeafRecord] = field(default_factory=dict)
     cursors: dict[LogKind, int] = field(default_factory=dict)
     readers: dict[bytes, MemoryReader] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
+    erasures: dict[bytes, Erased] = field(default_factory=dict)
+
+    @property
+    def writes(self) -> bool:
+        """Whether a writer keeps its state here."""
+        return bool(self.snapshot or self.changes)
+
+    def old_log(self, before_slot: int, limit: int) -> set[int]:
+        """The oldest positions of slots below `before_slot`, the newest envelope and checkpoint aside."""
+        envelopes = [(row.slot, row.position) for row in self.envelopes.values()]
+        checkpoints = [(row.slot, row.position) for row in self.checkpoints.values()]
+        old = [[place for slot, place in rows[:-1] if slot < before_slot] for rows in (envelopes, checkpoints)]
+        return {place for places in old for place in places[:limit]}
+
+    def drop_log(self) -> tuple[int, int, int, int]:
+        """Forget everything that can be read, and the alarms; returns how many envelopes, checkpoints, capsules,
+        alarms.
+        """
+        counts = len(self.envelopes), len(self.checkpoints), len(self.capsules), len(self.alarms)
+        for rows in (self.envelopes, self.checkpoints, self.capsules):
+            self.keep({row.position for row in rows.values()})
+        self.capsules.clear()
+        self.alarms.clear()
+        return counts
 
     def _place(self, kind: LogKind, key: bytes, data: bytes) -> int:
         self.position += 1
         self.log[kind].append(Unpublished(kind, self.position, key, data))
         return self.position
+
+    def change_leaves(self, leaves: Iterable[LeafRecord]) -> None:
+        """Put changed leaves in place of what stood there; one without a grant is emptied."""
+        for leaf in leaves:
+            if leaf.grant_id is None:
+                self.leaves.pop(leaf.leaf, None)
+            else:
+                self.leaves[leaf.leaf] = leaf
+
+    def check_pending(self, ids: Iterable[int]) -> None:
+        """Raise StoreNotFound when a reading is not in the buffer."""
+        missing = set(ids) - self.pending.keys()
+        if missing:
+            raise StoreNotFound(f"{len(missing)} readings are not in the buffer")
+
+    def consume(self, ids: Iterable[int]) -> None:
+        """Take checked readings out of the buffer."""
+        for id_ in ids:
+            self.pending.pop(id_, None)
 
     def new_commits(self, commits: Sequence[StoredCommit]) -> list[StoredCommit]:
         """Those of the commits that are not kept yet. Raises StoreConflict for a fork."""
@@ -179,7 +230,7 @@ class MemoryStream:
     def _behind(self, kind: LogKind) -> Iterator[Unpublished]:
         rows = self.log[kind]
         first = bisect_right(rows, self.cursors.get(kind, 0), key=lambda row: row.position)
-        return islice(rows, first, None)
+        return (row for row in islice(rows, first, None) if row.data)  # not an emptied capsule
 
     def keep(self, positions_gone: set[int]) -> None:
         """Drop the records at these positions from every table."""
@@ -187,3 +238,38 @@ class MemoryStream:
         self.checkpoints = {k: r for k, r in self.checkpoints.items() if r.position not in positions_gone}
         for kind, rows in self.log.items():
             self.log[kind] = [row for row in rows if row.position not in positions_gone]
+
+    def head(self, epoch: int) -> tuple[int, bytes]:
+        """Epoch and hash of the newest commit up to an epoch; 0 and zeros for none."""
+        found = max((each for each in self.commits if each <= epoch), default=0)
+        return (found, self.commits[found].hash) if found else (0, bytes(32))
+
+    def erase_epochs(self, epoch: int, before_slot: int = MAX_INTEGER) -> Pruned:
+        """Forget everything of slots below `before_slot` under the epochs up to `epoch` but the commits."""
+
+        def past(row: StoredEnvelope | StoredCheckpoint | OpenedReading) -> bool:
+            return row.epoch <= epoch and row.slot < before_slot
+
+        envelopes = {row.position for row in self.envelopes.values() if past(row)}
+        checkpoints = {row.position for row in self.checkpoints.values() if past(row)}
+        self.keep(envelopes | checkpoints)
+        return Pruned(len(envelopes), len(checkpoints), sum(reader.drop(past) for reader in self.readers.values()))
+
+    def erase_past(self, past: Past, snapshot: bytes, capsules: Sequence[Capsule] | None) -> Erased:
+        """See ChannelStore.erase_past."""
+        check_id("an erasure id", past.erasure_id)
+        gone = self.erase_epochs(past.epoch, past.before_slot)
+        if past.erasure_id in self.erasures:
+            return self.erasures[past.erasure_id]
+        if snapshot:
+            self.snapshot, self.changes, self.progress = snapshot, {}, b""
+        full = [row for row in self.capsules.values() if row.data] if capsules is not None else []
+        for row in full:
+            self.capsules[row.grant_id] = replace(row, data=b"", hash=sha256(b"").digest())
+        emptied = {row.position for row in full}
+        self.log[LogKind.CAPSULE] = [row for row in self.log[LogKind.CAPSULE] if row.position not in emptied]
+        for capsule in capsules or ():
+            self.put_capsule(capsule)
+        counts = (gone.readings, gone.envelopes, gone.checkpoints, len(full), 0)
+        self.erasures[past.erasure_id] = Erased(past.erasure_id, past.at, *counts, *self.head(past.epoch))
+        return self.erasures[past.erasure_id]

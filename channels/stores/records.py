@@ -14,17 +14,20 @@ __all__ = [
     "Alarm",
     "Capsule",
     "Confirmation",
+    "Erased",
     "LeafRecord",
     "LogEntry",
     "LogKind",
     "OpenRecord",
     "OpenedReading",
+    "Past",
     "PendingReading",
     "Pruned",
     "StoredCheckpoint",
     "StoredCommit",
     "StoredEnvelope",
     "Unpublished",
+    "WriterRecord",
 ]
 
 
@@ -93,6 +96,16 @@ class LeafRecord:
     grant_id: bytes | None
     end_slot: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WriterRecord:
+    """A writer's state in three parts: a whole one, what each commit since has changed, and how far it came since the
+    newest of them. Encodings are the writer's own; an empty part was never kept."""
+
+    snapshot: bytes = b""
+    changes: tuple[bytes, ...] = ()
+    progress: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +196,35 @@ class LogEntry:
     seq: int
     hash: bytes
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an erasure takes from a stream: slots below `before_slot` under the epochs up to `epoch`. `at`: seconds
+    UTC."""
+
+    erasure_id: bytes
+    epoch: int
+    before_slot: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure took from one stream; the store keeps it, so that a repetition tells the same.
+
+    `epoch` and `commit_hash`: the newest commit, which stays with those before it (0 and 32 zero bytes for none).
+    """
+
+    erasure_id: bytes
+    at: int
+    readings: int
+    envelopes: int
+    checkpoints: int
+    capsules: int
+    alarms: int
+    epoch: int
+    commit_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

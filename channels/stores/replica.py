@@ -35,7 +35,7 @@ class StreamCopy:
         self._epoch = -1  # of the newest commit that is copied; -1 before the first look at the target
         self._envelope = -1  # positions in the source
         self._checkpoint = 0
-        self._capsules: dict[bytes, int] = {}
+        self._capsule = 0
 
     async def run(self) -> int:
         """Copy what the target lacks; returns how many records that was.
@@ -56,7 +56,7 @@ class StreamCopy:
         if head.epoch < self._epoch:
             # An old backup was put back here. The copy is the newer one and stays as it is.
             return 0
-        leaves, capsules = await source.leaves(sid), await source.capsules(sid)
+        leaves, capsules = await source.leaves(sid), await source.capsules(sid, self._capsule)
         again = await source.last_commit(sid)
         if again is None or again.epoch != head.epoch:
             return await self._commits()  # a commit came between: leaves and commit must belong together
@@ -68,17 +68,15 @@ class StreamCopy:
             copied += await target.append_commits(sid, _unplaced(page))
             first = page[-1].epoch + 1
         changed = _changed(await target.leaves(sid), leaves)
-        await target.record_commit(sid, _unplaced([head])[0], await self._newer(capsules), changed, b"")
+        await target.record_commit(sid, _unplaced([head])[0], await self._newer(capsules), changed, b"", b"")
         self._epoch = head.epoch
-        self._capsules = {capsule.grant_id: capsule.position for capsule in capsules}
+        self._capsule = max([self._capsule, *(capsule.position for capsule in capsules)])
         return copied + 1
 
     async def _newer(self, capsules: Sequence[Capsule]) -> list[Capsule]:
         """Those that the target does not hold; never one that is older than what it holds."""
         found = []
         for capsule in capsules:
-            if self._capsules.get(capsule.grant_id) == capsule.position:
-                continue
             kept = await self._target.capsule(self._sid, capsule.grant_id)
             if kept is None or (kept.epoch <= capsule.epoch and kept.hash != capsule.hash):
                 found.append(Capsule(capsule.grant_id, capsule.epoch, capsule.hash, capsule.data))
@@ -88,11 +86,11 @@ class StreamCopy:
         """A Resync and a History come without a commit."""
         if self._epoch < 0:
             return 0
-        capsules = await self._source.capsules(self._sid)
+        capsules = await self._source.capsules(self._sid, self._capsule)
         newer = await self._newer(capsules)
         for capsule in newer:
             await self._target.put_capsule(self._sid, capsule)
-        self._capsules = {capsule.grant_id: capsule.position for capsule in capsules}
+        self._capsule = max([self._capsule, *(capsule.position for capsule in capsules)])
         return len(newer)
 
     async def _envelopes(self) -> int:

@@ -36,10 +36,12 @@ __all__ = [
     "SCHEMA_VERSION",
     "alarm",
     "capsule",
+    "change",
     "checkpoint",
     "commit",
     "cursor",
     "envelope",
+    "erasure",
     "leaf",
     "log",
     "meta",
@@ -48,6 +50,7 @@ __all__ = [
     "reading",
     "stream",
     "upgrade",
+    "writer",
 ]
 
 METADATA = MetaData()
@@ -81,9 +84,14 @@ stream = Table(
     _bytes("sid"),
     _big("position"),
     _big("pending_id"),
-    _bytes("writer", nullable=True),
+    _bytes("progress", nullable=True),
     UniqueConstraint("sid"),
 )
+
+# Apart from the stream's own row, which every seal touches: a database writes a row as a whole.
+writer = Table("channel_writer", METADATA, _big("stream", primary=True), _bytes("snapshot"))
+
+change = Table("channel_change", METADATA, _big("stream", primary=True), _big("epoch", primary=True), _bytes("data"))
 
 commit = Table(
     "channel_commit",
@@ -211,6 +219,22 @@ alarm = Table(
     UniqueConstraint("stream", "digest"),
 )
 
+erasure = Table(
+    "channel_erasure",
+    METADATA,
+    _bytes("erasure_id", primary=True),
+    _big("stream", primary=True),
+    _bytes("grant_id"),
+    _big("at"),
+    _big("readings"),
+    _big("envelopes"),
+    _big("checkpoints"),
+    _big("capsules"),
+    _big("alarms"),
+    _big("epoch"),
+    _bytes("commit_hash"),
+)
+
 log = Table(
     "channel_log",
     METADATA,
@@ -225,8 +249,25 @@ def _create(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
+def _split_writer(connection: Connection) -> None:
+    """The writer's whole state moves out of the stream's row, to be written at a commit and not at every seal."""
+    if "writer" not in {column["name"] for column in inspect(connection).get_columns(stream.name)}:
+        return  # created a moment ago
+    METADATA.create_all(connection, [writer, change])
+    connection.exec_driver_sql(
+        "INSERT INTO channel_writer (stream, snapshot) SELECT id, writer FROM channel_stream WHERE writer IS NOT NULL"
+    )
+    connection.exec_driver_sql("ALTER TABLE channel_stream DROP COLUMN writer")
+    column = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+    connection.exec_driver_sql(f"ALTER TABLE channel_stream ADD COLUMN progress {column}")
+
+
+def _add_erasure(connection: Connection) -> None:
+    METADATA.create_all(connection, [erasure])
+
+
 # Step n takes a database from version n to n + 1. Steps are added, never changed.
-_STEPS: tuple[Callable[[Connection], None], ...] = (_create,)
+_STEPS: tuple[Callable[[Connection], None], ...] = (_create, _split_writer, _add_erasure)
 SCHEMA_VERSION = len(_STEPS)
 _VERSION_KEY = "schema_version"
 

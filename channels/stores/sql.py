@@ -2,108 +2,70 @@
 
     store = await SqlStore.open("sqlite+aiosqlite:///<path>", key)
 
-Writer and reader states, buffered and opened readings and the evidence of alarms are sealed with `key` (see sealed.py);
+Writer and reader states, buffered and opened readings and the evidence of alarms are sealed with `key`, what a reader
+keeps under a key of its own where there is a vault (see sealed.py);
 commits, envelopes, checkpoints and capsules are public records and lie there as they were sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from asyncio import to_thread
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, insert, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from channels.errors import StoreConflict
 from channels.stores import schema as t
+from channels.stores import sql_erasure, sql_key, sql_private, sql_publish, sql_reader, sql_retention, sql_writer
 from channels.stores import sql_log as logs
-from channels.stores import sql_private, sql_publish, sql_reader, sql_retention, sql_writer
-from channels.stores.checks import check_id, check_limit
+from channels.stores.checks import check_limit
 from channels.stores.records import (
     Alarm,
     Capsule,
+    Erased,
     LeafRecord,
     LogEntry,
     LogKind,
     OpenedReading,
     OpenRecord,
+    Past,
     PendingReading,
     Pruned,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
     Unpublished,
+    WriterRecord,
 )
-from channels.stores.sealed import StoreSeal
+from channels.stores.sealed import KeyVault, StoreSeal
+from channels.stores.sql_base import SqlBase
 from channels.stores.sql_engine import Database
 
 __all__ = ["SqlStore"]
 
-_R = TypeVar("_R")
-_KEY_CHECK = "key_check"
 
-
-class SqlStore:
+class SqlStore(SqlBase):
     """A ChannelStore in a database; made by `open`."""
 
-    def __init__(self, database: Database, seal: StoreSeal) -> None:
-        self._db = database
-        self._seal = seal
-        self._ids: dict[bytes, int] = {}
-
     @classmethod
-    async def open(cls, url: str, key: bytes) -> SqlStore:
-        """Open or create the store. Raises StoreKeyWrong, StoreSchemaError, StoreUnavailable."""
-        seal = StoreSeal(key)
+    async def open(cls, url: str, key: bytes, vault: KeyVault | None = None) -> SqlStore:
+        """Open or create the store; with a `vault` what a reader keeps is sealed under a key of its own.
+
+        Raises StoreKeyWrong, StoreSchemaError, StoreUnavailable.
+        """
+        seal = StoreSeal(key, vault, sql_reader.OWN_PURPOSES)
         database = Database(url)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(database.close)
-            await database.write(lambda c: _prepare(c, seal))
+            await database.write(lambda c: sql_key.prepare(c, seal))
             undo.pop_all()
         return cls(database, seal)
 
     async def close(self) -> None:
         """See ChannelStore.close."""
         await self._db.close()
-
-    def _find(self, c: Connection, sid: bytes) -> int:
-        """The row id of a stream, 0 when nothing of it is here."""
-        check_id("a sid", sid)
-        if sid not in self._ids:
-            found = c.execute(select(t.stream.c.id).where(t.stream.c.sid == sid)).scalar_one_or_none()
-            if found is None:
-                return 0
-            self._ids[sid] = found
-        return self._ids[sid]
-
-    async def _change(self, sid: bytes, change: Callable[[Connection, int, bool], _R]) -> _R:
-        check_id("a sid", sid)
-
-        def attempt(careful: bool) -> Callable[[Connection], _R]:
-            return lambda c: change(c, self._stream_row(c, sid), careful)
-
-        try:
-            return await self._db.write(attempt(False))
-        except IntegrityError:
-            pass
-        try:
-            return await self._db.write(attempt(True))
-        except IntegrityError as error:
-            raise StoreConflict(f"another process wrote the same place: {error.orig}") from error
-
-    @staticmethod
-    def _stream_row(c: Connection, sid: bytes) -> int:
-        check_id("a sid", sid)
-        query = select(t.stream.c.id).where(t.stream.c.sid == sid).with_for_update()
-        row_id: int | None = c.execute(query).scalar_one_or_none()
-        if row_id is None:
-            values = insert(t.stream).values(sid=sid, position=0, pending_id=0).returning(t.stream.c.id)
-            row_id = c.execute(values).scalar_one()
-        return row_id
-
-    async def _read_of(self, sid: bytes, read: Callable[[Connection, int], _R]) -> _R:
-        return await self._db.read(lambda c: read(c, self._find(c, sid)))
 
     async def streams(self) -> tuple[bytes, ...]:
         """See LogStore.streams."""
@@ -172,9 +134,10 @@ class SqlStore:
         rows = await self._list(sid, t.capsule, logs.capsule_of, here, (), 1)
         return rows[0] if rows else None
 
-    async def capsules(self, sid: bytes) -> tuple[Capsule, ...]:
+    async def capsules(self, sid: bytes, after: int = 0) -> tuple[Capsule, ...]:
         """See LogStore.capsules."""
-        return await self._list(sid, t.capsule, logs.capsule_of, None, (t.capsule.c.position,), None)
+        position = t.capsule.c.position
+        return await self._list(sid, t.capsule, logs.capsule_of, position > after, (position,), None)
 
     async def drop_capsule(self, sid: bytes, grant_id: bytes) -> None:
         """See LogStore.drop_capsule."""
@@ -225,17 +188,18 @@ class SqlStore:
         sid: bytes,
         envelopes: Sequence[StoredEnvelope],
         consumed_pending_ids: Sequence[int],
-        writer_snapshot: bytes,
+        progress: bytes,
         checkpoints: Sequence[StoredCheckpoint] = (),
     ) -> None:
         """See WriterStore.record_seal."""
+        sealed = sql_writer.seal_progress(progress, self._seal, sid)
 
         def change(c: Connection, stream: int, careful: bool) -> None:
             sql_writer.consume(c, stream, consumed_pending_ids)
             if logs.add_envelopes(c, stream, envelopes, careful) != len(envelopes):
                 raise StoreConflict("an envelope is recorded already")
             logs.add_checkpoints(c, stream, checkpoints)
-            sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
+            sql_writer.save_progress(c, stream, sealed)
 
         await self._change(sid, change)
 
@@ -245,27 +209,41 @@ class SqlStore:
         commit: StoredCommit,
         capsules: Sequence[Capsule],
         leaves: Sequence[LeafRecord],
-        writer_snapshot: bytes,
+        change: bytes,
+        progress: bytes,
     ) -> None:
         """See WriterStore.record_commit."""
 
-        def change(c: Connection, stream: int, _careful: bool) -> None:
+        def work(c: Connection, stream: int, _careful: bool) -> None:
             logs.add_commits(c, stream, (commit,))
             for capsule in capsules:
                 logs.put_capsule(c, stream, capsule)
             sql_writer.change_leaves(c, stream, leaves)
-            sql_writer.save_writer(c, stream, writer_snapshot, self._seal, sid)
+            sql_writer.save_change(c, stream, commit.epoch, change, self._seal, sid)
+            sql_writer.save_progress(c, stream, sql_writer.seal_progress(progress, self._seal, sid))
+
+        await self._change(sid, work)
+
+    async def save_progress(self, sid: bytes, progress: bytes) -> None:
+        """See WriterStore.save_progress."""
+        sealed = sql_writer.seal_progress(progress, self._seal, sid)
+        await self._change(sid, lambda c, stream, _: sql_writer.save_progress(c, stream, sealed))
+
+    async def save_writer(
+        self, sid: bytes, snapshot: bytes, consumed_pending_ids: Sequence[int] = (), leaves: Sequence[LeafRecord] = ()
+    ) -> None:
+        """See WriterStore.save_writer."""
+
+        def change(c: Connection, stream: int, _careful: bool) -> None:
+            sql_writer.consume(c, stream, consumed_pending_ids)
+            sql_writer.change_leaves(c, stream, leaves)
+            sql_writer.save_writer(c, stream, snapshot, self._seal, sid)
 
         await self._change(sid, change)
 
-    async def save_writer(self, sid: bytes, writer_snapshot: bytes) -> None:
-        """See WriterStore.save_writer."""
-        seal = self._seal
-        await self._change(sid, lambda c, stream, _: sql_writer.save_writer(c, stream, writer_snapshot, seal, sid))
-
-    async def writer_snapshot(self, sid: bytes) -> bytes | None:
-        """See WriterStore.writer_snapshot."""
-        return await self._read_of(sid, lambda c, stream: sql_writer.open_writer(c, stream, self._seal, sid))
+    async def writer_record(self, sid: bytes) -> WriterRecord | None:
+        """See WriterStore.writer_record."""
+        return await self._read_of(sid, lambda c, stream: sql_writer.writer_record(c, stream, self._seal, sid))
 
     async def leaves(self, sid: bytes) -> tuple[LeafRecord, ...]:
         """See WriterStore.leaves."""
@@ -307,11 +285,34 @@ class SqlStore:
         scope = sid + grant_id
         read = sql_reader.open_snapshot
         rows = await self._list(sid, t.reader, lambda row: read(row.snapshot, self._seal, scope), here, (), 1)
-        return rows[0] if rows else None
+        return rows[0] if rows else None  # None as well where its key is gone
 
     async def drop_reader(self, sid: bytes, grant_id: bytes) -> None:
         """See ReaderStore.drop_reader."""
         await self._change(sid, lambda c, stream, _: sql_reader.drop_reader(c, stream, grant_id))
+
+    async def erase_reader(self, sid: bytes, grant_id: bytes, erasure_id: bytes, at: int) -> Erased:
+        """See ReaderStore.erase_reader."""
+        await to_thread(self._seal.destroy, sid + grant_id)
+        erase = sql_erasure.erase_reader
+        return await self._change(sid, lambda c, stream, _: erase(c, stream, grant_id, erasure_id, at))
+
+    async def erase_past(
+        self, sid: bytes, past: Past, snapshot: bytes = b"", capsules: Sequence[Capsule] | None = None
+    ) -> Erased:
+        """See ChannelStore.erase_past."""
+
+        def work(c: Connection, stream: int, _careful: bool) -> Erased:
+            erased, first = sql_erasure.erase_past(c, stream, past, capsules)
+            if snapshot and first:
+                sql_writer.save_writer(c, stream, snapshot, self._seal, sid)
+            return erased
+
+        return await self._change(sid, work)
+
+    async def scrub(self) -> None:
+        """See ChannelStore.scrub."""
+        await self._db.scrub(sql_erasure.TABLES)
 
     async def readings(
         self, sid: bytes, grant_id: bytes, start: int, end: int, *, limit: int = 10_000, offset: int = 0
@@ -321,7 +322,8 @@ class SqlStore:
 
         def read(c: Connection, stream: int) -> tuple[OpenedReading, ...]:
             query = sql_reader.in_range(stream, grant_id, start, end).limit(limit).offset(offset)
-            return tuple(sql_reader.reading_of(row, self._seal, sid + grant_id) for row in c.execute(query))
+            found = [sql_reader.reading_of(row, self._seal, sid + grant_id) for row in c.execute(query).all()]
+            return tuple(row for row in found if row is not None)
 
         return await self._read_of(sid, read)
 
@@ -340,6 +342,20 @@ class SqlStore:
         read = sql_reader.alarm_of
         return await self._list(sid, t.alarm, lambda row: read(row, self._seal, sid), behind, (t.alarm.c.id,), limit)
 
+    async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:
+        """See ReaderStore.drop_readings."""
+        check_limit(limit)
+        if await self._read_of(sid, lambda c, stream: sql_reader.oldest(c, stream, grant_id, before)) is None:
+            return 0
+        return await self._change(sid, lambda c, stream, _: sql_reader.drop_old(c, stream, grant_id, before, limit))
+
+    async def drop_log(self, sid: bytes, before_slot: int, *, limit: int = 5_000) -> int:
+        """See ReaderStore.drop_log."""
+        check_limit(limit)
+        if not await self._read_of(sid, lambda c, stream: sql_retention.has_old_log(c, stream, before_slot)):
+            return 0
+        return await self._change(sid, lambda c, stream, _: sql_retention.drop_log(c, stream, before_slot, limit))
+
     async def prune(self, sid: bytes, *, envelopes_before_slot: int = 0, readings_before: int = 0) -> Pruned:
         """See ChannelStore.prune."""
         drop = sql_retention.prune
@@ -348,34 +364,3 @@ class SqlStore:
     async def erase_epochs(self, sid: bytes, up_to_epoch: int) -> Pruned:
         """See ChannelStore.erase_epochs."""
         return await self._change(sid, lambda c, stream, _: sql_retention.erase_epochs(c, stream, up_to_epoch))
-
-    async def _list(
-        self,
-        sid: bytes,
-        table: Table,
-        convert: Callable[[Row[Any]], _R],
-        where: ColumnElement[bool] | None,
-        order: tuple[ColumnElement[Any], ...],
-        limit: int | None,
-    ) -> tuple[_R, ...]:
-        if limit is not None:
-            check_limit(limit)
-
-        def read(c: Connection, stream: int) -> tuple[_R, ...]:
-            query = select(table).where(table.c.stream == stream).order_by(*order).limit(limit)
-            rows = c.execute(query if where is None else query.where(where))
-            return tuple(convert(row) for row in rows)
-
-        return await self._read_of(sid, read)
-
-
-def _prepare(c: Connection, seal: StoreSeal) -> None:
-    """Open the value that the first key sealed, so that a wrong key is found at start and not a year later."""
-    t.upgrade(c)
-    query = select(t.meta.c.value).where(t.meta.c.key == _KEY_CHECK)
-    sealed = c.execute(query).scalar_one_or_none()
-    if sealed is None:
-        value = seal.seal(_KEY_CHECK, b"", b"", b"wattpact")
-        c.execute(insert(t.meta).values(key=_KEY_CHECK, value=value))
-    else:
-        seal.open(_KEY_CHECK, b"", b"", sealed)

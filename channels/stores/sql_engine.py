@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from channels.errors import ChannelError, StoreError, StoreUnavailable
@@ -59,6 +60,15 @@ class Database:
         """
         return await to_the_end(self._engine.write(work))
 
+    async def scrub(self, tables: Sequence[str]) -> None:
+        """What was deleted leaves the files of the database as well, as far as the database lets us.
+
+        SQLite is written anew, without the rests of deleted rows, and its write-ahead log emptied: that needs the room
+        of the file once more, and changes wait meanwhile. PostgreSQL frees the rows of `tables` for reuse; what their
+        pages and its archived log held stays there until it is written over. Raises StoreUnavailable.
+        """
+        await to_the_end(self._engine.scrub(tables))
+
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.close()
@@ -68,6 +78,8 @@ class _Engine(Protocol):
     async def read(self, work: Callable[[Connection], _R]) -> _R: ...
 
     async def write(self, work: Callable[[Connection], _R]) -> _R: ...
+
+    async def scrub(self, tables: Sequence[str]) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -110,6 +122,7 @@ class _Sqlite:
         self._jobs: list[_Job] = []
         self._group: list[_Job] = []
         self._writer: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
         event.listen(self._engine, "connect", _on_connect)
         event.listen(self._engine, "begin", _on_begin)
 
@@ -131,11 +144,15 @@ class _Sqlite:
             del self._jobs[:_GROUP]
 
             def attempt(connection: Connection, group: Sequence[_Job] = group) -> None:
+                if len(group) == 1:  # its error undoes the whole transaction, so no savepoint is needed
+                    group[0].outcome = group[0].work(connection)
+                    return
                 for job in group:
                     job.attempt(connection)
 
             try:
-                await self._in_thread(attempt, write=True)
+                async with self._changing:
+                    await self._in_thread(attempt, write=True)
             except (ChannelError, SQLAlchemyError) as error:
                 for job in group:
                     job.outcome = error
@@ -160,6 +177,24 @@ class _Sqlite:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, whole)
 
+    async def scrub(self, tables: Sequence[str]) -> None:
+        async with self._changing:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._rewrite)
+
+    def _rewrite(self) -> None:
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = cursor.fetchone()
+            if busy is None or busy[0]:
+                raise StoreUnavailable("the database is being read, its log cannot be emptied now")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database failed: {type(error).__name__}: {error}") from error
+        finally:
+            connection.close()
+
     async def close(self) -> None:
         # What runs is let through first; it is short.
         if self._writer is not None:
@@ -173,16 +208,28 @@ class _Server:
 
     def __init__(self, url: URL) -> None:
         self._engine = create_async_engine(url, pool_pre_ping=True)
+        # READ COMMITTED, the server's default, takes a new view at every statement.
+        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writing = asyncio.Lock()
 
     async def read(self, work: Callable[[Connection], _R]) -> _R:
-        with _translated():
-            async with self._engine.connect() as connection, connection.begin():
-                return await connection.run_sync(work)
+        return await self._run(self._reading, work)
 
     async def write(self, work: Callable[[Connection], _R]) -> _R:
         async with self._writing:
-            return await self.read(work)
+            return await self._run(self._engine, work)
+
+    @staticmethod
+    async def _run(engine: AsyncEngine, work: Callable[[Connection], _R]) -> _R:
+        with _translated():
+            async with engine.connect() as connection, connection.begin():
+                return await connection.run_sync(work)
+
+    async def scrub(self, tables: Sequence[str]) -> None:
+        alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with _translated():
+            async with alone.connect() as connection:
+                await connection.exec_driver_sql(f"VACUUM {', '.join(tables)}")
 
     async def close(self) -> None:
         await self._engine.dispose()

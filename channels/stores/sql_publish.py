@@ -31,7 +31,7 @@ def waiting(c: Connection, stream: int, limit: int) -> tuple[Unpublished, ...]:
     for kind, table in tables.items():
         key = table.c.grant_id if kind is LogKind.CAPSULE else literal(b"")
         part = select(literal(kind.value).label("kind"), table.c.position, key.label("key"), table.c.data)
-        part = part.where(table.c.stream == stream, table.c.position > behind[kind])
+        part = part.where(table.c.stream == stream, table.c.position > behind[kind], table.c.data != b"")  # not emptied
         # Each part is cut before they are joined, so a long backlog costs no more than a short one.
         cut = part.order_by(table.c.position).limit(limit).subquery()
         parts.append(select(cut.c.kind, cut.c.position, cut.c.key, cut.c.data))

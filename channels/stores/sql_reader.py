@@ -11,23 +11,26 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from channels.errors import StoreKeyWrong
+from channels.errors import StoreKeyGone, StoreKeyWrong
 from channels.stores import schema as t
 from channels.stores.checks import check_id, check_integers
 from channels.stores.records import Alarm, Confirmation, OpenedReading
 from channels.stores.sealed import StoreSeal
 
 __all__ = [
+    "OWN_PURPOSES",
     "add_readings",
     "alarm_of",
     "confirm",
     "count_readings",
+    "drop_old",
     "drop_reader",
     "in_range",
     "keep_alarm",
+    "oldest",
     "open_snapshot",
     "reading_of",
     "save_reader",
@@ -37,6 +40,8 @@ __all__ = [
 _READING = "reading"
 _READER = "reader"
 _ALARM = "alarm"
+OWN_PURPOSES = frozenset({_READING, _READER})
+"""What is sealed under the reader's own key, where the store has a vault."""
 
 
 def _row_name(row: OpenedReading | Row[Any]) -> bytes:
@@ -45,9 +50,12 @@ def _row_name(row: OpenedReading | Row[Any]) -> bytes:
     return struct.pack(">QQQQI", row.meter_time, row.slot, row.epoch, row.seq, index) + row.inst
 
 
-def reading_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> OpenedReading:
-    """A row of channel_reading, opened."""
-    payload = seal.open(_READING, scope, _row_name(row), row.payload)
+def reading_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> OpenedReading | None:
+    """A row of channel_reading, opened; None where its key is gone, so that an erasure is done from its first step."""
+    try:
+        payload = seal.open(_READING, scope, _row_name(row), row.payload)
+    except StoreKeyGone:
+        return None
     index: int = row._mapping["index"]
     return OpenedReading(row.meter_time, row.slot, row.epoch, row.inst, row.seq, index, row.provisional, payload)
 
@@ -55,6 +63,7 @@ def reading_of(row: Row[Any], seal: StoreSeal, scope: bytes) -> OpenedReading:
 def save_reader(c: Connection, stream: int, grant_id: bytes, snapshot: bytes, seal: StoreSeal, scope: bytes) -> int:
     """Keep a reader's state; returns the row id of the reader."""
     check_id("a grant id", grant_id)
+    renewed = seal.begin(scope)
     sealed = seal.seal(_READER, scope, b"", snapshot)
     here = (t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
     changed = c.execute(update(t.reader).where(*here).values(snapshot=sealed).returning(t.reader.c.id))
@@ -62,12 +71,18 @@ def save_reader(c: Connection, stream: int, grant_id: bytes, snapshot: bytes, se
     if row_id is None:
         values = insert(t.reader).values(stream=stream, grant_id=grant_id, snapshot=sealed)
         row_id = c.execute(values.returning(t.reader.c.id)).scalar_one()
+    elif renewed:
+        # A keystore that was lost took the key along: nobody opens the old rows, and they would keep new ones away.
+        c.execute(delete(t.reading).where(t.reading.c.reader == row_id))
     return row_id
 
 
-def open_snapshot(sealed: bytes, seal: StoreSeal, scope: bytes) -> bytes:
-    """The state that `save_reader` kept."""
-    return seal.open(_READER, scope, b"", sealed)
+def open_snapshot(sealed: bytes, seal: StoreSeal, scope: bytes) -> bytes | None:
+    """The state that `save_reader` kept; None where its key is gone."""
+    try:
+        return seal.open(_READER, scope, b"", sealed)
+    except StoreKeyGone:
+        return None
 
 
 def withdraw(c: Connection, reader: int, covers: Sequence[Confirmation]) -> None:
@@ -134,6 +149,27 @@ def count_readings(c: Connection, stream: int, grant_id: bytes) -> int:
     query = select(func.count()).select_from(t.reading).where(t.reading.c.reader == owner.scalar_subquery())
     count: int = c.execute(query).scalar_one()
     return count
+
+
+def _old(stream: int, grant_id: bytes, before: int) -> tuple[ColumnElement[bool], ...]:
+    owner = select(t.reader.c.id).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
+    here = t.reading.c.reader == owner.scalar_subquery()
+    return here, t.reading.c.meter_time < before, ~t.reading.c.provisional
+
+
+def oldest(c: Connection, stream: int, grant_id: bytes, before: int, offset: int = 0) -> int | None:
+    """The meter time of the oldest confirmed reading below `before`, or of the one `offset` behind it."""
+    query = select(t.reading.c.meter_time).where(*_old(stream, grant_id, before))
+    rows = c.execute(query.order_by(t.reading.c.meter_time).limit(1).offset(offset))
+    found: int | None = rows.scalar_one_or_none()
+    return found
+
+
+def drop_old(c: Connection, stream: int, grant_id: bytes, before: int, limit: int) -> int:
+    """Drop the oldest confirmed readings below `before`, about `limit` of them."""
+    last = oldest(c, stream, grant_id, before, limit - 1)
+    bound = before if last is None else last + 1
+    return c.execute(delete(t.reading).where(*_old(stream, grant_id, bound))).rowcount
 
 
 def drop_reader(c: Connection, stream: int, grant_id: bytes) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from channels.errors import StoreNotFound
 from channels.stores import schema as t
 from channels.stores.checks import check_id, check_integers
-from channels.stores.records import LeafRecord, PendingReading
+from channels.stores.records import LeafRecord, PendingReading, WriterRecord
 from channels.stores.sealed import StoreSeal
 
 __all__ = [
@@ -21,15 +21,20 @@ __all__ = [
     "count_pending",
     "leaf_of",
     "open_note",
-    "open_writer",
     "pending_of",
+    "save_change",
     "save_note",
+    "save_progress",
     "save_writer",
+    "seal_progress",
     "take_in",
+    "writer_record",
 ]
 
 _PENDING = "pending"
 _WRITER = "writer"
+_CHANGE = "writer-change"
+_PROGRESS = "writer-progress"
 _NOTE = "intake-note"
 _CHUNK = 500
 
@@ -123,15 +128,41 @@ def consume(c: Connection, stream: int, ids: Sequence[int]) -> None:
 
 
 def save_writer(c: Connection, stream: int, snapshot: bytes, seal: StoreSeal, scope: bytes) -> None:
-    """Keep a writer's state, sealed."""
-    sealed = seal.seal(_WRITER, scope, b"", snapshot)
-    c.execute(update(t.stream).where(t.stream.c.id == stream).values(writer=sealed))
+    """Keep a writer's whole state, sealed, instead of all that was kept of it."""
+    for table in (t.writer, t.change):
+        c.execute(delete(table).where(table.c.stream == stream))
+    c.execute(insert(t.writer).values(stream=stream, snapshot=seal.seal(_WRITER, scope, b"", snapshot)))
+    c.execute(update(t.stream).where(t.stream.c.id == stream).values(progress=None))
 
 
-def open_writer(c: Connection, stream: int, seal: StoreSeal, scope: bytes) -> bytes | None:
-    """The state that `save_writer` kept last."""
-    sealed = c.execute(select(t.stream.c.writer).where(t.stream.c.id == stream)).scalar_one_or_none()
-    return None if sealed is None else seal.open(_WRITER, scope, b"", sealed)
+def save_change(c: Connection, stream: int, epoch: int, data: bytes, seal: StoreSeal, scope: bytes) -> None:
+    """Keep what the commit of an epoch changed, sealed; an empty change is left out."""
+    if data:
+        name = epoch.to_bytes(8, "big")
+        c.execute(delete(t.change).where(t.change.c.stream == stream, t.change.c.epoch == epoch))
+        c.execute(insert(t.change).values(stream=stream, epoch=epoch, data=seal.seal(_CHANGE, scope, name, data)))
+
+
+def save_progress(c: Connection, stream: int, sealed: bytes | None) -> None:
+    """Keep how far a writer came, as `seal_progress` made it."""
+    c.execute(update(t.stream).where(t.stream.c.id == stream).values(progress=sealed))
+
+
+def seal_progress(progress: bytes, seal: StoreSeal, scope: bytes) -> bytes | None:
+    """The value of the progress column; None for an empty one."""
+    return seal.seal(_PROGRESS, scope, b"", progress) if progress else None
+
+
+def writer_record(c: Connection, stream: int, seal: StoreSeal, scope: bytes) -> WriterRecord | None:
+    """The state as it was kept last, opened."""
+    sealed = c.execute(select(t.writer.c.snapshot).where(t.writer.c.stream == stream)).scalar_one_or_none()
+    snapshot = b"" if sealed is None else seal.open(_WRITER, scope, b"", sealed)
+    rows = c.execute(select(t.change).where(t.change.c.stream == stream).order_by(t.change.c.epoch)).all()
+    changes = tuple(seal.open(_CHANGE, scope, row.epoch.to_bytes(8, "big"), row.data) for row in rows)
+    kept = c.execute(select(t.stream.c.progress).where(t.stream.c.id == stream)).scalar_one_or_none()
+    progress = b"" if kept is None else seal.open(_PROGRESS, scope, b"", kept)
+    found = WriterRecord(snapshot, changes, progress)
+    return None if found == WriterRecord() else found
 
 
 def change_leaves(c: Connection, stream: int, leaves: Sequence[LeafRecord]) -> None:

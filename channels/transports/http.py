@@ -79,6 +79,7 @@ class HttpTransport:
         self._worked = asyncio.Event()
         self._open = 0
         self._session: aiohttp.ClientSession | None = None
+        self._broken: asyncio.Future[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -147,7 +148,7 @@ class HttpTransport:
                 except _Lost as lost:
                     if lost.refused:
                         raise TransportRefused(f"the relay refuses: {lost}") from lost
-                    await asyncio.sleep(0.05)
+                    self._give_up(lost)
             undo.pop_all()
         for entry in retained:
             self._arrived(entry)
@@ -200,19 +201,26 @@ class HttpTransport:
             self._link.set(LinkState.REFUSED if lost.refused else LinkState.CONNECTING, str(lost))
             await asyncio.sleep(backoff.next())
 
+    def _give_up(self, lost: _Lost) -> None:
+        """End the present connection: the way to the next one has the pauses."""
+        self._link.set(LinkState.CONNECTING, str(lost))
+        if self._broken is not None and not self._broken.done():
+            self._broken.set_exception(lost)
+
     async def _connect_once(self, backoff: Backoff) -> _Lost:
         settings = self._settings
         connector = aiohttp.TCPConnector(ssl=settings.tls if settings.tls is not None else True)
         auth = aiohttp.encode_basic_auth(settings.username, settings.password)
         async with aiohttp.ClientSession(connector=connector, headers={"Authorization": auth}) as session:
             self._session = session
-            tasks: list[asyncio.Task[None]] = []
+            tasks: list[asyncio.Future[None]] = []
             try:
                 await self._subscribe_again()
                 backoff.reset()
                 self._link.set(LinkState.CONNECTED)
                 work = (self._publishing(), self._polling(), self._acknowledging(), self._sweep())
-                tasks = [asyncio.create_task(each) for each in work]
+                self._broken = asyncio.get_running_loop().create_future()
+                tasks = [self._broken, *(asyncio.create_task(each) for each in work)]
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
@@ -222,7 +230,7 @@ class HttpTransport:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                self._session = None
+                self._session = self._broken = None
                 self._board.lost()
                 self._waiting.lost()
                 self._done.clear()

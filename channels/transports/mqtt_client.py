@@ -10,10 +10,12 @@ tests/assumptions/test_mqtt_client.py fails when a newer release moves the names
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import aiomqtt
@@ -71,6 +73,8 @@ class Client(aiomqtt.Client):
         self._deliver = deliver
         self._outgoing: dict[int, tuple[float, Callable[[], None]]] = {}
         self._abandoned = False
+        if settings.tls is not None and settings.tls.check_hostname:
+            self._client._ssl_wrap_socket = partial(_secured, settings.tls, settings)  # type: ignore[method-assign]
         self._loop_thread = threading.get_ident()
 
     def _hung_up(self, *details: Any) -> None:
@@ -147,3 +151,15 @@ class Client(aiomqtt.Client):
 
         # At once: put off to the next turn, as aiomqtt does, it may meet a closed socket.
         self._loop.add_writer(sock.fileno(), write)
+
+
+def _secured(tls: ssl.SSLContext, settings: MqttSettings, plain: socket.socket) -> ssl.SSLSocket:
+    """Handshake in the connecting thread, as paho does it, but a socket whose handshake fails is closed."""
+    found = tls.wrap_socket(plain, server_hostname=settings.host, do_handshake_on_connect=False)
+    try:
+        found.settimeout(settings.timeout)
+        found.do_handshake()
+    except OSError:
+        found.close()
+        raise
+    return found

@@ -6,10 +6,13 @@
     wattpact/v1/{sid}/capsule/{grantId}  writer -> one reader, retained until the reader's receipt
     wattpact/v1/{sid}/ask                readers -> writer   signed requests and receipts (channels/asks.py)
     wattpact/v1/{sid}/replay/{grantId}   writer -> one reader: answers to that reader's requests
+    wattpact/v1/{meeting}/meet           two nodes that pair (node/services/pairing/rendezvous.py)
+    wattpact/v1/{mailbox}/mail           sealed parcels to one node, and answers to its own (node/app/mail.py)
+    wattpact/v1/{mailbox}/card           that node's signed card, retained
 
-`sid` and `grantId` are 64 lower-case hex digits; any other spelling is no topic of ours, so two names never mean one
-stream. A `replay` topic carries what `ask` asked for to the one who asked, without retained flag: a reader that comes
-later asks itself.
+`sid`, `grantId`, `meeting` and `mailbox` are 64 lower-case hex digits; any other spelling is no topic of ours, so two
+names never mean one stream. A `replay` topic carries what `ask` asked for to the one who asked, without retained flag:
+a reader that comes later asks itself.
 """
 
 from __future__ import annotations
@@ -32,10 +35,13 @@ class Kind(StrEnum):
     CAPSULE = "capsule"
     ASK = "ask"
     REPLAY = "replay"
+    MEET = "meet"
+    MAIL = "mail"
+    CARD = "card"
 
 
 KEYED = frozenset({Kind.CAPSULE, Kind.REPLAY})
-RETAINED = frozenset({Kind.COMMITS, Kind.CHECKPOINTS, Kind.CAPSULE})
+RETAINED = frozenset({Kind.COMMITS, Kind.CHECKPOINTS, Kind.CAPSULE, Kind.CARD})
 
 _PREFIX = "wattpact/v1"
 _TOPIC = re.compile(r"wattpact/v1/([0-9a-f]{64})/([a-z]+)(?:/([0-9a-f]{64}))?")
@@ -43,7 +49,8 @@ _TOPIC = re.compile(r"wattpact/v1/([0-9a-f]{64})/([a-z]+)(?:/([0-9a-f]{64}))?")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `key` is the grant id (32 bytes) for the kinds in KEYED and empty for the others."""
+    """One topic. `sid` is the id of a stream, a meeting or a mailbox (32 bytes); `key` is the grant id (32 bytes) for
+    the kinds in KEYED and empty for the others."""
 
     kind: Kind
     sid: bytes

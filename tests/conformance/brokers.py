@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from node.runtime.broker.passwords import hash_for_mosquitto
 from node.runtime.broker.patterns import covers, reader_rights, writer_rights
 from node.runtime.broker.settings import BrokerSettings, BrokerUser
 from node.runtime.relay.log import RelayLog
+from tests.support.processes import free_port, until
 
 __all__ = [
     "GRANT",
@@ -37,7 +37,6 @@ __all__ = [
     "HubHarness",
     "MosquittoHarness",
     "RelayHarness",
-    "free_port",
     "users",
 ]
 
@@ -49,14 +48,6 @@ def users() -> tuple[BrokerUser, ...]:
     """One writer and two readers of one stream (channels.md 7)."""
     rights = {"writer": writer_rights(SID), "reader": reader_rights(SID, GRANT), "other": reader_rights(SID, GRANT2)}
     return tuple(BrokerUser(name, hash_for_mosquitto(PASSWORDS[name]), *rights[name]) for name in rights)
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Broker(Protocol):
@@ -97,7 +88,7 @@ class HubHarness:
 
 def _mqtt(port: int, name: str) -> Transport:
     return MqttTransport(
-        MqttSettings("127.0.0.1", port, name, name, PASSWORDS[name], timeout=5.0, backoff_first=0.05, backoff_most=0.5)
+        MqttSettings("127.0.0.1", port, name, name, PASSWORDS[name], timeout=60.0, backoff_first=0.05, backoff_most=0.5)
     )
 
 
@@ -146,7 +137,7 @@ class RelayHarness:
 
     def transport(self, name: str) -> Transport:
         url = f"http://127.0.0.1:{self.port}"
-        settings = HttpSettings(url, name, name, PASSWORDS[name], timeout=5.0, backoff_first=0.05, backoff_most=0.5)
+        settings = HttpSettings(url, name, name, PASSWORDS[name], timeout=60.0, backoff_first=0.05, backoff_most=0.5)
         return HttpTransport(settings)
 
 
@@ -188,15 +179,17 @@ class MosquittoHarness:
         self._process = await asyncio.create_subprocess_exec(
             self._program, "-c", str(self._config), stderr=asyncio.subprocess.DEVNULL
         )
-        for _ in range(200):
+
+        async def listens() -> bool:
+            assert self.process.returncode is None, "mosquitto ended"
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except ConnectionError:
-                await asyncio.sleep(0.05)
-                continue
+                return False
             writer.close()
-            return
-        pytest.fail("mosquitto did not open its port")
+            return True
+
+        await until("mosquitto opens its port", listens, every=0.05)
 
     async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -55,23 +55,32 @@ def postgres_server() -> Iterator[str]:
             [server, "-D", str(data), *options], user=user, cwd=str(folder), stdout=_NO, stderr=_NO
         )
         try:
-            _wait(folder / ".s.PGSQL.5432", running)
+            _wait(data / "postmaster.pid", running)
             yield f"postgresql+asyncpg://wattpact@/postgres?host={folder}"
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait(120)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(socket: Path, running: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
+def _ready(status: Path) -> bool:
+    """Its socket is there before the server takes anybody; the eighth line of this file says when it does."""
+    try:
+        lines = status.read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[7].strip() == "ready"
+
+
+def _wait(status: Path, running: subprocess.Popen[bytes]) -> None:
+    for _ in range(1_800):
         if running.poll() is not None:
             pytest.fail("postgres did not start")
-        if socket.exists():
+        if _ready(status):
             return
         try:
             running.wait(0.1)
         except subprocess.TimeoutExpired:
             continue
-    pytest.fail("postgres did not open its socket in time")
+    pytest.fail("postgres was not ready in time")

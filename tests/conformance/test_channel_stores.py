@@ -2,94 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
 
-from channels.errors import StoreConflict, StoreError, StoreNotFound
+from channels.errors import StoreConflict, StoreError, StoreNotFound, StoreUnavailable
 from channels.stores.base import ChannelStore
-from channels.stores.memory import MemoryStore
 from channels.stores.records import (
     Alarm,
-    Capsule,
-    Confirmation,
     LeafRecord,
     LogEntry,
     LogKind,
-    OpenedReading,
     OpenRecord,
     PendingReading,
-    StoredCheckpoint,
-    StoredCommit,
     StoredEnvelope,
+    WriterRecord,
 )
 from channels.stores.schema import METADATA
-from channels.stores.sql import SqlStore
-from tests.conformance.databases import postgres_server
-
-SID, OTHER = b"\x01" * 32, b"\x02" * 32
-GRANT, GRANT2 = b"\x0a" * 32, b"\x0b" * 32
-INST = b"\x11" * 16
-KEY = b"\x77" * 32
-
-
-def commit(epoch: int, salt: str = "") -> StoredCommit:
-    data = f"commit {epoch} {salt}".encode()
-    return StoredCommit(epoch, sha256(data).digest(), data)
-
-
-def envelope(seq: int, *, epoch: int = 1, slot: int = 5, inst: bytes = INST, salt: str = "") -> StoredEnvelope:
-    data = f"envelope {epoch} {slot} {seq} {salt}".encode() + inst
-    return StoredEnvelope(epoch, slot, inst, seq, sha256(data).digest(), data)
-
-
-def checkpoint(first: int, count: int, *, epoch: int = 1, slot: int = 5) -> StoredCheckpoint:
-    data = f"checkpoint {epoch} {slot} {first} {count}".encode()
-    return StoredCheckpoint(epoch, slot, INST, first, count, sha256(data).digest(), data)
-
-
-def capsule(epoch: int, grant: bytes = GRANT) -> Capsule:
-    data = b"capsule %d" % epoch + grant
-    return Capsule(grant, epoch, sha256(data).digest(), data)
-
-
-def pending(slot: int, meter_time: int, payload: bytes = b"230 V") -> PendingReading:
-    return PendingReading(meter_time + 2, meter_time, slot, payload)
-
-
-def reading(meter_time: int, seq: int, index: int = 0, *, provisional: bool = True, epoch: int = 1) -> OpenedReading:
-    return OpenedReading(meter_time, 5, epoch, INST, seq, index, provisional, b"reading %d" % meter_time)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ChannelStore]:
-    opened: ChannelStore
-    if request.param == "memory":
-        opened = MemoryStore()
-    elif request.param == "sqlite":
-        opened = await SqlStore.open(f"sqlite+aiosqlite:///{tmp_path}/channels.db", KEY)
-    else:
-        url: str = request.getfixturevalue("postgres")
-        engine = create_async_engine(url)
-        async with engine.begin() as connection:
-            await connection.execute(text("DROP SCHEMA public CASCADE"))
-            await connection.execute(text("CREATE SCHEMA public"))
-        await engine.dispose()
-        opened = await SqlStore.open(url, KEY)
-    yield opened
-    await opened.close()
+from channels.stores.sql_engine import Database
+from tests.conformance.entries import (
+    GRANT,
+    GRANT2,
+    OTHER,
+    SID,
+    capsule,
+    checkpoint,
+    commit,
+    envelope,
+    pending,
+    reading,
+)
 
 
 async def test_commits_come_back_by_epoch(store: ChannelStore) -> None:
@@ -204,10 +151,10 @@ async def test_pending_readings_wait_in_slot_order(store: ChannelStore) -> None:
 
 async def test_a_seal_moves_readings_into_envelopes_at_once(store: ChannelStore) -> None:
     ids = await store.add_pending(SID, [pending(5, 500 + i) for i in range(4)])
-    await store.record_seal(SID, [envelope(1), envelope(2)], ids[:3], b"state 1", [checkpoint(1, 2)])
+    await store.record_seal(SID, [envelope(1), envelope(2)], ids[:3], b"seal 1", [checkpoint(1, 2)])
     assert [row.id for row in await store.pending(SID)] == [ids[3]]
     assert [row.seq for row in await store.envelopes(SID)] == [1, 2]
-    assert await store.writer_snapshot(SID) == b"state 1"
+    assert await store.writer_record(SID) == WriterRecord(progress=b"seal 1")
     assert len(await store.checkpoints(SID)) == 1
 
 
@@ -219,7 +166,7 @@ async def test_a_refused_seal_changes_nothing(store: ChannelStore) -> None:
     for again in (envelope(1), envelope(1, salt="other")):
         with pytest.raises(StoreConflict):
             await store.record_seal(SID, [envelope(2), again], ids[1:], b"state 2", [checkpoint(1, 2)])
-    assert await store.writer_snapshot(SID) == b"state 1"
+    assert await store.writer_record(SID) == WriterRecord(progress=b"state 1")
     assert [row.seq for row in await store.envelopes(SID)] == [1]
     assert await store.checkpoints(SID) == ()
     assert [row.id for row in await store.pending(SID)] == [ids[1]]
@@ -227,33 +174,60 @@ async def test_a_refused_seal_changes_nothing(store: ChannelStore) -> None:
 
 async def test_a_commit_brings_capsules_leaves_and_state_at_once(store: ChannelStore) -> None:
     leaves = [LeafRecord(0, GRANT, 2**40, b"owner"), LeafRecord(3, GRANT2, 900, b"provider")]
-    await store.record_commit(SID, commit(1), [capsule(1), capsule(1, GRANT2)], leaves, b"state 1")
+    await store.record_commit(SID, commit(1), [capsule(1), capsule(1, GRANT2)], leaves, b"change 1", b"at 1")
     assert await store.leaves(SID) == tuple(leaves)
     changed = [LeafRecord(3, None, 0, b""), LeafRecord(1, GRANT2, 901, b"new")]
-    await store.record_commit(SID, commit(2), [], changed, b"state 2")
+    await store.record_commit(SID, commit(2), [], changed, b"change 2", b"at 2")
     assert await store.leaves(SID) == (leaves[0], changed[1])
-    assert await store.writer_snapshot(SID) == b"state 2"
+    assert await store.writer_record(SID) == WriterRecord(b"", (b"change 1", b"change 2"), b"at 2")
     assert await store.capsule(SID, GRANT) is not None
+
+
+async def test_a_whole_state_takes_the_place_of_its_parts(store: ChannelStore) -> None:
+    """What was kept before must not be applied to it, and no key of before may stay behind."""
+    await store.record_commit(SID, commit(1), [], [], b"change 1", b"at 1")
+    ids = await store.add_pending(SID, [pending(5, 500), pending(5, 501)])
+    await store.save_writer(SID, b"whole", ids[:1])
+    assert await store.writer_record(SID) == WriterRecord(b"whole")
+    with pytest.raises(StoreNotFound):
+        await store.save_writer(SID, b"other", ids)
+    await store.save_progress(SID, b"further")
+    await store.record_commit(SID, commit(2), [], [], b"change 2", b"at 2")
+    assert await store.writer_record(SID) == WriterRecord(b"whole", (b"change 2",), b"at 2")
+    assert [row.id for row in await store.pending(SID)] == [ids[1]]
+
+
+async def test_a_new_time_of_writing_empties_the_leaves_of_the_old_one(store: ChannelStore) -> None:
+    await store.record_commit(
+        SID, commit(1), [], [LeafRecord(0, GRANT, 9, b""), LeafRecord(1, GRANT2, 9, b"")], b"c", b""
+    )
+    await store.save_writer(SID, b"whole", (), [LeafRecord(0, None, 0, b""), LeafRecord(2, GRANT2, 7, b"x")])
+    assert await store.leaves(SID) == (LeafRecord(1, GRANT2, 9, b""), LeafRecord(2, GRANT2, 7, b"x"))
+
+
+async def test_a_copy_keeps_no_state_of_the_writer(store: ChannelStore) -> None:
+    await store.record_commit(SID, commit(1), [capsule(1)], [], b"", b"")
+    assert await store.writer_record(SID) is None
 
 
 async def test_never_two_commits_for_one_epoch(store: ChannelStore) -> None:
     """channels.md 6: a crash at every step of a commit resumes and never yields two commits for one epoch."""
     leaf = LeafRecord(0, GRANT, 1, b"")
-    await store.record_commit(SID, commit(1), [capsule(1)], [leaf], b"state 1")
-    await store.record_commit(SID, commit(1), [capsule(1)], [leaf], b"state 1 again")
+    await store.record_commit(SID, commit(1), [capsule(1)], [leaf], b"change 1", b"at 1")
+    await store.record_commit(SID, commit(1), [capsule(1)], [leaf], b"change 1 again", b"at 1 again")
     with pytest.raises(StoreConflict):
-        await store.record_commit(SID, commit(1, "b"), [capsule(9)], [LeafRecord(0, None, 0, b"")], b"state x")
-    assert await store.writer_snapshot(SID) == b"state 1 again"
+        await store.record_commit(SID, commit(1, "b"), [capsule(9)], [LeafRecord(0, None, 0, b"")], b"x", b"x")
+    assert await store.writer_record(SID) == WriterRecord(b"", (b"change 1 again",), b"at 1 again")
     assert await store.leaves(SID) == (leaf,)
     assert len(await store.unpublished(SID)) == 2
 
 
 async def test_records_are_published_in_the_order_they_were_made(store: ChannelStore) -> None:
     """A commit goes out before the envelopes under its epoch, an envelope before the checkpoint over it."""
-    await store.record_commit(SID, commit(1), [capsule(1)], [], b"s")
+    await store.record_commit(SID, commit(1), [capsule(1)], [], b"c", b"s")
     ids = await store.add_pending(SID, [pending(5, 1)])
     await store.record_seal(SID, [envelope(1), envelope(2)], ids, b"s", [checkpoint(1, 2)])
-    await store.record_commit(SID, commit(2), [capsule(2, GRANT2)], [], b"s")
+    await store.record_commit(SID, commit(2), [capsule(2, GRANT2)], [], b"c", b"s")
     rows = await store.unpublished(SID)
     assert [row.data for row in rows] == [
         commit(1).data,
@@ -270,7 +244,7 @@ async def test_records_are_published_in_the_order_they_were_made(store: ChannelS
 
 
 async def test_cursors_move_per_kind_and_never_back(store: ChannelStore) -> None:
-    await store.record_commit(SID, commit(1), [capsule(1)], [], b"s")
+    await store.record_commit(SID, commit(1), [capsule(1)], [], b"c", b"s")
     await store.append_envelopes(SID, [envelope(seq) for seq in range(3)])
     rows = await store.unpublished(SID)
     assert await store.cursor(SID, LogKind.DATA) == 0
@@ -285,86 +259,6 @@ async def test_cursors_move_per_kind_and_never_back(store: ChannelStore) -> None
     assert [row.data for row in await store.unpublished(SID) if row.kind is LogKind.CAPSULE] == [capsule(2).data]
     await store.drop_capsule(SID, GRANT)
     assert LogKind.CAPSULE not in {row.kind for row in await store.unpublished(SID)}
-
-
-async def test_a_reader_step_is_kept_as_one(store: ChannelStore) -> None:
-    assert await store.reader_snapshot(SID, GRANT) is None
-    record = OpenRecord(
-        b"reader 1",
-        readings=(reading(100, 1), reading(101, 1, 1), reading(102, 2)),
-        envelopes=(envelope(1), envelope(2)),
-        commits=(commit(1),),
-        checkpoints=(checkpoint(1, 1),),
-        confirmed=(Confirmation(1, 1),),
-        alarms=(Alarm("gap", 99, "3 envelopes", (b"a", b"b")),),
-    )
-    await store.record_open(SID, GRANT, record)
-    await store.record_open(SID, GRANT, replace(record, snapshot=b"reader 2"))
-    assert await store.reader_snapshot(SID, GRANT) == b"reader 2"
-    assert await store.reader_snapshot(SID, GRANT2) is None
-    rows = await store.readings(SID, GRANT, 0, 1000)
-    assert [(row.meter_time, row.index, row.provisional) for row in rows] == [
-        (100, 0, False),
-        (101, 1, False),
-        (102, 0, True),
-    ]
-    assert rows[0].payload == b"reading 100"
-    assert len(await store.alarms(SID)) == 1
-    assert len(await store.envelopes(SID)) == 2
-    assert len(await store.commits(SID)) == 1
-
-
-async def test_a_refused_reader_step_changes_nothing(store: ChannelStore) -> None:
-    await store.record_open(SID, GRANT, OpenRecord(b"1", envelopes=(envelope(1),)))
-    forged = OpenRecord(
-        b"2", readings=(reading(1, 1),), envelopes=(envelope(1, salt="x"),), alarms=(Alarm("a", 1, ""),)
-    )
-    with pytest.raises(StoreConflict):
-        await store.record_open(SID, GRANT, forged)
-    assert await store.reader_snapshot(SID, GRANT) == b"1"
-    assert await store.readings(SID, GRANT, 0, 10) == ()
-    assert await store.alarms(SID) == ()
-
-
-async def test_forged_readings_are_withdrawn_before_the_right_ones_are_kept(store: ChannelStore) -> None:
-    """channels.md 6: a forgery never turns final, and does not stand in the way of what the writer sealed."""
-    await store.record_open(SID, GRANT, OpenRecord(b"1", readings=tuple(reading(100 + i, i) for i in range(1, 6))))
-    await store.record_open(SID, GRANT, OpenRecord(b"2", confirmed=(Confirmation(1, 2),)))
-    right = replace(reading(104, 4), payload=b"right")
-    record = OpenRecord(b"3", readings=(right,), confirmed=(Confirmation(4, 2),), withdrawn=(Confirmation(2, 4),))
-    await store.record_open(SID, GRANT, record)
-    found = await store.readings(SID, GRANT, 0, 200)
-    assert [(row.seq, row.payload == b"right", row.provisional) for row in found] == [
-        (1, False, False),
-        (2, False, False),
-        (4, True, False),
-    ]
-
-
-async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
-    """channels.md 3: provisional until a checkpoint covers it, and never again afterwards."""
-    rows = tuple(reading(100 + i, i) for i in range(20))
-    await store.record_open(SID, GRANT, OpenRecord(b"", readings=rows))
-    await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(5, 10),)))
-    await store.record_open(SID, GRANT, OpenRecord(b"", readings=rows))
-    kept = await store.readings(SID, GRANT, 100, 120)
-    assert [row.seq for row in kept if not row.provisional] == list(range(5, 15))
-    assert [row.meter_time for row in await store.readings(SID, GRANT, 103, 106)] == [103, 104, 105]
-    assert (await store.reading_count(SID, GRANT), await store.reading_count(SID, GRANT2)) == (20, 0)
-    assert [row.seq for row in await store.readings(SID, GRANT, 100, 120, limit=3, offset=2)] == [2, 3, 4]
-    assert await store.readings(SID, GRANT2, 0, 1000) == ()
-    await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(20, 99),)))
-    assert sum(not row.provisional for row in await store.readings(SID, GRANT, 0, 1000)) == 10
-
-
-async def test_readers_of_one_stream_are_apart_and_can_be_dropped(store: ChannelStore) -> None:
-    for grant in (GRANT, GRANT2):
-        await store.record_open(SID, grant, OpenRecord(grant, readings=(reading(1, 1),)))
-    await store.drop_reader(SID, GRANT)
-    await store.drop_reader(SID, GRANT)
-    assert await store.reader_snapshot(SID, GRANT) is None
-    assert await store.readings(SID, GRANT, 0, 10) == ()
-    assert len(await store.readings(SID, GRANT2, 0, 10)) == 1
 
 
 async def test_alarms_are_kept_once_with_their_evidence(store: ChannelStore) -> None:
@@ -435,8 +329,8 @@ async def test_streams_are_apart(store: ChannelStore) -> None:
     await store.save_writer(OTHER, b"state")
     assert await store.streams() == (SID, OTHER)
     assert await store.envelopes(OTHER) == ()
-    assert await store.writer_snapshot(SID) is None
-    assert await store.writer_snapshot(b"\x03" * 32) is None
+    assert await store.writer_record(SID) is None
+    assert await store.writer_record(b"\x03" * 32) is None
 
 
 @pytest.mark.parametrize("bad", [envelope(2**63), replace(envelope(1), hash=b"short"), replace(envelope(1), inst=b"")])
@@ -466,3 +360,33 @@ async def test_a_chunk_of_the_meter_is_kept_with_its_state(store: ChannelStore) 
         await store.take_in({SID: [PendingReading(12, 12, 1, b"d")], b"short": [PendingReading(1, 1, 1, b"")]}, b"3")
     assert await store.intake_note() == b"state 2"
     assert await store.pending_count(SID) == 2
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgresql"])
+async def test_a_read_sees_one_state_whatever_is_written_meanwhile(
+    request: pytest.FixtureRequest, tmp_path: Path, name: str
+) -> None:
+    """`Database.read`: two statements of one transaction tell of the same moment; it writes nothing."""
+    sqlite = f"sqlite+aiosqlite:///{tmp_path}/view.db"
+    url: str = sqlite if name == "sqlite" else request.getfixturevalue("postgres")
+    database = Database(url)
+    await database.write(lambda c: c.execute(text("CREATE TABLE IF NOT EXISTS seen (n INTEGER)")))
+    await database.write(lambda c: c.execute(text("DELETE FROM seen")))
+
+    async def insert() -> None:
+        other = Database(url)
+        await other.write(lambda c: c.execute(text("INSERT INTO seen VALUES (1)")))
+        await other.close()
+
+    def work(c: Connection) -> tuple[int, int]:
+        counts = [c.execute(text("SELECT count(*) FROM seen")).scalar_one()]
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(asyncio.run, insert()).result()
+        return counts[0], c.execute(text("SELECT count(*) FROM seen")).scalar_one()
+
+    assert await database.read(work) == (0, 0)
+    assert await database.read(lambda c: c.execute(text("SELECT count(*) FROM seen")).scalar_one()) == 1
+    if name == "postgresql":
+        with pytest.raises(StoreUnavailable):
+            await database.read(lambda c: c.execute(text("DELETE FROM seen")))
+    await database.close()

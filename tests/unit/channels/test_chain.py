@@ -340,6 +340,21 @@ def test_a_stored_chain_goes_on_where_it_stood() -> None:
         assert (one.start, one.next_seq, one.tip) == (1, 7, digest(E6))
 
 
+def test_a_stored_gap_keeps_what_a_checkpoint_said_of_it() -> None:
+    """Without it, what comes late after a restart would stay provisional, or be taken for another's."""
+    chain = begun(E1, E5)
+    chain.checkpoint(*point(E4, 4))
+    [gap] = chain.gaps
+    assert (gap.first, gap.last, gap.vouched) == (2, 4, True)
+    for before in (gap.before, b""):
+        gap.before = before
+        out = ByteWriter()
+        chain.write(out)
+        again = EnvelopeChain.read(ByteReader(out.done()))
+        assert again.gaps == [gap]
+    assert [step.final for step in (placed(chain, E4), placed(chain, E3))] == [((4, 4),), ((3, 3),)]
+
+
 ORIGINAL = run(9)
 BRANCHES = [ORIGINAL, *(run(9 - fork, f"forged {fork} ", ORIGINAL[:fork]) for fork in range(9))]
 STEPS = st.lists(st.tuples(st.integers(-1, 9), st.integers(1, 9)), max_size=40)
@@ -396,11 +411,50 @@ def test_a_malicious_relay_makes_alarms_and_never_a_final_lie_long(steps: list[t
 @given(STEPS)
 def test_whatever_a_relay_did_the_log_heals_once_all_of_it_comes(steps: list[tuple[int, int]]) -> None:
     """After the attack the store hands out everything, as often as it is asked: all that can be final is final."""
+    heals(steps)
+
+
+def heals(steps: list[tuple[int, int]]) -> None:
     honest = [*((0, seq) for seq in range(9, 0, -1)), (-1, 9)]
     began = next(seq for branch, seq in [*steps, *honest] if branch >= 0)
     final, _ = attack([*steps, *honest * 10])
     assert final <= set(ORIGINAL)
     assert {ORIGINAL[seq - 1] for seq in range(began + 1, 10)} <= final
+
+
+@pytest.mark.long
+@settings(max_examples=20_000, deadline=None)
+@given(STEPS)
+def test_whatever_a_relay_did_the_log_heals_once_all_of_it_comes_long(steps: list[tuple[int, int]]) -> None:
+    heals(steps)
+
+
+def test_a_final_envelope_is_not_withdrawn_for_a_seam_that_a_checkpoint_closed() -> None:
+    """A forgery first, late originals above it that do not name it, then the checkpoint over the forgery's original.
+
+    The right envelope makes the runs one. Left standing, the seam would have the next checkpoint withdraw it.
+    """
+    chain, forged = EnvelopeChain(), BRANCHES[1][1]
+    for item in (forged, ORIGINAL[3], ORIGINAL[2]):
+        placed(chain, item)
+    assert chain.checkpoint(*point(ORIGINAL[1], 2)).withdrawn == ((2, 2),)
+    assert placed(chain, ORIGINAL[1]).final == ((2, 2),)
+    placed(chain, ORIGINAL[4])
+    assert chain.checkpoint(*point(ORIGINAL[4], 5)) == Placed(final=((2, 5),))
+
+
+def test_a_seam_directly_on_a_gap_is_the_one_that_opens() -> None:
+    """A checkpoint splits a gap, a forgery fills the upper part and is shown to be one: nothing final goes with it."""
+    chain = begun(ORIGINAL[0], BRANCHES[1][6])
+    chain.checkpoint(*point(ORIGINAL[4], 5))
+    placed(chain, BRANCHES[1][5])
+    for item in (ORIGINAL[8], ORIGINAL[7]):
+        placed(chain, item)
+    chain.checkpoint(*point(ORIGINAL[8], 9))
+    seen = [placed(chain, ORIGINAL[seq - 1]) for seq in range(7, 1, -1)]
+    assert [step.withdrawn for step in seen] == [((6, 6),), (), (), (), (), ()]
+    assert [step.final for step in seen] == [((7, 7),), ((6, 6),), ((5, 5),), ((4, 4),), ((3, 3),), ((2, 2), (1, 1))]
+    assert chain.gaps == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -222,12 +222,12 @@ def test_a_log_of_the_other_suite_does_not_rebuild() -> None:
 def test_signatures_of_the_wrong_length_are_never_encoded() -> None:
     world, _, commit = two()
     with pytest.raises(FormatError):
-        encode_signed(unsigned_part(commit), signature_of(commit))
+        encode_signed(unsigned_part(commit), signature_of(commit), b"")
     plain = World.start(0).commits[0]
     with pytest.raises(FormatError):
         encode_signed(unsigned_part(plain), signature_of(plain), bytes(SECOND))
     with pytest.raises(FormatError):
-        encode_signed(unsigned_part(plain), signature_of(plain)[:64])
+        encode_signed(unsigned_part(plain), signature_of(plain)[:64], b"")
     with pytest.raises(UnknownVersion):
         Header.decode(b"\x00\x03" + commit[2:])
     with pytest.raises(UnknownVersion):

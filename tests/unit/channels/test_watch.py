@@ -25,6 +25,14 @@ def test_only_a_commit_that_reflects_the_revocation_answers_it() -> None:
     assert found.revocations == [Revocation(100, at(3), 3)], "answered once"
 
 
+def test_a_revocation_that_is_told_twice_is_one() -> None:
+    found = watch()
+    found.revocation(100, at(3))
+    found.entered(2, 4, 100)
+    found.revocation(100, at(9))
+    assert found.revocations == [Revocation(100, at(3), 2)]
+
+
 def test_data_under_an_epoch_of_before_is_stale_after_the_delay() -> None:
     found = watch()
     found.revocation(100, at(3))

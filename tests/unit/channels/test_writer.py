@@ -33,6 +33,7 @@ from channels.position import Position
 from channels.reader import Reader
 from channels.rebuild import rebuild_writer
 from channels.slots import OPEN_END, OPEN_SLOT
+from channels.stores.records import WriterRecord
 from channels.writer import Changes, Join, Writer
 from channels.writer_state import WriterState
 from keys.sealing import SealingKey
@@ -416,3 +417,58 @@ def test_secrets_do_not_show_in_text() -> None:
         assert repr(masters().tree) not in text
         assert "delta=" not in text
         assert "key=" not in text
+
+
+def test_snapshot_changes_and_progress_are_the_state_to_the_byte() -> None:
+    """What is kept at every commit and seal leads to the very state that a snapshot would hold: growth, removals,
+    a refresh, blocked leaves, slots and checkpoints included."""
+    world = World.start(readers=3)
+    snapshot, changes = world.writer.snapshot(), []
+    for step in range(1, 12):
+        world.seal(step, b"a", b"b")
+        leaf = max(world.members)
+        world.writer.block_sealing([leaf])
+        joins = (*[Join(step, OPEN_SLOT)] * (step % 4), Join(step, OPEN_SLOT, leaf))
+        prepared = world.prepare(step, [leaf], joins)
+        world.writer.apply(prepared, sign_commit(prepared.message))
+        changes.append(world.writer.change_of(prepared).to_bytes())
+        for fresh in prepared.leaves:
+            world.members[fresh] = world.members[leaf]
+        record = WriterRecord(snapshot, tuple(changes), world.writer.progress())
+        assert WriterState.from_record(record).to_bytes() == world.writer.snapshot()
+        world.include(prepared)
+        world.seal(step, b"c")
+        record = WriterRecord(snapshot, tuple(changes), world.writer.progress())
+        assert WriterState.from_record(record).to_bytes() == world.writer.snapshot()
+
+
+def test_progress_and_changes_that_do_not_fit_are_refused() -> None:
+    """A database that lost one of them, or was put together from two backups, must not be sealed on."""
+    world = World.start(readers=1)
+    snapshot, before = world.writer.snapshot(), world.writer.progress()
+    prepared = world.prepare(1, (), (Join(1, OPEN_SLOT),))
+    world.writer.apply(prepared, sign_commit(prepared.message))
+    change, after = world.writer.change_of(prepared).to_bytes(), world.writer.progress()
+    for changes, progress in (
+        ((), after),
+        ((change,), before),
+        ((change, change), after),
+        ((change[:-1],), after),
+        ((change,), after + b"\0"),
+    ):
+        with pytest.raises(SnapshotInvalid):
+            WriterState.from_record(WriterRecord(snapshot, changes, progress))
+    assert WriterState.from_record(WriterRecord(snapshot, (change,), after)).epoch == 2
+
+
+def test_what_a_seal_and_a_commit_keep_does_not_grow_with_the_readers() -> None:
+    """channels.md 5: a stream with many readers costs no more at each reading."""
+    sizes = []
+    for readers in (10, 1_000):
+        world = World.start(readers=readers)
+        world.seal(1, b"a")
+        progress = len(world.writer.progress())
+        prepared = world.prepare(1, [3])
+        sizes.append((progress, len(world.writer.change_of(prepared).to_bytes())))
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[1][1] < 4 * sizes[0][1]

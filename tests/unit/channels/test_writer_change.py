@@ -9,13 +9,15 @@ import pytest
 from coincurve import PrivateKey
 from eth_account import Account
 
+from channels.alarms import Damaged
+from channels.commit import Commit
 from channels.errors import ForeignWriter, SignatureRejected
 from channels.guard import OwnTopicWatch
 from channels.reader import Reader
 from channels.slots import OPEN_SLOT, FormerWriter, StreamParams
 from channels.writer import Join, Writer
 from channels.writer_state import WriterState
-from keys.messages import digest
+from keys.messages import StreamCommit, digest
 from keys.stream_key import StreamKey
 from tests.unit.channels.world import ADDRESS, DOMAIN, STREAM_KEY, World, hashed, masters, params
 
@@ -86,7 +88,7 @@ def test_the_new_writer_cannot_sign_for_the_old_ones_time() -> None:
     world, reader, _ = _moved()
     reader.params = _changed(5)
     world.commit(1, joins=[Join(1, OPEN_SLOT)])
-    forged = world.commits[1][:-65] + _sign(world.prepare(2).message)
+    forged = world.commits[1][:-65] + _sign(StreamCommit(params().sid, 2, Commit.hash_of(world.commits[1])))
     with pytest.raises(SignatureRejected):
         reader.process_commit(forged, world.registry)
     assert reader.process_commit(world.commits[1], world.registry).alarms == ()
@@ -100,3 +102,17 @@ def test_a_stolen_writer_that_goes_on_does_not_stop_its_successor() -> None:
     watch.look(late, new.position.seq)
     with pytest.raises(ForeignWriter):
         OwnTopicWatch(params().sid, hashed("new")[:16]).look(late, new.position.seq)
+
+
+def test_a_signed_envelope_counts_only_with_the_key_of_its_epochs_writer() -> None:
+    """Attack: the stolen stream key of the former writer signs envelopes of an epoch that is its successor's."""
+    world = World.start(0, signed=True)
+    _, reader = world.join(0)
+    first, *late = world.seal(0, b"before", b"stolen", b"stolen too")
+    assert len(reader.open([first]).readings) == 1
+    epoch = reader.epoch
+    former = (FormerWriter(ADDRESS, STREAM_KEY.public_bytes, epoch - 1),)
+    reader.params = replace(reader.params, stream_public=HEIR_KEY.public_bytes, former=former)
+    progress = reader.open(late)
+    assert progress.readings == ()
+    assert [type(alarm) for alarm in progress.alarms] == [Damaged] * 2

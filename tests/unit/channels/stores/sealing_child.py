@@ -31,8 +31,8 @@ def checkpoint(first: int) -> StoredCheckpoint:
 
 async def main(url: str, key: bytes) -> None:
     store = await SqlStore.open(url, key)
-    state = await store.writer_snapshot(SID)
-    seq = 0 if state is None else int(state)
+    state = await store.writer_record(SID)
+    seq = 0 if state is None else int(state.progress)
     left = [row.id for row in await store.pending(SID)]
     while True:
         ids = left or list(await store.add_pending(SID, [PendingReading(seq, seq, 5, b"230 V")] * BATCH))

@@ -16,7 +16,15 @@ import pytest
 from sqlalchemy import Connection
 
 from channels.errors import StoreConflict, StoreError, StoreKeyWrong, StoreSchemaError, StoreUnavailable
-from channels.stores.records import Alarm, OpenedReading, OpenRecord, PendingReading, StoredEnvelope
+from channels.stores.records import (
+    Alarm,
+    OpenedReading,
+    OpenRecord,
+    PendingReading,
+    StoredCommit,
+    StoredEnvelope,
+    WriterRecord,
+)
 from channels.stores.schema import SCHEMA_VERSION
 from channels.stores.sql import SqlStore
 from tests.unit.channels.stores import sealing_child as child
@@ -66,8 +74,8 @@ async def test_kill_9_during_a_seal_loses_nothing_and_does_nothing_twice(tmp_pat
     for _ in range(6):
         told = max(told, await _kill_while_sealing(tmp_path, chance.randint(2, 7), chance.random() * 0.03))
         store = await SqlStore.open(url(tmp_path), KEY)
-        state = await store.writer_snapshot(child.SID)
-        seq = 0 if state is None else int(state)
+        state = await store.writer_record(child.SID)
+        seq = 0 if state is None else int(state.progress)
         rows = await store.envelopes(child.SID, limit=100_000)
         points = await store.checkpoints(child.SID, limit=100_000)
         assert seq >= told, "an acknowledged seal is gone"
@@ -86,6 +94,8 @@ async def test_secrets_do_not_lie_in_the_file(tmp_path: Path) -> None:
     store = await SqlStore.open(url(tmp_path), KEY)
     await store.add_pending(SID, [PendingReading(1, 1, 1, SECRET)])
     await store.save_writer(SID, SECRET)
+    hashed = sha256(SECRET).digest()
+    await store.record_commit(SID, StoredCommit(1, hashed, b"public"), (), (), SECRET, SECRET)
     alarm = Alarm("fork", 1, SECRET.decode(), (SECRET,))
     reading = OpenedReading(1, 1, 1, INST, 1, 0, True, SECRET)
     await store.record_open(SID, GRANT, OpenRecord(SECRET, readings=(reading,), alarms=(alarm,)))
@@ -136,9 +146,29 @@ async def test_a_state_cannot_be_moved_to_another_stream(tmp_path: Path) -> None
     store = await SqlStore.open(url(tmp_path), KEY)
     await store.save_writer(SID, b"one")
     await store.save_writer(b"\x02" * 32, b"two")
-    _edit(tmp_path, "UPDATE channel_stream SET writer = (SELECT writer FROM channel_stream ORDER BY id DESC LIMIT 1)")
+    newest = "SELECT snapshot FROM channel_writer ORDER BY stream DESC LIMIT 1"
+    _edit(tmp_path, f"UPDATE channel_writer SET snapshot = ({newest})")
     with pytest.raises(StoreKeyWrong):
-        await store.writer_snapshot(SID)
+        await store.writer_record(SID)
+    for sid in (SID, b"\x02" * 32):
+        await store.save_writer(sid, b"again")
+        await store.save_progress(sid, sid)
+    newest = "SELECT progress FROM channel_stream ORDER BY id DESC LIMIT 1"
+    _edit(tmp_path, f"UPDATE channel_stream SET progress = ({newest})")
+    with pytest.raises(StoreKeyWrong):
+        await store.writer_record(SID)
+    await store.save_progress(SID, b"")
+    await store.record_commit(SID, StoredCommit(1, SID, b"1"), (), (), b"change 1", b"")
+    await store.record_commit(SID, StoredCommit(2, SID, b"2"), (), (), b"change 2", b"")
+    second = "SELECT data FROM channel_change WHERE epoch = 2"
+    _edit(tmp_path, f"UPDATE channel_change SET data = ({second}) WHERE epoch = 1")
+    with pytest.raises(StoreKeyWrong):
+        await store.writer_record(SID)
+    await store.close()
+
+
+async def test_a_buffered_reading_and_an_alarm_cannot_be_altered(tmp_path: Path) -> None:
+    store = await SqlStore.open(url(tmp_path), KEY)
     await store.add_pending(SID, [PendingReading(1, 1, 1, b"a")])
     _edit(tmp_path, "UPDATE channel_pending SET slot = 2")
     with pytest.raises(StoreKeyWrong):
@@ -211,7 +241,7 @@ async def test_a_cancelled_write_leaves_the_store_usable(tmp_path: Path) -> None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await store.save_writer(SID, b"1")
-    assert await store.writer_snapshot(SID) == b"1"
+    assert await store.writer_record(SID) == WriterRecord(b"1")
     assert len(await store.envelopes(SID, limit=10_000)) % 100 == 0, "a batch is kept whole or not at all"
     await store.close()
 
