@@ -5,6 +5,7 @@ Inside, addresses are 20 bytes and never text; eth_abi returns them as hex, so e
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from eth_abi.exceptions import DecodingError
 from eth_abi.grammar import BasicType, TupleType, parse
 from eth_utils.address import to_canonical_address
 
-from contracts.errors import ContractError, MalformedData, MalformedLog, UnknownEvent
+from contracts.errors import ContractError, MalformedData, MalformedLog, Misfit, UnknownEvent
+from contracts.packing import packer_of
 from contracts.words import reader_of
 
 __all__ = [
@@ -51,11 +53,15 @@ class ErrorShape:
 
 def encode_call(selector: bytes, types: Sequence[str], values: Sequence[Any]) -> bytes:
     """Return calldata: selector, then the arguments. Raises eth_abi's EncodingError for a value that does not fit."""
-    return selector + encode(types, values)
+    return selector + encode_values(types, values)
 
 
 def encode_values(types: Sequence[str], values: Sequence[Any]) -> bytes:
     """Return ABI data. Raises eth_abi's EncodingError for a value that does not fit its type."""
+    pack = packer_of(tuple(types))
+    if pack is not None:
+        with contextlib.suppress(Misfit):
+            return pack(values)
     return encode(types, values)
 
 

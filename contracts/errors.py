@@ -6,6 +6,7 @@ ContractsError
 ├── CodeMismatch           the code at an address is not ours
 ├── MalformedData          bytes do not decode as the ABI says
 │   └── MalformedLog       a log has the topic of an event but not its shape
+├── Misfit                a value has not the plain form that is packed here; eth_abi judges it
 ├── UnknownEvent           a log of no event in the bindings
 └── ContractError          a contract refused: the decoded revert
 """
@@ -22,6 +23,7 @@ __all__ = [
     "DeploymentError",
     "MalformedData",
     "MalformedLog",
+    "Misfit",
     "UnknownEvent",
 ]
 
@@ -48,6 +50,10 @@ class MalformedData(ContractsError):
 
 class MalformedLog(MalformedData):
     """A log has the topic of an event but not its shape."""
+
+
+class Misfit(ContractsError):
+    """A value is not of the one plain kind that is packed here. Not seen outside: eth_abi judges it then."""
 
 
 class UnknownEvent(ContractsError):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from eth_utils.crypto import keccak
 
-__all__ = ["decode_entries", "encode_entries", "leaf_of", "merkle_path", "merkle_root"]
+__all__ = ["decode_entries", "encode_entries", "leaf_of", "merkle_path", "merkle_paths", "merkle_root", "root_over"]
 
 _ENTRY = 16
 _MOST = 2**88 - 1
@@ -66,9 +66,19 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 def merkle_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """Return the siblings from a leaf up to the root. Raises ValueError for no leaves, IndexError for no such leaf."""
-    levels = _levels(leaves)
     if not 0 <= index < len(leaves):
+        _levels(leaves)
         raise IndexError(f"no leaf {index}")
+    return _path(_levels(leaves), index)
+
+
+def merkle_paths(leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """Return the path of every leaf; the tree is made once. Raises ValueError for none."""
+    levels = _levels(leaves)
+    return [_path(levels, index) for index in range(len(leaves))]
+
+
+def _path(levels: Sequence[Sequence[bytes]], index: int) -> list[bytes]:
     path = []
     for row in levels[:-1]:
         sibling = index ^ 1
@@ -76,3 +86,10 @@ def merkle_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
             path.append(row[sibling])
         index //= 2
     return path
+
+
+def root_over(leaf: bytes, path: Iterable[bytes]) -> bytes:
+    """Return the root that a leaf and its siblings lead to; the counterpart of `merkle_path`."""
+    for sibling in path:
+        leaf = _pair(leaf, sibling)
+    return leaf

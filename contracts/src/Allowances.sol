@@ -5,6 +5,7 @@ import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import { Messenger } from "./base/Messenger.sol";
 import { Allowance, Funding, IAllowances } from "./interfaces/IAllowances.sol";
 import { IMarket } from "./interfaces/IMarket.sol";
 import { State, Trade } from "./interfaces/MarketTypes.sol";
@@ -13,7 +14,6 @@ import { MarketErrors } from "./libraries/MarketErrors.sol";
 import { MarketEvents } from "./libraries/MarketEvents.sol";
 import { MarketMessages } from "./libraries/MarketMessages.sol";
 import { Guarded } from "./market/Guarded.sol";
-import { Messenger } from "./market/Messenger.sol";
 
 /// @title Allowances
 /// @notice See {IAllowances}.
@@ -47,16 +47,15 @@ contract Allowances is IAllowances, Messenger, Guarded {
     function fund(address owner, address operator, address account, bytes32 contractId) external nonReentrant {
         Trade memory trade = _market.contractOf(operator, contractId);
         if (_market.numberOf(operator, account) != trade.buyer) revert MarketErrors.NotPartner(contractId, account);
-        uint88 balance = _market.memberOf(operator, account).balance;
-        if (trade.state != State.Delivered || trade.escrowed || balance >= trade.due) {
-            revert MarketErrors.NothingToFund(contractId);
-        }
-        uint88 amount = trade.due - balance;
+        uint88 amount = _missing(trade, _market.memberOf(operator, account).balance);
+        if (amount == 0) revert MarketErrors.NothingToFund(contractId);
 
         _spend(_fundings[owner][operator][account], amount);
 
         emit MarketEvents.Funded(contractId, owner, amount);
-        // The market insists on the whole amount, so a token that takes a fee fails there.
+        // The market insists on the whole amount, so a token that takes a fee fails there. The owner signed that its wallet
+        // may be asked, and `_spend` holds that down; the money can go into the named account's book only.
+        // slither-disable-next-line arbitrary-send-erc20
         _token.safeTransferFrom(owner, address(this), amount);
         _token.forceApprove(address(_market), amount);
         _market.depositFor(operator, account, amount);
@@ -77,9 +76,19 @@ contract Allowances is IAllowances, Messenger, Guarded {
         return allows ? _hashWords(MarketMessages.ALLOWANCE, call, 8) : bytes32(0);
     }
 
+    /// @dev What the balance lacks for a delivered contract that nothing is reserved for, or for a claim beyond what is
+    /// taken for it already. A claim that is contested waits for its ruling.
+    function _missing(Trade memory trade, uint88 balance) private pure returns (uint88) {
+        bool owed = trade.state == State.Claimed || (trade.state == State.Delivered && !trade.escrowed);
+        uint88 cost = owed ? trade.due - trade.held : 0;
+        return cost > balance ? cost - balance : 0;
+    }
+
     function _spend(Funding storage funding, uint88 amount) private {
         // forge-lint: disable-next-line(unsafe-typecast)
         uint24 day = uint24(block.timestamp / DAY);
+        // A day is equal or it is another one; nobody gains by moving from one to the next.
+        // slither-disable-next-line incorrect-equality
         uint88 spent = funding.day == day ? funding.spent : 0;
         uint88 left = spent < funding.perDay ? funding.perDay - spent : 0;
         if (left > funding.perContract) left = funding.perContract;

@@ -4,12 +4,12 @@ pragma solidity 0.8.37;
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { MerkleProof } from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
+import { Messenger } from "./base/Messenger.sol";
 import { Anchor, Delegate, Delegation, IAnchors } from "./interfaces/IAnchors.sol";
 import { CommonErrors } from "./libraries/CommonErrors.sol";
 import { MarketErrors } from "./libraries/MarketErrors.sol";
 import { MarketEvents } from "./libraries/MarketEvents.sol";
 import { MarketMessages } from "./libraries/MarketMessages.sol";
-import { Messenger } from "./market/Messenger.sol";
 
 /// @title Anchors
 /// @notice See {IAnchors}.

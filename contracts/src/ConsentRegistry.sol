@@ -21,13 +21,15 @@ import {
     UnpairDevice
 } from "./interfaces/IConsentRegistry.sol";
 import { Calls } from "./libraries/Calls.sol";
+import { CommonErrors } from "./libraries/CommonErrors.sol";
+import { CommonEvents } from "./libraries/CommonEvents.sol";
 import { ITEM_GAS_LEFT } from "./libraries/Constants.sol";
 import { Entries } from "./libraries/Entries.sol";
 import { Errors } from "./libraries/Errors.sol";
 import { Events } from "./libraries/Events.sol";
 import { Keys } from "./libraries/Keys.sol";
 import { Messages } from "./libraries/Messages.sol";
-import { Signatures } from "./libraries/Signatures.sol";
+import { Signers } from "./libraries/Signers.sol";
 import { NO_TERMS, Origin, OriginWord, Terms, TermsWord } from "./libraries/Words.sol";
 
 /// @title ConsentRegistry
@@ -35,9 +37,9 @@ import { NO_TERMS, Origin, OriginWord, Terms, TermsWord } from "./libraries/Word
 contract ConsentRegistry is IConsentRegistry, EIP712, Records {
     /// @dev Refuses a grant that can mean nothing, or nothing any more. A modifier, because those are inlined.
     modifier sensible(Terms terms, Origin origin, uint256 count) {
-        if (block.timestamp > origin.deadline()) revert Errors.DeadlinePassed(origin.deadline());
+        if (block.timestamp > origin.deadline()) revert CommonErrors.DeadlinePassed(origin.deadline());
         if (terms.start() >= terms.end()) revert Errors.EmptyInterval(terms.start(), terms.end());
-        if (terms.reader() == address(0)) revert Errors.ZeroAddress();
+        if (terms.reader() == address(0)) revert CommonErrors.ZeroAddress();
         if (count == 0) revert Errors.NoStreams();
         _;
     }
@@ -53,13 +55,13 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
     {
         _requireInTime(m.deadline);
         if (m.slotSeconds == 0) revert Errors.ZeroSlot();
-        if (m.owner == address(0) || m.writer == address(0)) revert Errors.ZeroAddress();
+        if (m.owner == address(0) || m.writer == address(0)) revert CommonErrors.ZeroAddress();
         sid = keccak256(abi.encode(block.chainid, address(this), m.owner, m.nameHash));
         Stream storage stream = _streams[sid];
         if (stream.owner != address(0)) revert Errors.StreamExists(sid);
         bytes32 digest = _hashTypedDataV4(Messages.hash(m));
-        Signatures.requireSigned(m.owner, digest, ownerSig);
-        Signatures.requireSigned(m.writer, digest, writerSig);
+        Signers.requireSigned(m.owner, digest, ownerSig);
+        Signers.requireSigned(m.writer, digest, writerSig);
 
         _useNonce(m.owner, m.nonce);
         stream.owner = m.owner;
@@ -74,11 +76,11 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
     /// @inheritdoc IConsentRegistry
     function setWriter(SetWriter calldata m, bytes calldata ownerSig, bytes calldata writerSig) external {
         _requireInTime(m.deadline);
-        if (m.writer == address(0)) revert Errors.ZeroAddress();
+        if (m.writer == address(0)) revert CommonErrors.ZeroAddress();
         Stream storage stream = _ownedStream(m.sid, m.owner);
         bytes32 digest = _hashTypedDataV4(Messages.hash(m));
-        Signatures.requireSigned(m.owner, digest, ownerSig);
-        Signatures.requireSigned(m.writer, digest, writerSig);
+        Signers.requireSigned(m.owner, digest, ownerSig);
+        Signers.requireSigned(m.writer, digest, writerSig);
 
         _useNonce(m.owner, m.nonce);
         _setWriter(stream, m.sid, m.writer, m.streamKeyHash);
@@ -94,8 +96,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
             next = stream.epoch + 1; // one at a time: not to be counted to the end
         }
         if (m.epoch != next) revert Errors.EpochNotNext(m.sid, next, m.epoch);
-        if (!Signatures.isCaller(writer, sig)) {
-            Signatures.requireSigned(writer, _hashTypedDataV4(Messages.hash(m)), sig);
+        if (!Signers.isCaller(writer, sig)) {
+            Signers.requireSigned(writer, _hashTypedDataV4(Messages.hash(m)), sig);
         }
 
         stream.epoch = next;
@@ -106,14 +108,14 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
     /// @inheritdoc IConsentRegistry
     function transferStream(TransferStream calldata m, bytes calldata ownerSig, bytes calldata newOwnerSig) external {
         _requireInTime(m.deadline);
-        if (m.newOwner == address(0)) revert Errors.ZeroAddress();
+        if (m.newOwner == address(0)) revert CommonErrors.ZeroAddress();
         if (m.newOwner == m.owner) revert Errors.SameOwner(m.sid);
         Stream storage stream = _ownedStream(m.sid, m.owner);
         uint16 transfers = stream.transfers;
         if (transfers == type(uint16).max) revert Errors.TooManyTransfers(m.sid);
         bytes32 digest = _hashTypedDataV4(Messages.hash(m));
-        Signatures.requireSigned(m.owner, digest, ownerSig);
-        Signatures.requireSigned(m.newOwner, digest, newOwnerSig);
+        Signers.requireSigned(m.owner, digest, ownerSig);
+        Signers.requireSigned(m.newOwner, digest, newOwnerSig);
 
         _useNonce(m.owner, m.nonce);
         // One slot. The new owner's entries lie elsewhere; the count keeps the old ones dead should the stream return.
@@ -135,13 +137,13 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
         bytes calldata deviceSig
     ) external {
         _requireInTime(m.deadline);
-        if (m.owner == address(0) || device == address(0)) revert Errors.ZeroAddress();
+        if (m.owner == address(0) || device == address(0)) revert CommonErrors.ZeroAddress();
         if (m.deviceHash != keccak256(abi.encode(salt, m.owner, device))) revert Errors.WrongDeviceHash(m.deviceHash);
         Pairing storage pairing = _pairings[m.deviceHash];
         if (pairing.owner != address(0)) revert Errors.AlreadyPaired(m.deviceHash);
         bytes32 digest = _hashTypedDataV4(Messages.hash(m));
-        Signatures.requireSigned(m.owner, digest, ownerSig);
-        Signatures.requireSigned(device, digest, deviceSig);
+        Signers.requireSigned(m.owner, digest, ownerSig);
+        Signers.requireSigned(device, digest, deviceSig);
 
         _useNonce(m.owner, m.nonce);
         pairing.owner = m.owner;
@@ -157,7 +159,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
         if (m.account == address(0) || (m.account != pairing.owner && m.account != pairing.device)) {
             revert Errors.NotPaired(m.deviceHash, m.account);
         }
-        Signatures.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
+        Signers.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
 
         _useNonce(m.account, m.nonce);
         delete _pairings[m.deviceHash];
@@ -181,9 +183,9 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
     {
         Terms terms = TermsWord.pack(m.reader, m.start, m.end);
         Origin origin = OriginWord.pack(m.owner, m.deadline, m.purposeTag);
-        if (m.owner == address(0)) revert Errors.ZeroAddress();
+        if (m.owner == address(0)) revert CommonErrors.ZeroAddress();
         grantId = _hashTypedDataV4(Messages.hash(m));
-        Signatures.requireSigned(m.owner, grantId, sig);
+        Signers.requireSigned(m.owner, grantId, sig);
 
         _useNonce(m.owner, m.nonce);
         _record(grantId, terms, origin, m.readerKeyHash, m.textHash, m.sids);
@@ -198,8 +200,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
         Terms terms = m.terms;
         Origin origin = m.origin;
         grantId = _hashTypedDataV4(Messages.hash(m, sids));
-        if (!Signatures.isKeys(origin.owner(), grantId, m.r, m.vs)) {
-            Signatures.requireCode(origin.owner(), grantId, m.r, m.vs);
+        if (!Signers.isKeys(origin.owner(), grantId, m.r, m.vs)) {
+            Signers.requireCode(origin.owner(), grantId, m.r, m.vs);
         }
 
         _useNonce(origin.owner(), m.nonce);
@@ -208,8 +210,8 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
 
     /// @inheritdoc IConsentRegistry
     function revoke(Revoke calldata m, bytes calldata sig) external {
-        if (!Signatures.isCaller(m.account, sig)) {
-            Signatures.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
+        if (!Signers.isCaller(m.account, sig)) {
+            Signers.requireSigned(m.account, _hashTypedDataV4(Messages.hash(m)), sig);
         }
         _revoke(m.account, m.grantId, m.sid);
     }
@@ -233,7 +235,7 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
         if (entry.reader == address(0) || entry.end <= block.timestamp) revert Errors.GrantNotStanding(m.grantId, sid);
         // A foreign key here would have the stream sealed to a stranger.
         if (entry.reader != m.reader) revert Errors.NotParty(m.grantId, m.reader);
-        Signatures.requireSigned(m.reader, _hashTypedDataV4(Messages.hash(m)), sig);
+        Signers.requireSigned(m.reader, _hashTypedDataV4(Messages.hash(m)), sig);
 
         _useNonce(m.reader, m.nonce);
 
@@ -243,13 +245,15 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
     /* BATCHES */
 
     /// @inheritdoc IConsentRegistry
+    // A refused item is reported after its call; whoever is called back in it can only bring messages of its own.
+    // slither-disable-next-line reentrancy-events
     function batch(bytes[] calldata calls) external {
         for (uint256 i; i < calls.length; ++i) {
             uint256 before = gasleft();
-            if (before < ITEM_GAS_LEFT) revert Errors.InsufficientGas(before);
+            if (before < ITEM_GAS_LEFT) revert CommonErrors.InsufficientGas(before);
             bytes calldata call = calls[i];
             if (!Calls.bringsMessage(call)) {
-                emit Events.Rejected(keccak256(call), Errors.UnknownCall.selector);
+                emit CommonEvents.Rejected(keccak256(call), Errors.UnknownCall.selector);
                 continue;
             }
             // A call into itself, so that whatever it did is undone when it fails; a delegatecall, so that the caller
@@ -305,11 +309,11 @@ contract ConsentRegistry is IConsentRegistry, EIP712, Records {
         bytes4 code = bytes4(reason); // the selector; the arguments do not fit the event
         // Running out shows as an empty reason with the call's 63/64 gone. A call that cannot be decoded leaves more.
         bool ranOut = reason.length == 0 && gasleft() < before / 32;
-        if (ranOut || code == Errors.InsufficientGas.selector) revert Errors.InsufficientGas(gasleft());
+        if (ranOut || code == CommonErrors.InsufficientGas.selector) revert CommonErrors.InsufficientGas(gasleft());
         bytes32 digest = keccak256(call);
         try this.digestOf(call) returns (bytes32 typed) {
             digest = typed;
         } catch { }
-        emit Events.Rejected(digest, code);
+        emit CommonEvents.Rejected(digest, code);
     }
 }

@@ -6,15 +6,17 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import { IAnchors } from "./interfaces/IAnchors.sol";
-import { Demand, INetSettlement, Line, Net, NetBatch, NetMandate } from "./interfaces/INetSettlement.sol";
+import { Demand, INetSettlement, Line, Net, NetBatch, NetMandate, NetState } from "./interfaces/INetSettlement.sol";
 import { IVault, Member } from "./interfaces/IVault.sol";
+import { Balances } from "./libraries/Balances.sol";
 import { CommonErrors } from "./libraries/CommonErrors.sol";
 import { Lines } from "./libraries/Lines.sol";
-import { ANSWER_TIME, DAY, DEPOSIT_PART, ENTRY } from "./libraries/MarketConstants.sol";
+import { ANSWER_TIME, DAY, DEPOSIT_PART, ENTRY, NET_PLACES } from "./libraries/MarketConstants.sol";
 import { MarketErrors } from "./libraries/MarketErrors.sol";
 import { MarketEvents } from "./libraries/MarketEvents.sol";
 import { MarketMessages } from "./libraries/MarketMessages.sol";
 import { Nettings } from "./libraries/Nettings.sol";
+import { Places } from "./libraries/Places.sol";
 import { Vault } from "./market/Vault.sol";
 
 /// @title NetSettlement
@@ -22,15 +24,13 @@ import { Vault } from "./market/Vault.sol";
 contract NetSettlement is INetSettlement, Vault {
     using SafeCast for uint256;
 
-    bytes32 private constant RELEASED = bytes32(uint256(1));
-    bytes32 private constant VOID = bytes32(uint256(2));
     uint256 private constant SHOWN = type(uint256).max;
 
     IAnchors private immutable _anchors;
     uint32 private immutable _disputeWindow;
 
-    mapping(address operator => mapping(uint24 period => bytes32)) private _nets;
-    mapping(bytes32 net => uint256 open) private _demandCounts;
+    /// @dev As `Places` lays them out.
+    mapping(address operator => mapping(uint256 place => uint256)) private _nets;
     mapping(bytes32 net => mapping(uint256 member => uint256 until)) private _demands;
 
     constructor(IERC20 token_, uint32 withdrawWait_, IAnchors anchors_, uint32 disputeWindow_)
@@ -71,28 +71,30 @@ contract NetSettlement is INetSettlement, Vault {
     {
         _accept(m.operator, MarketMessages.NET_BATCH, 6, m.deadline, sig);
         if (keccak256(debits) != m.debits || keccak256(credits) != m.credits) revert MarketErrors.BadEntries();
-        if (m.period > _today() || _nets[m.operator][m.period] != 0) revert MarketErrors.PeriodClosed(m.period);
+        mapping(uint256 => uint256) storage nets = _nets[m.operator];
+        uint256 place = m.period % NET_PLACES;
+        if (m.period > _today() || !Places.isFree(nets[place], m.period)) revert MarketErrors.PeriodClosed(m.period);
 
         uint256 total = _takeDebits(m.operator, m.period, debits);
         _requireCredits(m.operator, debits, credits, total);
         uint256 own = _members[m.operator][1].balance;
         if (own < total / DEPOSIT_PART) revert MarketErrors.DepositShort(own, total / DEPOSIT_PART);
         Net memory net = Net(m.root, m.debits, m.credits, uint40(block.timestamp));
-        _nets[m.operator][m.period] = _hash(m.operator, m.period, net);
+        nets[place] = Places.opened(_hash(m.operator, m.period, net), m.period);
 
         emit MarketEvents.NetSettled(m.operator, m.period, m.root, total.toUint88(), debits, credits);
     }
 
     /// @inheritdoc INetSettlement
     function releaseNet(address operator, uint24 period, Net calldata net, bytes calldata credits) external {
-        bytes32 key = _open(operator, period, net);
+        (, uint256 word) = _open(operator, period, net);
         if (keccak256(credits) != net.credits) revert MarketErrors.BadEntries();
         uint256 from = uint256(net.settledAt) + _disputeWindow;
         if (block.timestamp < from) revert MarketErrors.TooEarly(from);
-        uint256 demands = _demandCounts[key];
+        uint256 demands = Places.demandsIn(word);
         if (demands != 0) revert MarketErrors.DemandOpen(demands);
 
-        _nets[operator][period] = RELEASED;
+        _nets[operator][period % NET_PLACES] = Places.ended(period, false);
         _payOut(operator, credits);
 
         emit MarketEvents.NetReleased(operator, period);
@@ -122,14 +124,14 @@ contract NetSettlement is INetSettlement, Vault {
     {
         _accept(m.account, MarketMessages.DEMAND, 4, m.deadline, sig);
         _requireWindow(net);
-        bytes32 key = _open(m.operator, m.period, net);
+        (bytes32 key, uint256 word) = _open(m.operator, m.period, net);
         (uint32 member,) = _debtor(net, debits, index);
         if (member != _number(m.operator, m.account)) revert MarketErrors.NotDebtor(member);
         if (_demands[key][member] != 0) revert MarketErrors.NoDemand(member);
 
         uint40 until = uint40(block.timestamp + ANSWER_TIME);
         _demands[key][member] = until;
-        ++_demandCounts[key];
+        _nets[m.operator][m.period % NET_PLACES] = Places.demanded(word);
 
         emit MarketEvents.LinesDemanded(m.operator, m.period, member, until);
     }
@@ -144,19 +146,18 @@ contract NetSettlement is INetSettlement, Vault {
         Line[] calldata lines,
         bytes32[][] calldata paths
     ) external {
-        bytes32 key = _open(operator, period, net);
-        (uint32 member, uint88 amount) = _debtor(net, debits, index);
-        _requireDemand(key, member);
+        (uint32 member, uint256 amount) = _answer(operator, period, net, debits, index);
         _requireSound(operator, period, member, lines);
         if (Lines.sum(lines, paths, net.root) < amount) revert MarketErrors.LinesShort(amount);
-        _answered(operator, period, key, member);
+
+        emit MarketEvents.LinesShown(operator, period, member);
     }
 
     /// @inheritdoc INetSettlement
     function voidUnshown(address operator, uint24 period, Net calldata net, bytes calldata debits, uint256 index)
         external
     {
-        bytes32 key = _open(operator, period, net);
+        (bytes32 key,) = _open(operator, period, net);
         (uint32 member,) = _debtor(net, debits, index);
         uint256 until = _requireDemand(key, member);
         if (block.timestamp <= until) revert MarketErrors.TooEarly(until + 1);
@@ -176,13 +177,12 @@ contract NetSettlement is INetSettlement, Vault {
     }
 
     /// @inheritdoc INetSettlement
-    function netOf(address operator, uint24 period) external view returns (bytes32) {
-        return _nets[operator][period];
-    }
-
-    /// @inheritdoc INetSettlement
-    function demandsOf(address operator, uint24 period) external view returns (uint256) {
-        return _demandCounts[_nets[operator][period]];
+    function netOf(address operator, uint24 period) external view returns (NetState state, uint256 demands) {
+        uint256 word = _nets[operator][period % NET_PLACES];
+        state = Places.stateIn(word, period);
+        // One of four names.
+        // slither-disable-next-line incorrect-equality
+        if (state == NetState.Open) demands = Places.demandsIn(word);
     }
 
     /* INTERNAL */
@@ -207,10 +207,23 @@ contract NetSettlement is INetSettlement, Vault {
         return keccak256(abi.encode(operator, period, net));
     }
 
-    /// @dev The batch's key, if it is neither released nor void and is the one described.
-    function _open(address operator, uint24 period, Net calldata net) private view returns (bytes32 key) {
+    /// @dev The batch's key and word, if it is neither released nor void and is the one described.
+    function _open(address operator, uint24 period, Net calldata net) private view returns (bytes32 key, uint256 word) {
         key = _hash(operator, period, net);
-        if (_nets[operator][period] != key) revert MarketErrors.NetUnknown(operator, period);
+        word = _nets[operator][period % NET_PLACES];
+        if (!Places.isOpen(word, key, period)) revert MarketErrors.NetUnknown(operator, period);
+    }
+
+    /// @dev Marks a demand as answered, and says by whom and for how much the lines have to be.
+    function _answer(address operator, uint24 period, Net calldata net, bytes calldata debits, uint256 index)
+        private
+        returns (uint32 member, uint256 amount)
+    {
+        (bytes32 key, uint256 word) = _open(operator, period, net);
+        (member, amount) = _debtor(net, debits, index);
+        _requireDemand(key, member);
+        _demands[key][member] = SHOWN;
+        _nets[operator][period % NET_PLACES] = Places.answered(word);
     }
 
     /// @dev Until when the lines behind a debit are to be shown, if they are.
@@ -219,15 +232,9 @@ contract NetSettlement is INetSettlement, Vault {
         if (until == 0 || until == SHOWN) revert MarketErrors.NoDemand(member);
     }
 
-    function _answered(address operator, uint24 period, bytes32 key, uint32 member) private {
-        _demands[key][member] = SHOWN;
-        --_demandCounts[key];
-        emit MarketEvents.LinesShown(operator, period, member);
-    }
-
     function _requireSound(address operator, uint24 period, uint32 member, Line[] calldata lines) private view {
         address account = _members[operator][member].account;
-        for (uint256 i; i < lines.length; ++i) {
+        for (uint256 i = 0; i < lines.length; ++i) {
             bool sound = lines[i].request.account == account && _isSound(operator, period, lines[i]);
             if (!sound) revert MarketErrors.LineUnsound(i);
         }
@@ -246,30 +253,30 @@ contract NetSettlement is INetSettlement, Vault {
     function _debtor(Net calldata net, bytes calldata debits, uint256 index)
         private
         pure
-        returns (uint32 member, uint88 amount)
+        returns (uint32 member, uint256 amount)
     {
         if (keccak256(debits) != net.debits) revert MarketErrors.BadEntries();
-        return Nettings.at_(debits, index * ENTRY);
+        return Nettings.at_(debits, index);
     }
 
+    /// @dev Whole entries, so that none reaches beyond the list; more than 2^32 of them in order there cannot be, so
+    /// that no sum wraps.
     function _takeDebits(address operator, uint24 period, bytes calldata debits) private returns (uint256 total) {
         mapping(uint256 => Member) storage members = _members[operator];
         Nettings.requireWhole(debits);
         if (debits.length == 0) revert MarketErrors.BadEntries();
-        uint32 last;
-        for (uint256 place; place < debits.length;) {
-            (uint32 number, uint88 amount) = Nettings.at_(debits, place);
-            if (number <= last) revert MarketErrors.EntriesNotAscending(number);
-            last = number;
-            Member storage member = members[number];
-            (uint88 balance, uint24 until) = (member.balance, member.untilPeriod);
-            bool covered = amount <= balance && amount <= member.maxDebit;
-            if (!covered || member.lastPeriod >= period || period > until) revert MarketErrors.MandateShort(number);
-            unchecked {
-                (member.balance, member.lastPeriod) = (balance - amount, period);
-                // Fewer than 2^32 amounts below 2^88.
+        uint256 last = 0;
+        unchecked {
+            for (uint256 place = 0; place < debits.length; place += ENTRY) {
+                uint256 entry = Nettings.next(debits, place);
+                (uint256 number, uint256 amount) = (Nettings.memberIn(entry), Nettings.amountIn(entry));
+                if (number <= last) revert MarketErrors.EntriesNotAscending(number);
+                Member storage member = members[number];
+                (uint256 word, bool covered) = Balances.debited(Balances.read(member), period, amount);
+                if (!covered) revert MarketErrors.MandateShort(number);
+                Balances.write(member, word);
                 total += amount;
-                place += ENTRY;
+                last = number;
             }
         }
     }
@@ -280,37 +287,24 @@ contract NetSettlement is INetSettlement, Vault {
         view
     {
         Nettings.requireWhole(credits);
-        uint32 last;
-        uint256 sum;
-        uint256 beside;
-        uint32 debtor;
-        for (uint256 place; place < credits.length;) {
-            (uint32 number, uint88 amount) = Nettings.at_(credits, place);
-            if (number <= last) revert MarketErrors.EntriesNotAscending(number);
-            last = number;
-            while (debtor < number && beside < debits.length) {
-                (debtor,) = Nettings.at_(debits, beside);
-                unchecked {
-                    beside += ENTRY;
-                }
-            }
-            if (debtor == number) revert MarketErrors.EntriesNotAscending(number);
-            unchecked {
-                sum += amount;
-                place += ENTRY;
-            }
-        }
+        (uint256 sum, uint256 last, bool fine) = Nettings.sumBeside(credits, debits);
+        if (!fine) revert MarketErrors.EntriesNotAscending(last);
         if (sum != total) revert MarketErrors.NotZeroSum(total, sum);
         if (_members[operator][last].account == address(0)) revert MarketErrors.NotMember(operator, address(0));
     }
 
+    /// @dev Entries of a list that was checked when the batch was settled.
     function _payOut(address operator, bytes calldata entries) private {
         mapping(uint256 => Member) storage members = _members[operator];
-        for (uint256 place; place < entries.length;) {
-            (uint32 number, uint88 amount) = Nettings.at_(entries, place);
-            members[number].balance += amount;
-            unchecked {
-                place += ENTRY;
+        unchecked {
+            for (uint256 place = 0; place < entries.length; place += ENTRY) {
+                uint256 entry = Nettings.next(entries, place);
+                uint256 amount = Nettings.amountIn(entry);
+                Member storage member = members[Nettings.memberIn(entry)];
+                (uint256 word, bool fits) = Balances.credited(Balances.read(member), amount);
+                // Not before the token has more units than a balance can count.
+                if (!fits) revert SafeCast.SafeCastOverflowedUintDowncast(88, amount);
+                Balances.write(member, word);
             }
         }
     }
@@ -318,7 +312,7 @@ contract NetSettlement is INetSettlement, Vault {
     /// @dev Gives all debits back and the operator's deposit, with what is on its way out, to a debtor.
     function _void(address operator, uint24 period, Net calldata net, bytes calldata debits, uint32 debtor) private {
         if (keccak256(debits) != net.debits) revert MarketErrors.BadEntries();
-        _nets[operator][period] = VOID;
+        _nets[operator][period % NET_PLACES] = Places.ended(period, true);
         _payOut(operator, debits);
         uint88 fine = _seize(_members[operator][1], type(uint88).max);
         Member storage member = _members[operator][debtor];

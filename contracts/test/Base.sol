@@ -4,19 +4,19 @@ pragma solidity 0.8.37;
 import { IERC5267 } from "@openzeppelin/contracts/interfaces/IERC5267.sol";
 
 import "../src/interfaces/IConsentRegistry.sol";
+import { CommonErrors } from "../src/libraries/CommonErrors.sol";
+import { CommonEvents } from "../src/libraries/CommonEvents.sol";
 import "../src/libraries/Constants.sol";
 import { Errors } from "../src/libraries/Errors.sol";
 import { Events } from "../src/libraries/Events.sol";
 import { Origin, Terms } from "../src/libraries/Words.sol";
-import { Vm } from "./Vm.sol";
+import { Common } from "./Common.sol";
 
 /// @dev Named actors, messages with sensible fields, signatures. Struct hashes are written out here a second time, so
 /// that a slip in the contract's own does not cancel out.
 interface IRegistry is IConsentRegistry, IERC5267 { }
 
-abstract contract Base {
-    Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
-
+abstract contract Base is Common {
     uint256 internal constant OWNER_KEY = 0xA11CE;
     uint256 internal constant READER_KEY = 0xB0B;
     uint256 internal constant WRITER_KEY = 0xC0DE;
@@ -24,11 +24,8 @@ abstract contract Base {
     uint256 internal constant HEIR_KEY = 0xE1;
     uint256 internal constant STRANGER_KEY = 0x57;
 
-    uint40 internal constant NOW = 1_760_000_000;
     uint40 internal constant OPEN_END = type(uint40).max;
     bytes32 internal constant SALT = keccak256("salt");
-    /// @dev An upper half order s; everything above it is malleable.
-    uint256 internal constant ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
 
     IRegistry internal registry;
     address internal owner;
@@ -37,7 +34,6 @@ abstract contract Base {
     address internal device;
     address internal heir;
     address internal stranger;
-    uint256 private _nonce;
 
     function setUp() public virtual {
         vm.warp(NOW);
@@ -50,65 +46,14 @@ abstract contract Base {
         stranger = vm.addr(STRANGER_KEY);
     }
 
-    /// @dev By its code and not by `new`, so that the tests need not be compiled with the contract's slow settings.
-    function create(bytes memory code) internal returns (address made) {
-        assembly {
-            made := create(0, add(code, 0x20), mload(code))
-        }
-        check(made != address(0), "created");
-    }
-
-    /* ASSERTIONS */
-
-    error Failed(string what);
-
-    function check(bool condition, string memory what) internal pure {
-        if (!condition) revert Failed(what);
-    }
-
-    function bound(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {
-        return low + value % (high - low + 1);
-    }
-
     /* DIGESTS AND SIGNATURES */
 
     function domainSeparator() internal view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Wattpact ConsentRegistry"),
-                keccak256("1"),
-                block.chainid,
-                address(registry)
-            )
-        );
+        return domainOf("Wattpact ConsentRegistry", address(registry));
     }
 
     function typed(bytes32 structHash) internal view returns (bytes32) {
         return keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
-    }
-
-    function sign(uint256 key, bytes32 hash) internal pure returns (bytes memory) {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, hash);
-        return abi.encodePacked(r, s, v);
-    }
-
-    /// @dev The other signature that ecrecover takes for the same key and digest.
-    function malleate(bytes memory signature) internal pure returns (bytes memory) {
-        (bytes32 r, bytes32 s, uint8 v) = split(signature);
-        return abi.encodePacked(r, bytes32(ORDER - uint256(s)), v == 27 ? uint8(28) : uint8(27));
-    }
-
-    function split(bytes memory signature) internal pure returns (bytes32 r, bytes32 s, uint8 v) {
-        assembly {
-            r := mload(add(signature, 32))
-            s := mload(add(signature, 64))
-            v := byte(0, mload(add(signature, 96)))
-        }
-    }
-
-    function freshNonce() internal returns (uint256) {
-        return _nonce++;
     }
 
     /* MESSAGES */
@@ -299,9 +244,5 @@ abstract contract Base {
 
     function live(bytes32 grantId, bytes32 sid) internal view returns (bool) {
         return registry.isLive(grantId, sid, uint40(block.timestamp));
-    }
-
-    function wrongSigner(address account) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(Errors.WrongSigner.selector, account);
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import "../src/interfaces/IConsentRegistry.sol";
 import "../src/libraries/Constants.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, CommonEvents, Errors } from "./Base.sol";
 import { Log } from "./Vm.sol";
 import "./mocks/Wallets.sol";
 
@@ -42,7 +42,7 @@ contract BatchTest is Base {
 
     function rejected(bytes memory call, bytes32 hash, bytes4 code) private {
         vm.expectEmit(address(registry));
-        emit Events.Rejected(hash, code);
+        emit CommonEvents.Rejected(hash, code);
         registry.batch(just(call));
     }
 
@@ -81,7 +81,7 @@ contract BatchTest is Base {
         Log[] memory logs = vm.getRecordedLogs();
         check(logs.length == 11, "one event each, and one for the writer that unpairing ended");
         for (uint256 i; i < logs.length; ++i) {
-            check(logs[i].topics[0] != Events.Rejected.selector, "none refused");
+            check(logs[i].topics[0] != CommonEvents.Rejected.selector, "none refused");
         }
         check(registry.streams(third).owner == owner && registry.streams(third).writer == address(0), "third");
         check(!live(digest(g), sid) && live(digest(g), other), "grant and revocation");
@@ -93,7 +93,7 @@ contract BatchTest is Base {
     function test_theCallerStaysTheCaller() public {
         Grant memory m = aGrant(sid);
         bytes memory item = grantCall(m, "");
-        rejected(item, digest(m), Errors.WrongSigner.selector);
+        rejected(item, digest(m), CommonErrors.WrongSigner.selector);
         vm.prank(owner);
         registry.batch(just(item));
         check(live(digest(m), sid), "live");
@@ -102,7 +102,7 @@ contract BatchTest is Base {
     function test_theRegistryItselfIsNobody() public {
         // A batch calls the registry; that must not make the registry a signer.
         Revoke memory m = Revoke(address(registry), keccak256("grant"), 0);
-        rejected(abi.encodeCall(registry.revoke, (m, "")), digest(m), Errors.WrongSigner.selector);
+        rejected(abi.encodeCall(registry.revoke, (m, "")), digest(m), CommonErrors.WrongSigner.selector);
     }
 
     /* REFUSALS */
@@ -114,9 +114,9 @@ contract BatchTest is Base {
         (items[0], items[2]) = (grantCall(bad, sign(OWNER_KEY, digest(bad))), good);
         items[1] = abi.encodeCall(registry.commit, (StreamCommit(sid, 7, 0), ""));
         vm.expectEmit(address(registry));
-        emit Events.Rejected(digest(bad), Errors.StreamUnknown.selector);
+        emit CommonEvents.Rejected(digest(bad), Errors.StreamUnknown.selector);
         vm.expectEmit(address(registry));
-        emit Events.Rejected(digest(StreamCommit(sid, 7, 0)), Errors.EpochNotNext.selector);
+        emit CommonEvents.Rejected(digest(StreamCommit(sid, 7, 0)), Errors.EpochNotNext.selector);
         registry.batch(items);
         check(live(id, sid) && live(id, other), "the good one");
         check(registry.grantOf(digest(bad), sid).reader == address(0), "no half of the bad one");
@@ -156,7 +156,7 @@ contract BatchTest is Base {
         (items[0], items[1]) = (abi.encodePacked(selectors()[bound(kind, 0, 11)], noise), good);
         vm.recordLogs();
         registry.batch(items);
-        check(vm.getRecordedLogs()[0].topics[0] == Events.Rejected.selector, "refused");
+        check(vm.getRecordedLogs()[0].topics[0] == CommonEvents.Rejected.selector, "refused");
         check(live(id, sid), "the other goes through");
     }
 
@@ -172,7 +172,7 @@ contract BatchTest is Base {
         (items[0], items[1]) = (item, good);
         vm.recordLogs();
         registry.batch(items);
-        check(vm.getRecordedLogs()[0].topics[0] == Events.Rejected.selector, "refused");
+        check(vm.getRecordedLogs()[0].topics[0] == CommonEvents.Rejected.selector, "refused");
         check(live(id, sid), "the other goes through");
     }
 
@@ -289,7 +289,7 @@ contract BatchTest is Base {
         (bytes memory item,) = goodGrant();
         (bool ok, bytes memory reason) =
             address(registry).call{ gas: 150_000 }(abi.encodeCall(registry.batch, (just(item))));
-        check(!ok && bytes4(reason) == Errors.InsufficientGas.selector, "named");
+        check(!ok && bytes4(reason) == CommonErrors.InsufficientGas.selector, "named");
     }
 
     function test_aGreedyWalletSinksNobody() public {
@@ -300,7 +300,7 @@ contract BatchTest is Base {
         bytes[] memory items = new bytes[](2);
         (items[0], items[1]) = (abi.encodeCall(registry.revoke, (greedy, "anything")), good);
         vm.expectEmit(address(registry));
-        emit Events.Rejected(digest(greedy), Errors.WrongSigner.selector);
+        emit CommonEvents.Rejected(digest(greedy), CommonErrors.WrongSigner.selector);
         registry.batch{ gas: 500_000 }(items);
         check(live(id, sid), "the next one");
     }

@@ -37,6 +37,20 @@ abstract contract Common {
         check(made != address(0), "created");
     }
 
+    /// @dev The same where the constructor must refuse.
+    function expectNoCreation(bytes memory code, bytes memory expected) internal {
+        address made;
+        bytes memory reason;
+        assembly {
+            made := create(0, add(code, 0x20), mload(code))
+            reason := mload(0x40)
+            mstore(reason, returndatasize())
+            returndatacopy(add(reason, 0x20), 0, returndatasize())
+            mstore(0x40, add(reason, add(0x20, and(add(returndatasize(), 0x1f), not(0x1f)))))
+        }
+        check(made == address(0) && keccak256(reason) == keccak256(expected), "not created");
+    }
+
     function domainOf(string memory name, address place) internal view returns (bytes32) {
         bytes32 head = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
         return keccak256(abi.encode(head, keccak256(bytes(name)), keccak256("1"), block.chainid, place));

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { Entry, Grant } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract GrantTest is Base {
     bytes32 private sid;
@@ -108,10 +108,10 @@ contract GrantTest is Base {
         Grant memory m = aGrant(sid);
         bytes memory sig = sign(OWNER_KEY, digest(m));
         bytes32 id = registry.grant(m, sig);
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.grant(m, sig);
         revokeBy(OWNER_KEY, id, sid);
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.grant(m, sig);
         check(!live(id, sid), "revoked is final");
     }
@@ -123,8 +123,12 @@ contract GrantTest is Base {
         registry.grant(m, "");
         m = aGrant(sid);
         m.reader = address(0);
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.grant(m, "");
+        m = aGrant(sid);
+        m.owner = address(0);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
+        registry.grant(m, new bytes(65));
         m = aGrant(new bytes32[](0));
         vm.expectRevert(Errors.NoStreams.selector);
         registry.grant(m, "");
@@ -134,7 +138,7 @@ contract GrantTest is Base {
         registry.grant(m, "");
         m = aGrant(sid);
         m.deadline = NOW - 1;
-        vm.expectRevert(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
         registry.grant(m, "");
     }
 

@@ -2,9 +2,9 @@
 pragma solidity 0.8.37;
 
 import { Entry, Grant, RegisterStream, ShortGrant } from "../src/interfaces/IConsentRegistry.sol";
-import { Signatures } from "../src/libraries/Signatures.sol";
+import { Signers } from "../src/libraries/Signers.sol";
 import { Origin, Terms } from "../src/libraries/Words.sol";
-import { Base, Errors } from "./Base.sol";
+import { Base, CommonErrors, Errors } from "./Base.sol";
 import { Log } from "./Vm.sol";
 import "./mocks/Wallets.sol";
 
@@ -92,13 +92,13 @@ contract GrantShortTest is Base {
         Grant memory m = aGrant(sid);
         bytes memory sig = sign(OWNER_KEY, digest(m));
         bring(m, OWNER_KEY);
-        bytes memory used = abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce);
+        bytes memory used = abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce);
         refused(m, sig, used);
         vm.expectRevert(used);
         registry.grant(m, sig);
         m = aGrant(sid);
         give(m);
-        refused(m, sign(OWNER_KEY, digest(m)), abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        refused(m, sign(OWNER_KEY, digest(m)), abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
     }
 
     function test_refusesNonsense() public {
@@ -107,14 +107,14 @@ contract GrantShortTest is Base {
         refused(m, NONE, abi.encodeWithSelector(Errors.EmptyInterval.selector, m.start, m.end));
         m = aGrant(sid);
         m.reader = address(0);
-        refused(m, NONE, abi.encodeWithSelector(Errors.ZeroAddress.selector));
+        refused(m, NONE, abi.encodeWithSelector(CommonErrors.ZeroAddress.selector));
         m = aGrant(new bytes32[](0));
         refused(m, NONE, abi.encodeWithSelector(Errors.NoStreams.selector));
         m = aGrant(two(sid, sid));
         refused(m, sign(OWNER_KEY, digest(m)), abi.encodeWithSelector(Errors.StreamTwice.selector, sid));
         m = aGrant(sid);
         m.deadline = NOW - 1;
-        refused(m, NONE, abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        refused(m, NONE, abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
     }
 
     function test_onlyTheOwnerOfEveryStreamNamed() public {
@@ -170,10 +170,18 @@ contract GrantShortTest is Base {
         uint256 parity = odd ? 1 << 255 : 0;
         bytes32 r = bytes32(0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798);
         address account = ecrecover(hash, odd ? 28 : 27, r, bytes32(s));
-        check(account != address(0), "recovers");
-        check(!Signatures.isKeys(account, hash, r, bytes32(s | parity)), "high");
+        check(!Signers.isKeys(account, hash, r, bytes32(s | parity)), "high");
         account = ecrecover(hash, odd ? 28 : 27, r, bytes32(ORDER / 2));
-        check(Signatures.isKeys(account, hash, r, bytes32((ORDER / 2) | parity)), "the largest that is low");
+        // `r` is the generator's, so two hashes make the key the point at infinity: nobody recovers, and nobody has signed.
+        bool anybody = account != address(0);
+        check(Signers.isKeys(account, hash, r, bytes32((ORDER / 2) | parity)) == anybody, "the largest that is low");
+    }
+
+    function test_aHashThatRecoversNobodyIsNobodys() public view {
+        bytes32 r = bytes32(0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798);
+        bytes32 hash = bytes32(ORDER / 2 + 1);
+        check(ecrecover(hash, 28, r, bytes32(ORDER / 2)) == address(0), "infinity");
+        check(!Signers.isKeys(address(0), hash, r, bytes32((ORDER / 2) | (1 << 255))), "nobody");
     }
 
     function test_aDelegatedKeySigns() public {

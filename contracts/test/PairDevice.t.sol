@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { PairDevice, Pairing } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract PairDeviceTest is Base {
     function test_recordsBothSides() public {
@@ -49,13 +49,13 @@ contract PairDeviceTest is Base {
         PairDevice memory m = aPairing();
         vm.expectRevert(abi.encodeWithSelector(Errors.AlreadyPaired.selector, deviceHash));
         registry.pairDevice(m, device, SALT, "", "");
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.pairDevice(m, address(0), SALT, "", "");
         m.owner = address(0);
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.pairDevice(m, device, SALT, "", "");
         m.deadline = NOW - 1;
-        vm.expectRevert(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
         registry.pairDevice(m, device, SALT, "", "");
     }
 
@@ -66,7 +66,7 @@ contract PairDeviceTest is Base {
         registry.pairDevice(m, device, SALT, a, b);
         vm.prank(owner);
         registry.unpairDevice(unpairing(owner, m.deviceHash), "");
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.pairDevice(m, device, SALT, a, b);
         pair();
     }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { Grant, RegisterKey } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract RegisterKeyTest is Base {
     bytes32 private sid;
@@ -80,8 +80,8 @@ contract RegisterKeyTest is Base {
     function test_onceAndInTime() public {
         RegisterKey memory m = message();
         registry.registerKey(m, sid, sign(READER_KEY, digest(m)));
-        refuse(abi.encodeWithSelector(Errors.NonceUsed.selector, reader, m.nonce), m, sid, READER_KEY);
+        refuse(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, reader, m.nonce), m, sid, READER_KEY);
         m.deadline = NOW - 1;
-        refuse(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline), m, sid, READER_KEY);
+        refuse(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline), m, sid, READER_KEY);
     }
 }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { RegisterStream, Stream } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract RegisterStreamTest is Base {
     function test_recordsTheStreamAndEmits() public {
@@ -70,7 +70,7 @@ contract RegisterStreamTest is Base {
         bytes memory a = sign(OWNER_KEY, digest(m));
         bytes memory b = sign(WRITER_KEY, digest(m));
         vm.warp(uint256(m.deadline) + 1);
-        vm.expectRevert(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
         registry.registerStream(m, a, b);
         vm.warp(m.deadline);
         registry.registerStream(m, a, b);
@@ -82,7 +82,7 @@ contract RegisterStreamTest is Base {
         m.nameHash = keccak256("another");
         bytes memory a = sign(OWNER_KEY, digest(m));
         bytes memory b = sign(WRITER_KEY, digest(m));
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.registerStream(m, a, b);
     }
 
@@ -93,11 +93,11 @@ contract RegisterStreamTest is Base {
         registry.registerStream(m, "", "");
         m = aStream();
         m.writer = address(0);
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.registerStream(m, "", "");
         m = aStream();
         m.owner = address(0);
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.registerStream(m, "", "");
     }
 }

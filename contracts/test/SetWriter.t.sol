@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { SetWriter, Stream, StreamCommit } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract SetWriterTest is Base {
     uint256 private constant NEXT_KEY = 0x4E;
@@ -63,7 +63,7 @@ contract SetWriterTest is Base {
         registry.setWriter(m, a, b);
         m = message(sid);
         m.writer = address(0);
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.setWriter(m, "", "");
     }
 
@@ -73,10 +73,10 @@ contract SetWriterTest is Base {
         bytes memory a = sign(OWNER_KEY, digest(m));
         bytes memory b = sign(NEXT_KEY, digest(m));
         registry.setWriter(m, a, b);
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.setWriter(m, a, b);
         vm.warp(uint256(m.deadline) + 1);
-        vm.expectRevert(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
         registry.setWriter(m, a, b);
     }
 }

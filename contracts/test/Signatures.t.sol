@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { Grant, RegisterStream, Revoke } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors } from "./Base.sol";
+import { Base, CommonErrors } from "./Base.sol";
 import "./mocks/Wallets.sol";
 
 /// @dev contracts.md, rules for all messages: who counts as having signed. The account kinds that can act on chain are
@@ -24,14 +24,6 @@ contract SignaturesTest is Base {
     function refused(Grant memory m, bytes memory sig) private {
         vm.expectRevert(wrongSigner(m.owner));
         registry.grant(m, sig);
-    }
-
-    function delegate(uint256 key, address code) private {
-        vm.signAndAttachDelegation(code, key);
-        // The delegation takes effect with the next call.
-        (bool ok,) = vm.addr(key).call("");
-        ok;
-        check(vm.addr(key).code.length == 23, "delegated");
     }
 
     /* PLAIN KEYS */
@@ -181,7 +173,7 @@ contract SignaturesTest is Base {
         for (uint256 gas = 40_000; gas < 260_000; gas += 1_700) {
             uint256 state = vm.snapshotState();
             (bool ok, bytes memory reason) = address(registry).call{ gas: gas }(data);
-            check(ok || bytes4(reason) != Errors.WrongSigner.selector, "starved into a refusal");
+            check(ok || bytes4(reason) != CommonErrors.WrongSigner.selector, "starved into a refusal");
             vm.revertToState(state);
         }
     }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { Grant, RegisterStream, Stream, TransferStream } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract TransferStreamTest is Base {
     bytes32 private sid;
@@ -107,7 +107,7 @@ contract TransferStreamTest is Base {
         vm.expectRevert(abi.encodeWithSelector(Errors.SameOwner.selector, sid));
         registry.transferStream(m, "", "");
         m.newOwner = address(0);
-        vm.expectRevert(Errors.ZeroAddress.selector);
+        vm.expectRevert(CommonErrors.ZeroAddress.selector);
         registry.transferStream(m, "", "");
         m = aTransfer(keccak256("nowhere"), owner, heir);
         vm.expectRevert(abi.encodeWithSelector(Errors.StreamUnknown.selector, m.sid));
@@ -116,7 +116,7 @@ contract TransferStreamTest is Base {
         vm.expectRevert(abi.encodeWithSelector(Errors.NotStreamOwner.selector, sid, stranger));
         registry.transferStream(m, "", "");
         m.deadline = NOW - 1;
-        vm.expectRevert(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
         registry.transferStream(m, "", "");
     }
 
@@ -126,7 +126,7 @@ contract TransferStreamTest is Base {
         bytes memory b = sign(HEIR_KEY, digest(m));
         registry.transferStream(m, a, b);
         transferTo(HEIR_KEY, OWNER_KEY, sid);
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.transferStream(m, a, b);
     }
 

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { RegisterStream, Stream, StreamCommit, UnpairDevice } from "../src/interfaces/IConsentRegistry.sol";
-import { Base, Errors, Events } from "./Base.sol";
+import { Base, CommonErrors, Errors, Events } from "./Base.sol";
 
 contract UnpairDeviceTest is Base {
     bytes32 private deviceHash;
@@ -98,10 +98,10 @@ contract UnpairDeviceTest is Base {
         m.sids = new bytes32[](0);
         registry.unpairDevice(m, sig);
         pair();
-        vm.expectRevert(abi.encodeWithSelector(Errors.NonceUsed.selector, owner, m.nonce));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.NonceUsed.selector, owner, m.nonce));
         registry.unpairDevice(m, sig);
         vm.warp(uint256(m.deadline) + 1);
-        vm.expectRevert(abi.encodeWithSelector(Errors.DeadlinePassed.selector, m.deadline));
+        vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, m.deadline));
         registry.unpairDevice(m, sig);
     }
 }

@@ -7,14 +7,12 @@ import "../src/interfaces/IVault.sol";
 import { CommonErrors } from "../src/libraries/CommonErrors.sol";
 import { MarketErrors } from "../src/libraries/MarketErrors.sol";
 import { MarketEvents } from "../src/libraries/MarketEvents.sol";
-import { Vm } from "./Vm.sol";
+import { Common } from "./Common.sol";
 import { TestToken } from "./mocks/Tokens.sol";
 
 /// @dev Actors, signatures and digests for whatever holds money. Struct hashes are written out here a second time, so
 /// that a slip in the contracts' own does not cancel out.
-abstract contract VaultBase {
-    Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
-
+abstract contract VaultBase is Common {
     uint256 internal constant OPERATOR_KEY = 0x0BE7A;
     uint256 internal constant SELLER_KEY = 0x5E11;
     uint256 internal constant BUYER_KEY = 0xB111;
@@ -23,7 +21,6 @@ abstract contract VaultBase {
     uint256 internal constant DELEGATE_KEY = 0xDE1E;
     uint256 internal constant STRANGER_KEY = 0x57;
 
-    uint40 internal constant NOW = 1_760_000_000;
     uint32 internal constant WAIT = 14 days;
     uint88 internal constant RICH = 1_000_000_000;
 
@@ -38,25 +35,9 @@ abstract contract VaultBase {
     address internal arbiter;
     address internal meter;
     address internal stranger;
-    uint256 private _nonce;
 
-    error Failed(string what);
-
-    function check(bool condition, string memory what) internal pure {
-        if (!condition) revert Failed(what);
-    }
-
-    function bound(uint256 value, uint256 low, uint256 high) internal pure returns (uint256) {
-        return low + value % (high - low + 1);
-    }
-
-    /// @dev By its code and not by `new`, so that the tests need not be compiled with the contract's slow settings.
-    function create(string memory what, bytes memory arguments) internal returns (address made) {
-        bytes memory code = bytes.concat(vm.getCode(what), arguments);
-        assembly {
-            made := create(0, add(code, 0x20), mload(code))
-        }
-        check(made != address(0), what);
+    function create(string memory what, bytes memory arguments) internal returns (address) {
+        return create(bytes.concat(vm.getCode(what), arguments));
     }
 
     function actors() internal {
@@ -70,29 +51,8 @@ abstract contract VaultBase {
         anchors = IAnchors(create("Anchors.sol:Anchors", ""));
     }
 
-    function separator(address place, string memory name) internal view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256(bytes(name)),
-                keccak256("1"),
-                block.chainid,
-                place
-            )
-        );
-    }
-
     function typed(bytes32 structHash) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", separator(address(vault), domainName), structHash));
-    }
-
-    function sign(uint256 key, bytes32 hash) internal pure returns (bytes memory) {
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, hash);
-        return abi.encodePacked(r, s, v);
-    }
-
-    function freshNonce() internal returns (uint256) {
-        return _nonce++;
+        return keccak256(abi.encodePacked(hex"1901", domainOf(domainName, address(vault)), structHash));
     }
 
     function soon() internal view returns (uint40) {
@@ -101,10 +61,6 @@ abstract contract VaultBase {
 
     function pass(uint256 time) internal {
         vm.warp(block.timestamp + time);
-    }
-
-    function wrongSigner(address account) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(CommonErrors.WrongSigner.selector, account);
     }
 
     function tooEarly(uint256 time) internal pure returns (bytes memory) {
@@ -141,6 +97,11 @@ abstract contract VaultBase {
         token.approve(address(vault), type(uint256).max);
         Deposit memory m = aDeposit(account, amount);
         vault.deposit(m, sign(key, digest(m)));
+    }
+
+    /// @dev From now on the token behaves as another one does; what it has written stays where that one looks for it.
+    function turnInto(address odd) internal {
+        vm.etch(address(token), odd.code);
     }
 
     function startOut(uint256 key, uint88 amount) internal {

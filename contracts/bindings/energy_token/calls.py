@@ -172,12 +172,12 @@ def decode_balance_of(data: bytes) -> int:
     return result
 
 
-def encode_batch(items: Sequence[bytes]) -> bytes:
+def encode_batch(calls: Sequence[bytes]) -> bytes:
     """Calldata of `batch`."""
     return encode_call(
         bytes.fromhex("1e897afb"),
         ['bytes[]'],
-        [list(items)],
+        [list(calls)],
     )
 
 
@@ -231,12 +231,12 @@ def decode_decimals(data: bytes) -> int:
     return result
 
 
-def encode_digest_of(item: bytes) -> bytes:
+def encode_digest_of(call: bytes) -> bytes:
     """Calldata of `digestOf`."""
     return encode_call(
         bytes.fromhex("b7449f0f"),
         ['bytes'],
-        [item],
+        [call],
     )
 
 

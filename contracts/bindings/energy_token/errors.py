@@ -192,11 +192,6 @@ ERRORS: dict[bytes, ErrorShape] = {
         (('offset', 'uint256'),),
         'The bytes of the batch end in the middle of a reading.',
     ),
-    bytes.fromhex("208c00d7"): ErrorShape(
-        'UnknownMessage',
-        (('selector', 'bytes4'),),
-        'A batch takes no such call.',
-    ),
     bytes.fromhex("32c15fc2"): ErrorShape(
         'WrongSigner',
         (('account', 'address'),),

@@ -38,7 +38,6 @@ __all__ = [
     "abi_permit_signature",
     "abi_withdraw",
     "decode_anchors",
-    "decode_demands_of",
     "decode_digest_of",
     "decode_dispute_window",
     "decode_eip712_domain",
@@ -52,7 +51,6 @@ __all__ = [
     "encode_batch",
     "encode_constructor",
     "encode_demand_lines",
-    "encode_demands_of",
     "encode_deposit",
     "encode_deposit_for",
     "encode_deposit_with_permit",
@@ -113,22 +111,6 @@ def encode_demand_lines(m: DemandLike, net: NetLike, debits: bytes, index: int, 
         ['(address,address,uint24,uint40)', '(bytes32,bytes32,bytes32,uint40)', 'bytes', 'uint256', 'bytes'],
         [(m.account, m.operator, m.period, m.deadline,), (net.root, net.debits, net.credits, net.settled_at,), debits, index, sig],
     )
-
-
-def encode_demands_of(operator: bytes, period: int) -> bytes:
-    """Calldata of `demandsOf`."""
-    return encode_call(
-        bytes.fromhex("104fee8d"),
-        ['address', 'uint24'],
-        [operator, period],
-    )
-
-
-def decode_demands_of(data: bytes) -> int:
-    """Read what `demandsOf` returned. Raises MalformedData."""
-    values = decode_values(['uint256'], data)
-    result: int = as_bytes('uint256', values[0])
-    return result
 
 
 def encode_deposit(m: DepositLike, sig: bytes) -> bytes:
@@ -230,10 +212,10 @@ def encode_net_of(operator: bytes, period: int) -> bytes:
     )
 
 
-def decode_net_of(data: bytes) -> bytes:
+def decode_net_of(data: bytes) -> tuple[int, int]:
     """Read what `netOf` returned. Raises MalformedData."""
-    values = decode_values(['bytes32'], data)
-    result: bytes = as_bytes('bytes32', values[0])
+    values = decode_values(['uint8', 'uint256'], data)
+    result: tuple[int, int] = as_bytes('uint8', values[0]), as_bytes('uint256', values[1])
     return result
 
 

@@ -37,6 +37,8 @@ abstract contract EnergyShares is IEnergyToken, ERC20Permit, ERC6909 {
     function claimable(uint64 source, address holder) external view returns (uint256 credit) {
         uint256 word = _accumulators[source].value;
         if (Accumulator.sharesIn(word) == 0) return 0;
+        // A view: the position stays as it is.
+        // slither-disable-next-line unused-return
         (, credit) = Accumulator.settle(word, _positions[source][holder].value);
     }
 

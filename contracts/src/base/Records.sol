@@ -5,6 +5,7 @@ import { StorageSlot } from "@openzeppelin/contracts/utils/StorageSlot.sol";
 
 import { Entry, Pairing, Stream } from "../interfaces/IConsentRegistry.sol";
 import { Calldata } from "../libraries/Calldata.sol";
+import { CommonErrors } from "../libraries/CommonErrors.sol";
 import { Entries } from "../libraries/Entries.sol";
 import { Errors } from "../libraries/Errors.sol";
 import { Events } from "../libraries/Events.sol";
@@ -29,14 +30,14 @@ abstract contract Records {
     /* CHANGES */
 
     function _requireInTime(uint40 deadline) internal view {
-        if (block.timestamp > deadline) revert Errors.DeadlinePassed(deadline);
+        if (block.timestamp > deadline) revert CommonErrors.DeadlinePassed(deadline);
     }
 
     function _useNonce(address account, uint256 nonce) internal {
         StorageSlot.Uint256Slot storage bits = _nonces[account][nonce >> 8];
         uint256 word = bits.value;
         uint256 bit = 1 << (nonce & 0xff);
-        if (word & bit != 0) revert Errors.NonceUsed(account, nonce);
+        if (word & bit != 0) revert CommonErrors.NonceUsed(account, nonce);
         bits.value = word | bit;
     }
 

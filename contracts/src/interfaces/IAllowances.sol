@@ -37,7 +37,8 @@ interface IAllowances is IMessenger {
     /// @notice Records an allowance.
     function allow(Allowance calldata m, bytes calldata sig) external;
 
-    /// @notice Brings the account's balance up to what a delivered contract costs. Anybody may call it.
+    /// @notice Brings the account's balance up to what a delivered contract costs, or up to what a claim against it still
+    /// lacks. Anybody may call it.
     function fund(address owner, address operator, address account, bytes32 contractId) external;
 
     /// @notice What an owner allows an account, and what is spent.

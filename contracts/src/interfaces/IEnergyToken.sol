@@ -124,7 +124,7 @@ struct Position {
 /// @dev ERC-20 for the energy, ERC-6909 for the shares (id = source). `totalSupply` counts what was produced; it is in
 /// no balance until it is claimed, so the sum of balances lags behind it by what is claimable.
 /// @dev A signature of a device is 65 bytes `r || s || v` by secp256k1, or 128 bytes `r || s || x || y` by P-256 where
-/// `verifiesP256`; all other signatures are as in {ISignedMessages}.
+/// `verifiesP256`; all other signatures are as in {IMessenger}.
 interface IEnergyToken {
     /// @notice Registers a source.
     function registerSource(
@@ -165,7 +165,7 @@ interface IEnergyToken {
     function claimEnergy(ClaimEnergy calldata m) external returns (uint256 amount);
 
     /// @notice The same for many sources.
-    function claimMany(uint64[] calldata sources, address holder) external returns (uint256 amount);
+    function claimMany(uint64[] calldata sources_, address holder) external returns (uint256 amount);
 
     /// @notice What a claim would pay now, in token units.
     function claimable(uint64 source, address holder) external view returns (uint256);

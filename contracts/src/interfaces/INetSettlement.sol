@@ -42,6 +42,14 @@ struct Net {
     uint40 settledAt;
 }
 
+/// @dev Of a day's batch.
+enum NetState {
+    None,
+    Open,
+    Released,
+    Void
+}
+
 /// @dev A line of a netting: what a request pays for. The leaf is
 /// `keccak256(bytes.concat(keccak256(abi.encode(line))))`, in a tree that hashes pairs in ascending order.
 struct Line {
@@ -62,7 +70,8 @@ interface INetSettlement is IVault {
     /// @notice Records a mandate. Days before today cannot be taken under it.
     function setMandate(NetMandate calldata m, bytes calldata sig) external;
 
-    /// @notice Takes the debits of a period. The sum of the credits must be the same, and they wait.
+    /// @notice Takes the debits of a period. The sum of the credits must be the same, and they wait. Refused while the
+    /// batch of 32 days before, or of any earlier day with the same record, has not ended.
     function settleNet(NetBatch calldata m, bytes calldata debits, bytes calldata credits, bytes calldata sig) external;
 
     /// @notice Pays the credits of a batch, once the dispute window is over and no demand is open. Anybody may call it.
@@ -84,8 +93,8 @@ interface INetSettlement is IVault {
     function demandLines(Demand calldata m, Net calldata net, bytes calldata debits, uint256 index, bytes calldata sig)
         external;
 
-    /// @notice Shows lines that cover a debit: signed, in the root, in ascending order of requests and leaves, and no
-    /// request above what it asked for. Anybody may call it.
+    /// @notice Shows lines that cover a debit: signed, in the root, no request above what it asked for. Ascending by
+    /// `keccak256(abi.encode(request))`, lines of one request by their leaves. Anybody may call it.
     function showLines(
         address operator,
         uint24 period,
@@ -106,9 +115,7 @@ interface INetSettlement is IVault {
     /// @notice Seconds that credits wait.
     function disputeWindow() external view returns (uint32);
 
-    /// @notice What state keeps of a batch: zero for none, one for released, two for void, else the hash of `Net`.
-    function netOf(address operator, uint24 period) external view returns (bytes32);
-
-    /// @notice How many demands are open.
-    function demandsOf(address operator, uint24 period) external view returns (uint256);
+    /// @notice What became of a day's batch, and how many demands are open on it. `None` again once a later day uses
+    /// its record: 32 days later or more.
+    function netOf(address operator, uint24 period) external view returns (NetState state, uint256 demands);
 }

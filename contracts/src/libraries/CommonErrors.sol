@@ -16,9 +16,6 @@ library CommonErrors {
     /// @notice An address is zero that must not be.
     error ZeroAddress();
 
-    /// @notice A batch takes no such call.
-    error UnknownMessage(bytes4 selector);
-
     /// @notice Too little gas is left to judge a message fairly. Send the transaction again with a higher gas limit.
     error InsufficientGas(uint256 left);
 }

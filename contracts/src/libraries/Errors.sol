@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-/// @title Errors of the consent registry
+/// @title Errors of the consent registry, beside those in `CommonErrors`
 /// @dev The notices are shown to people by the generated bindings.
 library Errors {
-    /// @notice The message's deadline has passed.
-    error DeadlinePassed(uint40 deadline);
-
-    /// @notice The account has already used this nonce.
-    error NonceUsed(address account, uint256 nonce);
-
-    /// @notice The signature is not one of the account that the message names.
-    error WrongSigner(address account);
-
     /// @notice A stream of this owner and name exists already.
     error StreamExists(bytes32 sid);
 
@@ -30,9 +21,6 @@ library Errors {
 
     /// @notice A stream's slots must last at least one second.
     error ZeroSlot();
-
-    /// @notice An address is zero that must not be.
-    error ZeroAddress();
 
     /// @notice The start of a grant must lie before its end.
     error EmptyInterval(uint40 start, uint40 end);
@@ -69,7 +57,4 @@ library Errors {
 
     /// @notice What a batch carries must be a call that brings a message.
     error UnknownCall(bytes4 selector);
-
-    /// @notice Too little gas is left to judge a message fairly. Send the transaction again with a higher gas limit.
-    error InsufficientGas(uint256 left);
 }

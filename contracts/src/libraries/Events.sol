@@ -46,9 +46,4 @@ library Events {
 
     /// @notice A stream has another owner; all grants of the former have ended.
     event StreamTransferred(bytes32 indexed sid, address indexed owner, address indexed newOwner);
-
-    /// @notice A call in a batch was refused.
-    /// @param digest The EIP-712 digest of the message, or the keccak256 of the call where it cannot be decoded.
-    /// @param code Selector of the error that it would have reverted with; zero where the bytes cannot be decoded.
-    event Rejected(bytes32 indexed digest, bytes4 code);
 }

@@ -25,7 +25,8 @@ library Lines {
     /// @notice Whether a line's debtor is bound by it: it asked this operator for energy on this day, for as much and at
     /// this price or more, and the amount is right to the rounding that parts of a whole need.
     /// @dev The key counts as at the start of delivery, the one time that cannot be moved afterwards. EIP-1271 is not
-    /// asked: its answer may change with time, and a batch must not become void by that.
+    /// asked: its answer may change with time, and a batch must not become void by that. P-256 is for keys that stand
+    /// for an account, never for the account itself.
     function isSound(Line calldata line, bytes32 digest, address operator, uint24 period, IAnchors anchors)
         internal
         view
@@ -39,21 +40,23 @@ library Lines {
         if (!within || !partner) return false;
         address key = Signers.deviceOf(digest, line.signature, true);
         if (key == address(0)) return false;
-        return key == request.account || anchors.isDelegate(request.account, key, SCOPE_ORDERS, request.start);
+        if (key == request.account && line.signature.length == 65) return true;
+        return anchors.isDelegate(request.account, key, SCOPE_ORDERS, request.start);
     }
 
-    /// @notice The sum of lines in the tree. Lines of one request stand together, requests by ascending nonce, leaves of
-    /// one request ascending: so no line counts twice and no request for more than it asked.
+    /// @notice The sum of lines in the tree. Lines of one request stand together, requests ascending by
+    /// `keccak256(abi.encode(request))`, lines of one request by their leaves: so no line counts twice, and no request
+    /// for more than it asked.
     function sum(Line[] calldata lines, bytes32[][] calldata paths, bytes32 root)
         internal
         pure
         returns (uint256 amount)
     {
         if (lines.length != paths.length) revert MarketErrors.LineNotInRoot();
-        bytes32 lastRequest;
-        bytes32 lastLeaf;
-        uint256 wh;
-        for (uint256 i; i < lines.length; ++i) {
+        bytes32 lastRequest = 0;
+        bytes32 lastLeaf = 0;
+        uint256 wh = 0;
+        for (uint256 i = 0; i < lines.length; ++i) {
             requireIn(lines[i], paths[i], root);
             bytes32 request = keccak256(abi.encode(lines[i].request));
             bytes32 current = leaf(lines[i]);

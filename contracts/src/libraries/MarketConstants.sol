@@ -21,3 +21,6 @@ uint256 constant DEPOSIT_PART = 10;
 
 /// @dev Seconds that an operator has to show the lines behind a debit.
 uint256 constant ANSWER_TIME = 1 days;
+
+/// @dev Days after which a netting's record is written over. More than a batch can wait for its release.
+uint256 constant NET_PLACES = 32;

@@ -13,7 +13,6 @@ import {
     TransferStream,
     UnpairDevice
 } from "../interfaces/IConsentRegistry.sol";
-import { Origin, Terms } from "./Words.sol";
 
 /// @title EIP-712 types and struct hashes of the messages
 /// @dev A struct of value types hashes as its type hash followed by its ABI encoding; a `bytes32[]` stands as the
@@ -79,14 +78,13 @@ library Messages {
     function hash(ShortGrant calldata m, bytes32[] calldata sids) internal pure returns (bytes32 digest) {
         bytes32 typeHash = GRANT;
         bytes32 sidsHash = hash(sids);
-        Terms terms = m.terms;
-        Origin origin = m.origin;
-        address owner = origin.owner();
-        address reader = terms.reader();
-        uint256 start = terms.start();
-        uint256 end = terms.end();
-        uint256 purposeTag = origin.purposeTag();
-        uint256 deadline = origin.deadline();
+        // Whole words: what lies above an address is not defined in assembly.
+        uint256 owner = uint160(m.origin.owner());
+        uint256 reader = uint160(m.terms.reader());
+        uint256 start = m.terms.start();
+        uint256 end = m.terms.end();
+        uint256 purposeTag = m.origin.purposeTag();
+        uint256 deadline = m.origin.deadline();
         assembly ("memory-safe") {
             let free := mload(0x40)
             mstore(free, typeHash)

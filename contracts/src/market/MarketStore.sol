@@ -26,7 +26,8 @@ abstract contract MarketStore is IMarket, Vault {
 
     /* PARTNERS AND STATES */
 
-    /// @dev The one place where a state is asked for: every transition names the state that it starts from.
+    /// @dev Every transition names the one state that it starts from, here or, for the many contracts of a payment, in
+    /// `Payments`.
     function _in(address operator, bytes32 contractId, State state) internal view returns (Trade storage trade) {
         trade = _trades[operator][contractId];
         if (trade.state != state) revert MarketErrors.WrongState(contractId, uint8(trade.state));

@@ -180,7 +180,8 @@ abstract contract Orders is MarketStore {
         }
     }
 
-    /// @dev By the account, or by a key that stands for it in the anchored lane, where orders live until they meet.
+    /// @dev By the account, or by a key that stands for it in the anchored lane, where orders live until they meet. An
+    /// account is never a key of P-256, whatever its address: only its 65 bytes count, here as for every other message.
     function _requireOrderSigned(Order calldata order, bytes32 structHash, bytes32 named, bytes calldata sig)
         private
         view
@@ -190,7 +191,8 @@ abstract contract Orders is MarketStore {
         if (digest != named) revert MarketErrors.WrongOrder(named, digest);
         if (_cancelled[order.account][digest]) revert MarketErrors.OrderCancelled(digest);
         address key = Signers.deviceOf(digest, sig, true);
-        if (key != address(0) && key != order.account) {
+        if (key != address(0)) {
+            if (key == order.account && sig.length == 65) return;
             if (_anchors.isDelegate(order.account, key, SCOPE_ORDERS, uint40(block.timestamp))) return;
         }
         Signers.requireSigned(order.account, digest, sig);

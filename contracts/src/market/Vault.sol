@@ -5,13 +5,13 @@ import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import { IERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
+import { Messenger } from "../base/Messenger.sol";
 import { Deposit, IVault, Member, PermitSignature, Withdraw } from "../interfaces/IVault.sol";
 import { CommonErrors } from "../libraries/CommonErrors.sol";
 import { MarketErrors } from "../libraries/MarketErrors.sol";
 import { MarketEvents } from "../libraries/MarketEvents.sol";
 import { MarketMessages } from "../libraries/MarketMessages.sol";
 import { Guarded } from "./Guarded.sol";
-import { Messenger } from "./Messenger.sol";
 
 /// @title Vault
 /// @notice See {IVault}.
@@ -46,6 +46,8 @@ abstract contract Vault is IVault, Messenger, Guarded {
     }
 
     /// @inheritdoc IVault
+    // The permit calls the token before anything is written, under the guard that every function with tokens has.
+    // slither-disable-next-line reentrancy-benign
     function depositWithPermit(Deposit calldata m, bytes calldata sig, PermitSignature calldata permit)
         external
         nonReentrant

@@ -40,4 +40,9 @@ contract AnchorTest is AnchorsBase {
         vm.expectRevert(abi.encodeWithSelector(CommonErrors.DeadlinePassed.selector, NOW - 1));
         anchors.anchor(m, late);
     }
+
+    function test_aCallWithoutAMessageGoesByItsBytes() public view {
+        bytes memory call = abi.encodeCall(IAnchors.anchorLog, (0, keccak256("root"), 1));
+        check(anchors.digestOf(call) == keccak256(call), "bytes");
+    }
 }

@@ -10,7 +10,7 @@ abstract contract AnchorsBase is VaultBase {
     }
 
     function anchorTyped(bytes32 structHash) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", separator(address(anchors), "Wattpact Anchors"), structHash));
+        return keccak256(abi.encodePacked(hex"1901", domainOf("Wattpact Anchors", address(anchors)), structHash));
     }
 
     function digest(Anchor memory m) internal view returns (bytes32) {

@@ -10,6 +10,7 @@ contract IsAnchoredTest is AnchorsBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     function testFuzz_aLeafIsProvenFromTheHeadAlone(bytes32 leaf, bytes32 sibling, uint8 before, uint8 later) public {
         (before, later) = (before % 5, later % 5);
         bytes32 head;

@@ -7,7 +7,7 @@ import { IERC20Metadata } from "@openzeppelin/contracts/token/ERC20/extensions/I
 import { IERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 
 import "../../src/interfaces/IEnergyToken.sol";
-import { ISignedMessages } from "../../src/interfaces/ISignedMessages.sol";
+import { IMessenger } from "../../src/interfaces/IMessenger.sol";
 import { CommonErrors } from "../../src/libraries/CommonErrors.sol";
 import { CommonEvents } from "../../src/libraries/CommonEvents.sol";
 import { EnergyErrors } from "../../src/libraries/EnergyErrors.sol";
@@ -15,7 +15,7 @@ import { EnergyEvents } from "../../src/libraries/EnergyEvents.sol";
 import { Common } from "../Common.sol";
 
 /// @dev All faces of the contract.
-interface IEnergy is IEnergyToken, ISignedMessages, IERC20Metadata, IERC20Permit, IERC6909, IERC5267 { }
+interface IEnergy is IEnergyToken, IMessenger, IERC20Metadata, IERC20Permit, IERC6909, IERC5267 { }
 
 /// @dev A token with one source, actors and messages. Struct hashes are written out here a second time, so that a slip
 /// in the contract's own does not cancel out.

@@ -74,20 +74,22 @@ contract EnergyBatchTest is EnergyBase {
         check(token.nonceUsed(owner, good.nonce) && token.nonceUsed(owner, next.nonce), "theirs are");
     }
 
-    function test_onlyMessagesAreTaken() public {
-        bytes[4] memory others = [
-            abi.encodeWithSignature("transfer(address,uint256)", holder, 0),
-            abi.encodeCall(token.batch, (new bytes[](0))),
-            abi.encodeCall(token.submitReadings, ("")),
-            bytes("abc")
-        ];
-        for (uint256 i; i < 4; ++i) {
-            vm.expectEmit(address(token));
-            emit CommonEvents.Rejected(keccak256(others[i]), CommonErrors.UnknownMessage.selector);
-            token.batch(one(others[i]));
-            vm.expectRevert();
-            token.digestOf(others[i]);
-        }
+    /// @dev What brings no message runs as it would alone, by whoever sends the batch, and is named by its hash.
+    function test_otherCallsAreTheCallersOwn() public {
+        token.claimEnergy(ClaimEnergy(owner, SOURCE));
+        uint256 claimed = token.balanceOf(owner);
+        bytes memory call = abi.encodeWithSignature("transfer(address,uint256)", holder, claimed + 1);
+        check(token.digestOf(call) == keccak256(call), "by its hash");
+        vm.expectEmit(address(token));
+        emit CommonEvents.Rejected(
+            keccak256(call), bytes4(keccak256("ERC20InsufficientBalance(address,uint256,uint256)"))
+        );
+        vm.prank(stranger);
+        token.batch(one(call));
+        check(token.balanceOf(owner) == claimed && token.balanceOf(holder) == 0, "nobody's energy but the caller's");
+        vm.expectEmit(address(token));
+        emit CommonEvents.Rejected(keccak256("abc"), bytes4(0));
+        token.batch(one("abc"));
     }
 
     function test_whatCannotBeDecodedIsNamedByItsHash() public {

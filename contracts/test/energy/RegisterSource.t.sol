@@ -95,11 +95,7 @@ contract RegisterSourceTest is EnergyBase {
 
     function test_aTokenHasARegistrar() public {
         bytes memory code = abi.encodePacked(vm.getCode("EnergyToken.sol:EnergyToken"), abi.encode(address(0)));
-        address made;
-        assembly {
-            made := create(0, add(code, 0x20), mload(code))
-        }
-        check(made == address(0), "refused");
+        expectNoCreation(code, abi.encodeWithSelector(CommonErrors.ZeroAddress.selector));
         check(token.registrar() == registrar, "the constructor's");
     }
 

@@ -161,4 +161,19 @@ contract ResetMeterTest is EnergyBase {
         token.mintReading(m, sign(NEW_DEVICE_KEY, digest(m)));
         check(token.totalSupply() == 1_100_000, "honest again");
     }
+
+    /// @dev The last counter of a meter is no way round what a source can hold.
+    function test_noMoreThanASourceCanMake() public {
+        RegisterSource memory s = aSource(9);
+        (s.initialCounter, s.maxPowerW, s.shares, s.deadline) = (0, type(uint48).max, 1, soon());
+        register(s);
+        uint64 most = type(uint64).max / 1000;
+        vm.warp(time() + uint256(most) * 3600 / type(uint48).max + 1);
+        Reading memory m = Reading(9, 1, most, uint40(time()));
+        token.mintReading(m, sign(DEVICE_KEY, digest(m)));
+        vm.warp(time() + 3600);
+        MeterReset memory r = aReset(device);
+        (r.source, r.index, r.oldFinal, r.deadline) = (9, 1, most + 1, soon());
+        refusedReset(r, DEVICE_KEY, abi.encodeWithSelector(EnergyErrors.TooMuchEnergy.selector, 9));
+    }
 }

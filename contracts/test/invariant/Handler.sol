@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import "../../src/interfaces/IConsentRegistry.sol";
 import "../../src/libraries/Constants.sol";
-import { Base, Events, IRegistry } from "../Base.sol";
+import { Base, CommonEvents, IRegistry } from "../Base.sol";
 import { Log } from "../Vm.sol";
 
 /// @dev Signs messages, keeps them, and brings them in any order, any number of times, singly and in batches, from
@@ -150,7 +150,7 @@ contract Handler is Base {
         Log[] memory logs = vm.getRecordedLogs();
         check(logs.length == 3, "each item is recorded or refused, once");
         for (uint256 i; i < 3; ++i) {
-            if (logs[i].topics[0] == Events.Rejected.selector) continue;
+            if (logs[i].topics[0] == CommonEvents.Rejected.selector) continue;
             check(logs[i].topics[1] == _kept[chosen[i]].id, "in their order");
             recordGrant(_kept[chosen[i]]);
         }

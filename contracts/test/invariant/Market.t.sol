@@ -47,6 +47,7 @@ contract MarketInvariants is MarketBase {
     }
 
     /// forge-config: default.invariant.runs = 8
+    /// forge-config: long.invariant.runs = 128
     /// @dev One campaign for all: what they say is about the same steps.
     function invariant_market() public view {
         check(handler.wrongly() == 0, "a step worked that must not");

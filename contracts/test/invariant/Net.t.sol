@@ -41,6 +41,7 @@ contract NetInvariants is NetBase {
     }
 
     /// forge-config: default.invariant.runs = 8
+    /// forge-config: long.invariant.runs = 128
     function invariant_net() public view {
         check(handler.wrongly() == 0, "a step worked that must not");
         check(handler.taken() == handler.credited() + handler.returned() + handler.waiting(), "conservation");

@@ -12,6 +12,7 @@ contract AnswerTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     function testFuzz_A10_lessIsPaidAtItsShare(uint64 wh) public {
         wh = uint64(bound(wh, 1, WH));
         bytes32 id = matched();

@@ -30,6 +30,7 @@ contract IssueClaimTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev A claim reaches what is on its way out, and no more than there is.
     function testFuzz_itFreezesWhatThereIs(uint88 left, uint88 pending) public {
         history();

@@ -54,6 +54,7 @@ contract MakeContractTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev A-1: prices between both limits, and the limits themselves.
     function testFuzz_A1_priceIsWithinBothLimits(uint88 low, uint88 high, uint88 price) public {
         (low, high, price) = (low % 1000, high % 1000, price % 1000);
@@ -160,6 +161,7 @@ contract MakeContractTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev A-16: the sum of the fills is at most the offer.
     function testFuzz_A16_overFillIsImpossible(uint64 first, uint64 second) public {
         first = uint64(bound(first, 1, WH));
@@ -193,6 +195,7 @@ contract MakeContractTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev Whatever the parts, they add up to floor(sum of wh x price / 1000).
     function testFuzz_partsAddUpToTheWhole(uint16[6] calldata parts, uint16[6] calldata prices) public {
         (offer.wh, request.wh) = (type(uint64).max, type(uint64).max);

@@ -82,6 +82,28 @@ contract MarketBatchTest is MarketBase {
         expectState(id, State.Delivered);
     }
 
+    /// @dev Attack: enough gas for the batch, too little for what the item needs. A batch in a batch asks for the most.
+    function test_attack_anItemThatIsStarvedRevertsTheWholeBatch() public {
+        bytes32 id = delivered();
+        bytes[] memory inner = new bytes[](1);
+        (inner[0],) = payCall(BUYER_KEY, id, DUE);
+        bytes[] memory calls = new bytes[](1);
+        calls[0] = abi.encodeCall(IMessenger.batch, (inner));
+        bytes memory data = abi.encodeCall(IMessenger.batch, (calls));
+        bool starved;
+        bool worked;
+        for (uint256 gas = 190_000; gas < 230_000; gas += 500) {
+            uint256 state = vm.snapshotState();
+            (bool ok, bytes memory reason) = address(market).call{ gas: gas }(data);
+            bool paid = stateOf(id) == State.Paid;
+            vm.revertToState(state);
+            check(ok == paid, "starved into a refusal");
+            check(ok || bytes4(reason) == CommonErrors.InsufficientGas.selector, "and says so");
+            (starved, worked) = (starved || !ok, worked || ok);
+        }
+        check(starved && worked, "both were tried");
+    }
+
     function test_theCallerStaysTheCaller() public {
         bytes32 id = delivered();
         Payment memory m = Payment(buyer, operator, one(id), DUE, false, soon());

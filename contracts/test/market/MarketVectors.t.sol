@@ -48,7 +48,7 @@ contract MarketVectorsTest is MarketBase {
         IMessenger moved = IMessenger(vm.parseJsonAddress(json, string.concat(place, ".domain.verifyingContract")));
         // Same code at the address in the vectors; it sees that it moved and derives its domain anew.
         vm.etch(address(moved), deployed.code);
-        bytes32 domain = separator(address(moved), string.concat("Wattpact ", name));
+        bytes32 domain = domainOf(string.concat("Wattpact ", name), address(moved));
         check(domain == vm.parseJsonBytes32(json, string.concat(place, ".domainSeparator")), "domain");
         uint256 count = vm.parseJsonUint(json, string.concat(place, ".count"));
         check(count == 2 * messages, "every message, two cases");

@@ -17,6 +17,7 @@ contract MeasureTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev A-10: meter evidence decides; within what the partners said.
     function testFuzz_A10_theMeterDecidesBetweenTheTwo(uint64 counted) public {
         counted = uint64(bound(counted, 0, 3 * WH));

@@ -14,6 +14,7 @@ contract MeasureClaimTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev 5b: else by signed meter readings, pay min(measured, contracted) x price.
     function testFuzz_theMeterDecidesWhereOnlyTheSellerSpoke(uint64 counted) public {
         counted = uint64(bound(counted, 0, 2 * WH));

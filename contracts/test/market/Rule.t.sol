@@ -12,6 +12,7 @@ contract RuleTest is MarketBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev The arbiter's amount counts, with the penalty on it, and never above the claim.
     function testFuzz_theArbiterDecides(uint64 wh) public {
         bytes32 id = disputed();

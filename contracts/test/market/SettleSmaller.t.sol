@@ -5,6 +5,7 @@ import "./MarketBase.sol";
 
 contract SettleSmallerTest is MarketBase {
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     function testFuzz_theSmallerCountsAfterTheWindow(uint64 a, uint64 b) public {
         (a, b) = (uint64(bound(a, 4, WH)), uint64(bound(b, 4, WH)));
         if (a == b) return;

@@ -93,6 +93,11 @@ abstract contract NetBase is VaultBase {
         net.settleNet(m, d, c, sig);
     }
 
+    function expectState(uint24 period, NetState state, uint256 demands) internal view {
+        (NetState found, uint256 open) = net.netOf(operator, period);
+        check(found == state && open == demands, "state of the batch");
+    }
+
     function usual() internal view returns (bytes memory d, bytes memory c) {
         d = entry(buyer, 600);
         c = bytes.concat(entry(seller, 400), entry(third, 200));

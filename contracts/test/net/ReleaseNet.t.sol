@@ -35,4 +35,17 @@ contract ReleaseNetTest is NetBase {
         vm.expectRevert(abi.encodeWithSelector(MarketErrors.NetUnknown.selector, operator, TODAY));
         net.releaseNet(operator, TODAY, changed, other);
     }
+
+    /// @dev A book that cannot count what it is owed loses none of it: the release waits until there is room.
+    function test_aBalanceThatCannotCountMore() public {
+        settleUsual();
+        put(SELLER_KEY, type(uint88).max - 10_000);
+        vm.warp(NOW + WINDOW);
+        vm.expectRevert(abi.encodeWithSignature("SafeCastOverflowedUintDowncast(uint8,uint256)", 88, 400));
+        net.releaseNet(operator, TODAY, settled, credits);
+        startOut(SELLER_KEY, 400);
+        net.releaseNet(operator, TODAY, settled, credits);
+        check(balance(seller) == type(uint88).max, "to the last unit");
+        expectSolvent(0);
+    }
 }

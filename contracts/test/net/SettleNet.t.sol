@@ -11,7 +11,8 @@ contract SettleNetTest is NetBase {
     function test_debitsAreTakenAndCreditsWait() public {
         settleUsual();
         check(balance(buyer) == 9_400 && balance(seller) == 10_000 && balance(third) == 10_000, "taken");
-        check(net.netOf(operator, TODAY) == keccak256(abi.encode(operator, TODAY, settled)), "kept");
+        expectState(TODAY, NetState.Open, 0);
+        expectState(TODAY - 1, NetState.None, 0);
         expectSolvent(600);
     }
 
@@ -23,6 +24,7 @@ contract SettleNetTest is NetBase {
     }
 
     /// forge-config: default.fuzz.runs = 48
+    /// forge-config: long.fuzz.runs = 10000
     /// @dev Never more than the mandate, never more than there is.
     function testFuzz_attack_noMoreThanTheMandate(uint88 amount, uint88 most) public {
         (amount, most) = (uint88(bound(amount, 1, 12_000)), most % 12_000);
@@ -90,6 +92,57 @@ contract SettleNetTest is NetBase {
         bytes memory sig = sign(OPERATOR_KEY, digest(m));
         vm.expectRevert(abi.encodeWithSelector(MarketErrors.PeriodClosed.selector, TODAY + 1));
         net.settleNet(m, d, c, sig);
+    }
+
+    /// @dev A record is written over by the batch of 32 days later, and not before its own has ended.
+    function test_attack_anOpenBatchIsNotWrittenOver() public {
+        settleUsual();
+        (bytes memory d, bytes memory c) = usual();
+        vm.warp(NOW + 32 days);
+        trySettle(d, c, abi.encodeWithSelector(MarketErrors.PeriodClosed.selector, TODAY + 32));
+        vm.warp(NOW + 31 days);
+        settle(bytes32(uint256(1)), d, c);
+        expectState(TODAY, NetState.Open, 0);
+        expectState(TODAY + 31, NetState.Open, 0);
+    }
+
+    function test_anEndedBatchGivesWay() public {
+        settleUsual();
+        vm.warp(NOW + WINDOW);
+        net.releaseNet(operator, TODAY, settled, credits);
+        (bytes memory d, bytes memory c) = usual();
+        vm.warp(NOW + 32 days);
+        expectState(TODAY, NetState.Released, 0);
+        expectState(TODAY + 32, NetState.None, 0);
+        settle(bytes32(uint256(1)), d, c);
+        expectState(TODAY, NetState.None, 0);
+        expectState(TODAY + 32, NetState.Open, 0);
+        vm.warp(NOW + 32 days + WINDOW);
+        net.releaseNet(operator, TODAY + 32, settled, credits);
+        check(balance(buyer) == 8_800 && balance(seller) == 10_800, "both paid");
+        expectSolvent(0);
+    }
+
+    /// @dev Attack: the record of a later day forgets an earlier one, which must not be settled a second time.
+    function test_attack_aForgottenDayStaysClosed() public {
+        test_anEndedBatchGivesWay();
+        (bytes memory d, bytes memory c) = usual();
+        for (uint24 period = TODAY; period <= TODAY + 32; period += 32) {
+            NetBatch memory m = aBatch(bytes32(0), d, c);
+            m.period = period;
+            bytes memory sig = sign(OPERATOR_KEY, digest(m));
+            vm.expectRevert(abi.encodeWithSelector(MarketErrors.PeriodClosed.selector, period));
+            net.settleNet(m, d, c, sig);
+        }
+    }
+
+    /// @dev Amounts that no balance can hold, whose sum would come out right if it were cut.
+    function test_attack_amountsBeyondABalance() public {
+        bytes memory much = abi.encodePacked(net.numberOf(operator, buyer), uint96(1 << 88 | 600));
+        trySettle(much, entry(seller, 600), short_(buyer));
+        much = abi.encodePacked(net.numberOf(operator, seller), uint96(1 << 88 | 600));
+        bytes memory bad = abi.encodeWithSelector(MarketErrors.NotZeroSum.selector, 600, 1 << 88 | 600);
+        trySettle(entry(buyer, 600), much, bad);
     }
 
     function test_attack_onlyTheOperator() public {

@@ -23,7 +23,7 @@ contract VoidNetTest is NetBase {
         settleLines();
         voidBy(1);
         check(balance(buyer) == 11_000 && balance(operator) == 0, "debits back, deposit to the debtor");
-        check(net.netOf(operator, TODAY) == bytes32(uint256(2)), "void");
+        expectState(TODAY, NetState.Void, 0);
         expectSolvent(0);
         vm.revertToState(state);
     }

@@ -16,6 +16,8 @@ abstract contract Messenger is IMessenger, EIP712 {
     mapping(address account => mapping(uint256 word => uint256 bits)) private _nonces;
 
     /// @inheritdoc IMessenger
+    // A refused item is reported after its call; whoever is called back in it can only bring messages of its own.
+    // slither-disable-next-line reentrancy-events
     function batch(bytes[] calldata calls) external {
         for (uint256 i; i < calls.length; ++i) {
             uint256 before = gasleft();
