@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["insert_rows"]
+from node.storage.database import Database, run_together
+
+__all__ = ["Inserts", "add_absent", "insert_absent", "insert_rows"]
 
 Row = tuple[Any, ...]
 
@@ -23,6 +25,66 @@ async def insert_rows(
     """Insert rows of values in the order of the table's columns; `overwrite` those with the same primary key."""
     if rows:
         await connection.exec_driver_sql(_statement(connection.dialect.name, table, overwrite), list(rows))
+
+
+class Inserts:
+    """Rows for several tables, gathered and then written together.
+
+    On SQLite all of them are one way to the driver's thread: each way waits until the event loop lets go of the
+    interpreter, which on a busy node takes longer than the writing.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Table, Sequence[Row], bool]] = []
+
+    def add(self, table: Table, rows: Sequence[Row], *, overwrite: bool = False) -> None:
+        """As `insert_rows` takes them, and in this order."""
+        if rows:
+            self._parts.append((table, rows, overwrite))
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Inside the connection's transaction. Raises SQLAlchemy's errors."""
+        parts, self._parts = self._parts, []
+        name = connection.dialect.name
+        statements = [(_statement(name, table, overwrite), rows) for table, rows, overwrite in parts]
+        if name == "sqlite":
+            await run_together(connection, statements)
+            return
+        for text, rows in statements:
+            await connection.exec_driver_sql(text, list(rows))
+
+
+async def insert_absent(database: Database, table: Table, rows: Sequence[Row]) -> set[Row]:
+    """Insert those rows whose primary key is not there; return the keys of these, in the order of the key's columns.
+
+    One statement is the whole transaction, for all rows: no way to the database and back is wasted while callers wait.
+    At most 1,000 rows at once.
+    """
+    if not rows:
+        return set()
+    text = _absent_statement(database.dialect, table, len(rows))
+    return {tuple(key) for key in await database.write_at_once(text, [value for row in rows for value in row])}
+
+
+async def add_absent(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> int:
+    """The same inside a transaction; how many were not there. At most 1,000 rows at once."""
+    if not rows:
+        return 0
+    text = _absent_statement(connection.dialect.name, table, len(rows))
+    found = await connection.exec_driver_sql(text, tuple(value for row in rows for value in row))
+    return len(found.all())
+
+
+@functools.lru_cache(maxsize=1_024)
+def _absent_statement(dialect: str, table: Table, count: int) -> str:
+    columns = len(table.columns)
+    places = range(1, count * columns + 1)
+    marks = [f"${place}" if dialect == "postgresql" else "?" for place in places]
+    rows = [f"({', '.join(marks[at : at + columns])})" for at in range(0, len(marks), columns)]
+    listed = ", ".join(f'"{column.name}"' for column in table.columns)
+    keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
+    text = f'INSERT INTO "{table.name}" ({listed}) VALUES {", ".join(rows)}'  # noqa: S608
+    return f"{text} ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}"
 
 
 @functools.cache

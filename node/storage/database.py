@@ -8,7 +8,8 @@ with "database is locked"; readers have connections of their own and never wait 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,20 +20,23 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from node.storage.driver import ThreadedConnection, connect
 from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
 
-__all__ = ["Database", "upsert"]
+__all__ = ["Database", "run_together", "upsert"]
 
 _BUSY_MS: Final = 10_000
-# A large transaction (a range of old blocks) must not spill page after page into the log twice: up to 32 MB of cache.
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
     f"busy_timeout={_BUSY_MS}",
     "foreign_keys=ON",
-    "cache_size=-32768",
 )
+# In KB. A large transaction (a range of old blocks) must not spill page after page into the log twice. Readers lean on
+# the system's cache: what one reads from end to end, a statement for example, would stay in memory for nothing.
+_WRITER_CACHE: Final = 32_768
+_READER_CACHE: Final = 4_096
 _READERS: Final = 4
 # Number of the advisory lock under which PostgreSQL runs migrations; any constant of ours.
 _MIGRATION_LOCK: Final = 0x5761_7474_0001
@@ -50,7 +54,8 @@ class Database:
     def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
         self._writer = writer
         self._reader = reader
-        self.concurrent = writer.dialect.name == "postgresql"
+        self.dialect = writer.dialect.name
+        self.concurrent = self.dialect == "postgresql"
 
     @classmethod
     async def open(cls, url: str) -> Database:
@@ -58,12 +63,15 @@ class Database:
         parsed = _driver(make_url(url))
         if parsed.get_backend_name() == "sqlite":
             _create_private(parsed)
-            writer = create_async_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=60)
-            reader = create_async_engine(parsed, pool_size=_READERS, max_overflow=0, pool_timeout=60)
-            _sqlite(writer, "BEGIN IMMEDIATE")
-            _sqlite(reader, "BEGIN")
+            path = parsed.database or ""
+            writer = _engine(parsed, 1, lambda: connect(path))
+            reader = _engine(parsed, _READERS, lambda: connect(path))
+            _sqlite(writer, "BEGIN IMMEDIATE", _WRITER_CACHE)
+            _sqlite(reader, "BEGIN", _READER_CACHE)
         else:
-            writer = reader = create_async_engine(parsed, pool_pre_ping=True)
+            writer = create_async_engine(parsed, pool_pre_ping=True)
+            # READ COMMITTED, the server's default, takes a new view at every statement.
+            reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         database = cls(writer, reader)
         try:
             async with database.write() as connection:
@@ -88,9 +96,30 @@ class Database:
             async with self._writer.begin() as connection:
                 yield connection
         except DatabaseError as error:
-            if any(words in str(error.orig).lower() for words in _FULL):
-                raise StorageFull(f"The disk of the database is full or takes no more: {_first_line(error)}") from error
+            if _is_full(error):
+                raise _full(error) from error
             raise
+
+    async def write_at_once(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        """One statement that is a transaction of its own, as text of the driver; on disk when its rows are returned.
+
+        On SQLite it goes to the driver's thread in one piece, where `write` goes there for each statement and the end
+        and waits each time until the event loop lets go of the interpreter. Raises StorageFull and SQLAlchemy's errors.
+        """
+        if self.concurrent:
+            async with self.write() as connection:
+                return (await connection.exec_driver_sql(statement, tuple(values))).all()
+        async with self._writer.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            try:
+                found: Sequence[Any] = await driver.execute_fetchall(statement, values)
+            except sqlite3.DatabaseError as error:
+                failed = DatabaseError(statement, None, error)
+                if _is_full(failed):
+                    raise _full(failed) from error
+                raise failed from error
+        return found
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -100,8 +129,7 @@ class Database:
 
     async def close(self) -> None:
         await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._reader.dispose()
 
 
 def _upgrade(connection: Connection) -> None:
@@ -128,24 +156,55 @@ def _create_private(url: URL) -> None:
         raise DatabaseUnusable(f"The database file cannot be created: {error.strerror}") from error
 
 
+def _is_full(error: DatabaseError) -> bool:
+    return any(words in str(error.orig).lower() for words in _FULL)
+
+
+def _full(error: DatabaseError) -> StorageFull:
+    return StorageFull(f"The disk of the database is full or takes no more: {_first_line(error)}")
+
+
 def _first_line(error: BaseException) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
-def _sqlite(engine: AsyncEngine, begin: str) -> None:
+def _engine(url: URL, connections: int, creator: Callable[[], Awaitable[ThreadedConnection]]) -> AsyncEngine:
+    # The one used last first: its cache is warm, and a quiet node fills one cache instead of all.
+    return create_async_engine(
+        url, async_creator=creator, pool_size=connections, max_overflow=0, pool_timeout=60, pool_use_lifo=True
+    )
+
+
+def _sqlite(engine: AsyncEngine, begin: str, cache: int) -> None:
     def connected(raw: Any, _: Any) -> None:
         # The driver must not begin transactions by itself, or BEGIN IMMEDIATE and savepoints would not be ours.
         raw.isolation_level = None
         cursor = raw.cursor()
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, f"cache_size=-{cache}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     def began(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        driver: Any = connection.connection.driver_connection
+        driver.begin(begin)
 
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", began)
+
+
+async def run_together(connection: AsyncConnection, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    """Statements of the driver with the rows of each, in one way to SQLite's thread, inside the transaction.
+
+    Raises SQLAlchemy's errors.
+    """
+    if not statements:
+        return
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    try:
+        await driver.run_all(statements)
+    except sqlite3.DatabaseError as error:
+        raise DatabaseError(statements[0][0], None, error) from error
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from node.storage.bulk import add_absent, insert_rows
 from node.storage.database import upsert
 from node.storage.errors import DuplicateParcel
 from node.storage.schema import blocks, cursors, facts, parcels
 
-__all__ = ["ChainUpdate", "Extra", "HeaderLike", "SeenParcel", "SetFact", "StoredHeader"]
+__all__ = ["ChainUpdate", "Extra", "HeaderLike", "SeenParcel", "SeenParcels", "SetFact", "StoredHeader"]
 
 
 class Extra(Protocol):
@@ -79,9 +80,19 @@ class SeenParcel:
     expires_at: int
 
     async def write(self, connection: AsyncConnection) -> None:
-        if (await connection.execute(select(parcels.c.id).where(parcels.c.id == self.id))).first() is not None:
+        await SeenParcels((self,)).write(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenParcels:
+    """At most 1,000 parcels in one statement. Raises DuplicateParcel if one of them is known, or among them twice."""
+
+    seen: Sequence[SeenParcel]
+
+    async def write(self, connection: AsyncConnection) -> None:
+        rows = [(each.id, each.expires_at) for each in self.seen]
+        if await add_absent(connection, parcels, rows) < len(rows):
             raise DuplicateParcel("This message was taken in before.")
-        await connection.execute(insert(parcels).values(id=self.id, expires_at=self.expires_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +109,4 @@ class SetFact:
             await connection.execute(delete(facts).where(here))
             return
         text = json.dumps(self.value, sort_keys=True, separators=(",", ":"))
-        await upsert(connection, facts, [{"namespace": self.namespace, "name": self.name, "value": text}])
+        await insert_rows(connection, facts, [(self.namespace, self.name, text)], overwrite=True)

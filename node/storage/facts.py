@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 from sqlalchemy import delete, select
 
@@ -12,6 +13,8 @@ from node.storage.extras import SetFact
 from node.storage.schema import facts, parcels
 
 __all__ = ["Facts", "Parcels"]
+
+_CHUNK: Final = 400
 
 
 class Facts:
@@ -26,6 +29,16 @@ class Facts:
         async with self._database.read() as connection:
             text = (await connection.execute(query)).scalar()
         return None if text is None else json.loads(text)
+
+    async def many(self, namespace: str, names: Collection[str]) -> dict[str, Any]:
+        """Those that there are of these."""
+        wanted, found = sorted(names), dict[str, Any]()
+        async with self._database.read() as connection:
+            for start in range(0, len(wanted), _CHUNK):
+                here = (facts.c.namespace == namespace) & facts.c.name.in_(wanted[start : start + _CHUNK])
+                rows = await connection.execute(select(facts.c.name, facts.c.value).where(here))
+                found |= {name: json.loads(text) for name, text in rows}
+        return found
 
     async def all(self, namespace: str) -> dict[str, Any]:
         query = select(facts.c.name, facts.c.value).where(facts.c.namespace == namespace).order_by(facts.c.name)

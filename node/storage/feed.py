@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.errors import Conflict, Gone, InvalidInput, NotFound
 from node.storage.database import Database
@@ -94,8 +95,12 @@ class Feed:
     async def bounds(self) -> tuple[int, int]:
         """Numbers of the oldest and the newest event that are kept; (1, 0) for an empty feed."""
         async with self._database.read() as connection:
-            first = (await connection.execute(select(func.min(feed.c.seq)))).scalar()
-            last = (await connection.execute(select(func.max(feed.c.seq)))).scalar()
+            return await self._bounds(connection)
+
+    @staticmethod
+    async def _bounds(connection: AsyncConnection) -> tuple[int, int]:
+        first = (await connection.execute(select(func.min(feed.c.seq)))).scalar()
+        last = (await connection.execute(select(func.max(feed.c.seq)))).scalar()
         return (first, last) if first is not None and last is not None else (1, 0)
 
     async def read(self, after: int, limit: int, wanted: FeedFilter) -> FeedPage:
@@ -103,14 +108,16 @@ class Feed:
 
         Raises Gone if some of them were pruned, InvalidInput for a number that does not exist yet.
         """
-        first, last = await self.bounds()
-        if after > last:
-            raise InvalidInput(f"There is no event {after} yet; the newest is {last}.", field="after")
-        if after + 1 < first and last:
-            raise Gone(f"Events before {first} are not kept.", remedy=f"Read the present state, then from {first - 1}.")
-        span = min(last, after + _SPAN)
-        query = select(feed).where(feed.c.seq > after, feed.c.seq <= span, *wanted.where())
+        # One view for bounds and rows: what is pruned in between would else be missing from a page that looks whole.
         async with self._database.read() as connection:
+            first, last = await self._bounds(connection)
+            if after > last:
+                raise InvalidInput(f"There is no event {after} yet; the newest is {last}.", field="after")
+            if after + 1 < first and last:
+                remedy = f"Read the present state, then from {first - 1}."
+                raise Gone(f"Events before {first} are not kept.", remedy=remedy)
+            span = min(last, after + _SPAN)
+            query = select(feed).where(feed.c.seq > after, feed.c.seq <= span, *wanted.where())
             rows = (await connection.execute(query.order_by(feed.c.seq).limit(limit))).all()
         events = tuple(_event(row) for row in rows)
         return FeedPage(events, events[-1].seq if len(events) == limit else span, last)

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.feed import Announcement
-from node.storage.bulk import insert_rows
+from node.storage.bulk import Inserts
 from node.storage.schema import feed
 
 __all__ = ["FeedLog"]
@@ -20,20 +20,20 @@ _WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class FeedLog:
-    """One transaction's part. `last` is the number of the newest event, -1 before it was looked up."""
+    """One transaction's part. `last` is the number of the newest event, -1 where it has to be looked up."""
 
-    def __init__(self, connection: AsyncConnection, now: int) -> None:
+    def __init__(self, connection: AsyncConnection, now: int, last: int = -1) -> None:
         self._connection = connection
         self._now = now
-        self._last = -1
+        self.last = last
         self._rows: list[tuple[Any, ...]] = []
 
     async def _next(self) -> int:
-        if self._last < 0:
+        if self.last < 0:
             query = select(func.coalesce(func.max(feed.c.seq), 0))
-            self._last = (await self._connection.execute(query)).scalar_one()
-        self._last += 1
-        return self._last
+            self.last = (await self._connection.execute(query)).scalar_one()
+        self.last += 1
+        return self.last
 
     def add(self, announcements: Sequence[Announcement]) -> None:
         """Announce, in this order."""
@@ -47,14 +47,14 @@ class FeedLog:
                 a.block.number if a.block else None,
                 a.block.hash if a.block else None,
                 a.undo,
-                _WRITER.encode(a.data),
+                _WRITER.encode(a.data) if a.data else "{}",
             )
             for a in announcements
         )
 
     async def undo(self, ancestor: int) -> None:
         """Take back what stands above this height, the newest first, each by an event of its own."""
-        await self.flush()
+        await self._flush_now()
         above = feed.c.undo_height > ancestor
         newest = select(feed).where(above).order_by(feed.c.seq.desc()).limit(_PAGE)
         while rows := (await self._connection.execute(newest)).all():
@@ -64,14 +64,19 @@ class FeedLog:
             for row in rows:
                 where = (row.block_number, row.block_hash)
                 self._rows.append((row.kind, row.aggregate, row.key, self._now, row.seq, *where, None, row.document))
-            await self.flush()
+            await self._flush_now()
 
-    async def flush(self) -> None:
-        """Number and write what was announced."""
+    async def _flush_now(self) -> None:
+        inserts = Inserts()
+        await self.flush(inserts)
+        await inserts.write(self._connection)
+
+    async def flush(self, inserts: Inserts) -> None:
+        """Number what was announced, and hand it over to be written."""
         if not self._rows:
             return
         first = await self._next()
         rows = [(seq, *row) for seq, row in enumerate(self._rows, first)]
-        self._last = first + len(rows) - 1
+        self.last = first + len(rows) - 1
         self._rows.clear()
-        await insert_rows(self._connection, feed, rows)
+        inserts.add(feed, rows)

@@ -32,10 +32,17 @@ class _Call(Generic[J, R]):
 class GroupCommit(Generic[J, R]):
     """`commit` takes jobs in order and returns, after its transaction is on disk, a result or an error for each.
 
-    What it raises concerns all of them.
+    What it raises of the node's, the database's and the system's errors, and of `also`, concerns all of them, and none
+    of those who came after.
     """
 
-    def __init__(self, name: str, commit: Callable[[Sequence[J]], Awaitable[Sequence[R | NodeError]]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        commit: Callable[[Sequence[J]], Awaitable[Sequence[R | Exception]]],
+        *also: type[Exception],
+    ) -> None:
+        self._known: tuple[type[Exception], ...] = (SQLAlchemyError, NodeError, OSError, *also)
         self._name = name
         self._commit = commit
         self._waiting: list[_Call[J, R]] = []
@@ -48,6 +55,10 @@ class GroupCommit(Generic[J, R]):
 
         Cancelled while it waits, a job may or may not be written.
         """
+        return await self.enqueue(job)
+
+    def enqueue(self, job: J) -> asyncio.Future[R]:
+        """The same without waiting: its place is taken now. A future that is cancelled takes its job along."""
         if self._closed:
             raise JournalClosed(f"The {self._name} is closed.")
         call: _Call[J, R] = _Call(job)
@@ -55,7 +66,7 @@ class GroupCommit(Generic[J, R]):
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._drain(), name=self._name)
             self._worker.add_done_callback(self._stopped)
-        return await call.done
+        return call.done
 
     async def close(self) -> None:
         """Finish what is waiting, then refuse."""
@@ -65,19 +76,28 @@ class GroupCommit(Generic[J, R]):
 
     async def _drain(self) -> None:
         while self._waiting:
+            await self._gather()
             self._group = [call for call in self._waiting[:_GROUP] if not call.done.cancelled()]
             del self._waiting[:_GROUP]
             try:
                 results = await self._commit([call.job for call in self._group])
-            except (SQLAlchemyError, NodeError, OSError) as error:
+            except self._known as error:
                 for call in self._group:
                     call.fail(error)
                 continue
             for call, result in zip(self._group, results, strict=True):
-                if isinstance(result, NodeError):
+                if isinstance(result, Exception):
                     call.fail(result)
                 elif not call.done.done():
                     call.done.set_result(result)
+
+    async def _gather(self) -> None:
+        """Those who call in this same turn of the loop come along: one flush serves all of them. Nobody is waited for
+        that has not come yet."""
+        before = 0
+        while before < len(self._waiting) < _GROUP:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _stopped(self, worker: asyncio.Task[None]) -> None:
         """A defect must not leave callers waiting for ever: they get it, and it ends them."""

@@ -10,6 +10,7 @@ number and its position among that event's effects, so no replay and no crash ca
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,7 +26,7 @@ from node.projection.codec import CODEC
 from node.projection.events import LoggedRolledBack
 from node.projection.feed import announce
 from node.projection.replay import World
-from node.storage.bulk import insert_rows
+from node.storage.bulk import Inserts
 from node.storage.database import Database
 from node.storage.errors import JournalDiffers
 from node.storage.extras import Extra
@@ -38,6 +39,8 @@ __all__ = ["Applied", "Change", "Journal", "Recorded"]
 
 # Number of the advisory lock that orders the journal's writers on PostgreSQL; any constant of ours.
 _JOURNAL_LOCK: Final = 0x5761_7474_0002
+_TURN: Final = 128
+"""Events after which everybody else has a turn: a range of old blocks is seconds of work, and a meter does not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,16 @@ class Applied:
 @dataclass(frozen=True, slots=True)
 class _Call:
     events: tuple[Event, ...]
+    texts: tuple[str, ...]
     extras: tuple[Extra, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The newest numbers in the journal and in the feed; `feed` is -1 where it was not looked up yet."""
+
+    seq: int
+    feed: int = -1
 
 
 class Journal:
@@ -89,6 +101,7 @@ class Journal:
         self._group: GroupCommit[_Call, Applied] = GroupCommit("journal", self._commit)
         self._listeners: list[Callable[[Applied], None]] = []
         self._wanted: frozenset[type[Effect]] | None = None
+        self._last: _Last | None = None
 
     def subscribe(self, listener: Callable[[Applied], None]) -> None:
         """Call `listener` after each commit, in order. It must be quick and must not raise; it only wakes others."""
@@ -102,14 +115,15 @@ class Journal:
         """
         self._wanted = frozenset(effects)
 
-    async def apply(self, events: Sequence[Event], *extras: Extra) -> Applied:
-        """Write all of it or nothing, and return once it is on disk.
+    async def apply(self, events: Sequence[Event], *extras: Extra, texts: Sequence[str] = ()) -> Applied:
+        """Write all of it or nothing, and return once it is on disk. `texts`: the events as the codec writes them, if
+        the caller has them already.
 
         Raises what the reducers raise (IllegalMove, RequestRefused, ContradictingFact, ...), what an extra raises
         (DuplicateParcel), JournalClosed after `close`, and the database's own errors; then nothing was written.
         A caller that is cancelled while waiting does not know whether it was written: its event is told again.
         """
-        return await self._group.submit(_Call(tuple(events), extras))
+        return await self._group.submit(_Call(tuple(events), tuple(texts) or ("",) * len(events), extras))
 
     async def close(self) -> None:
         """Finish what is waiting, then refuse."""
@@ -117,38 +131,48 @@ class Journal:
 
     async def _commit(self, calls: Sequence[_Call]) -> list[Applied | NodeError]:
         """One transaction for the group; raises only what concerns all of it."""
+        # Nobody else writes to a database of SQLite: how far it goes is known as long as every transaction ended well.
+        last, self._last = self._last, None
         results: list[Applied | NodeError] = []
         async with self._database.write() as connection:
-            if self._database.concurrent:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOURNAL_LOCK})
-            query = select(func.coalesce(func.max(journal.c.seq), 0))
-            seq: int = (await connection.execute(query)).scalar_one()
+            if last is None or self._database.concurrent:
+                last = await self._look(connection)
             for call in calls:
                 if len(calls) == 1:  # its error undoes the whole transaction, so no savepoint is needed
-                    results.append(await self._one(connection, call, seq))
+                    applied, last = await self._one(connection, call, last)
+                    results.append(applied)
                     continue
                 try:
                     async with connection.begin_nested():
-                        applied = await self._one(connection, call, seq)
+                        applied, last = await self._one(connection, call, last)
                 except NodeError as error:
                     results.append(error)
                 else:
                     results.append(applied)
-                    seq = max((record.seq or 0 for record in applied.records), default=0) or seq
+        self._last = last
         for each in results:
             if isinstance(each, Applied):
                 for listener in self._listeners:
                     listener(each)
         return results
 
-    async def _one(self, connection: AsyncConnection, call: _Call, seq: int) -> Applied:
+    async def _look(self, connection: AsyncConnection) -> _Last:
+        if self._database.concurrent:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _JOURNAL_LOCK})
+        query = select(func.coalesce(func.max(journal.c.seq), 0))
+        return _Last((await connection.execute(query)).scalar_one())
+
+    async def _one(self, connection: AsyncConnection, call: _Call, last: _Last) -> tuple[Applied, _Last]:
         for extra in call.extras:
             await extra.write(connection)
-        work = _Work(connection, seq, self._clock.now(), self._wanted)
+        work = _Work(connection, last, self._clock.now(), self._wanted)
         await work.prepare(call.events)
-        records = tuple([await work.reduce(event) for event in call.events])
-        await work.finish()
-        return Applied(records)
+        records: list[Recorded] = []
+        for event, written in zip(call.events, call.texts, strict=True):
+            records.append(await work.reduce(event, written))
+            if not len(records) % _TURN:
+                await asyncio.sleep(0)
+        return Applied(tuple(records)), await work.finish()
 
     async def verify(self) -> int:
         """Replay the whole journal in memory and compare with the stored states; return the number of events.
@@ -173,13 +197,15 @@ class Journal:
 class _Work:
     """One call inside a transaction."""
 
-    def __init__(self, connection: AsyncConnection, seq: int, now: int, wanted: frozenset[type[Effect]] | None) -> None:
+    def __init__(
+        self, connection: AsyncConnection, last: _Last, now: int, wanted: frozenset[type[Effect]] | None
+    ) -> None:
         self._wanted = wanted
         self._connection = connection
-        self._seq = seq
+        self._seq = last.seq
         self._now = now
         self._states = StateSet(connection)
-        self._feed = FeedLog(connection, now)
+        self._feed = FeedLog(connection, now, last.feed)
         self._rows: list[tuple[Any, ...]] = []
         self._targets: list[tuple[Any, ...]] = []
         self._outbox: list[tuple[Any, ...]] = []
@@ -188,7 +214,7 @@ class _Work:
         """Load at once what the events name, instead of one by one."""
         await self._states.load(aggregate for event in events for aggregate in route(event).direct)
 
-    async def reduce(self, event: Event) -> Recorded:
+    async def reduce(self, event: Event, text: str) -> Recorded:
         if isinstance(event, LoggedRolledBack):
             await self._feed.undo(event.ancestor_height)
         changes: list[Change] = []
@@ -202,11 +228,11 @@ class _Work:
         self._seq += 1
         for change in changes:
             self._states.put(change.aggregate, change.state, self._seq)
-        self._record(event, changes)
+        self._record(event, text, changes)
         return Recorded(self._seq, event, tuple(changes))
 
-    def _record(self, event: Event, changes: Sequence[Change]) -> None:
-        self._rows.append((self._seq, type(event).__name__, self._now, CODEC.encode(event)))
+    def _record(self, event: Event, text: str, changes: Sequence[Change]) -> None:
+        self._rows.append((self._seq, type(event).__name__, self._now, text or CODEC.encode(event)))
         position = 0
         for change in changes:
             self._feed.add(announce(event, change.aggregate, change.state, change.effects))
@@ -221,8 +247,12 @@ class _Work:
         lane, now = f"{aggregate}/{name}", self._now
         return (self._seq, position, name, lane, document, "pending", 0, now, None, None, "", now, None)
 
-    async def finish(self) -> None:
-        await self._states.flush()
-        await self._feed.flush()
+    async def finish(self) -> _Last:
+        """Writes all of it; the newest numbers now."""
+        inserts = Inserts()
+        await self._states.flush(inserts)
+        await self._feed.flush(inserts)
         for table, rows in ((journal, self._rows), (journal_targets, self._targets), (outbox, self._outbox)):
-            await insert_rows(self._connection, table, rows)
+            inserts.add(table, rows)
+        await inserts.write(self._connection)
+        return _Last(self._seq, self._feed.last)

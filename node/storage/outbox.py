@@ -21,7 +21,10 @@ from node.storage.database import Database
 from node.storage.group import GroupCommit
 from node.storage.schema import outbox
 
-__all__ = ["Outbox", "OutboxCounts", "OutboxItem"]
+__all__ = ["LOCAL", "Outbox", "OutboxCounts", "OutboxItem", "OutboxJob"]
+
+LOCAL: Final = "Notify"
+"""How the names of effects begin that only services of this node are told."""
 
 # Number of the advisory lock under which PostgreSQL hands out items; any constant of ours.
 _CLAIM_LOCK: Final = 0x5761_7474_0003
@@ -40,6 +43,15 @@ class OutboxItem:
     attempts: int
     created_at: int
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxJob:
+    """An item that is not done, as a person sees it: queued, running (somebody holds its lease) or failed for good."""
+
+    item: OutboxItem
+    state: str
+    due_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +116,22 @@ class Outbox:
 
     async def _commit(self, jobs: Sequence[tuple[OutboxItem, dict[str, object]]]) -> list[NodeError | None]:
         async with self._database.write() as connection:
+            alike: dict[tuple[str, ...], list[dict[str, object]]] = {}
             for item, values in jobs:
+                row = {"at_seq": item.seq, "at_position": item.position, **values}
+                alike.setdefault(tuple(values), []).append(row)
+            for names, rows in alike.items():
                 # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
                 mine = and_(
-                    outbox.c.seq == item.seq,
-                    outbox.c.position == item.position,
+                    outbox.c.seq == bindparam("at_seq"),
+                    outbox.c.position == bindparam("at_position"),
                     outbox.c.status == "pending",
                     outbox.c.worker == self._worker,
                 )
-                await connection.execute(update(outbox).where(mine).values(leased_until=None, worker=None, **values))
+                chosen: dict[str, Any] = {name: bindparam(name) for name in names}
+                await connection.execute(
+                    update(outbox).where(mine).values(leased_until=None, worker=None, **chosen), rows
+                )
         return [None] * len(jobs)
 
     async def release(self) -> None:
@@ -145,11 +164,10 @@ class Outbox:
             outbox.c.status == "pending", _claimable(now), outbox.c.lane.not_in(waiting), _reach(local)
         )
         later = select(func.min(free_at)).where(outbox.c.status == "pending", ~_claimable(now), _reach(local))
+        query = select(ready.exists(), later.scalar_subquery())
         async with self._database.read() as connection:
-            if (await connection.execute(ready.limit(1))).first() is not None:
-                return now
-            found: int | None = (await connection.execute(later)).scalar()
-        return found
+            at_once, found = (await connection.execute(query)).one()
+        return now if at_once else found
 
     async def counts(self) -> OutboxCounts:
         query = select(outbox.c.status, func.count(), func.min(outbox.c.created_at)).group_by(outbox.c.status)
@@ -167,6 +185,34 @@ class Outbox:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return [_item(row) for row in rows]
+
+    async def jobs(self, state: str, now: int, limit: int) -> list[OutboxJob]:
+        """Items in one state (queued, running, failed), the newest first."""
+        if limit <= 0:
+            return []
+        query = select(outbox).where(_in_state(state, now)).order_by(outbox.c.seq.desc(), outbox.c.position.desc())
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.limit(limit))).all()
+        return [OutboxJob(_item(row), state, row.due_at) for row in rows]
+
+    async def job(self, seq: int, position: int, now: int) -> OutboxJob | None:
+        """One item; None for one that is done or was never there."""
+        query = select(outbox).where(outbox.c.seq == seq, outbox.c.position == position)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None or row.status not in ("pending", "dead"):
+            return None
+        leased = row.leased_until is not None and now < row.leased_until <= now + _FAR
+        state = "failed" if row.status == "dead" else "running" if leased else "queued"
+        return OutboxJob(_item(row), state, row.due_at)
+
+    async def call_off(self, item: OutboxItem, now: int) -> bool:
+        """A person says: not this one. False if somebody is at it."""
+        here = and_(outbox.c.seq == item.seq, outbox.c.position == item.position)
+        idle = or_(_in_state("queued", now), _in_state("failed", now))
+        values = {"status": "done", "done_at": now, "reason": "called off"}
+        async with self._database.write() as connection:
+            return bool((await connection.execute(update(outbox).where(here, idle).values(**values))).rowcount)
 
     async def revive(self, seq: int, position: int, now: int) -> None:
         """A person says: try this dead letter again."""
@@ -191,7 +237,7 @@ def _item(row: Any) -> OutboxItem:
 def _reach(local: bool | None) -> ColumnElement[bool]:
     if local is None:
         return true()
-    told = outbox.c.type.startswith("Notify", autoescape=True)
+    told = outbox.c.type.startswith(LOCAL, autoescape=True)
     return told if local else ~told
 
 
@@ -199,3 +245,12 @@ def _claimable(now: int) -> ColumnElement[bool]:
     """Due and not leased. A time far ahead was written by a clock that was wrong and does not count."""
     free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now, outbox.c.leased_until > now + _FAR)
     return and_(or_(outbox.c.due_at <= now, outbox.c.due_at > now + _FAR), free)
+
+
+def _in_state(state: str, now: int) -> ColumnElement[bool]:
+    if state == "failed":
+        return outbox.c.status == "dead"
+    running = and_(outbox.c.leased_until > now, outbox.c.leased_until <= now + _FAR)
+    if state == "running":
+        return and_(outbox.c.status == "pending", running)
+    return and_(outbox.c.status == "pending", or_(outbox.c.leased_until.is_(None), ~running))

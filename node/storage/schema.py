@@ -17,12 +17,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 __all__ = [
     "METADATA",
     "blocks",
     "cursors",
+    "deliveries",
     "facts",
     "feed",
     "journal",
@@ -73,6 +75,15 @@ states = Table(
     Index("states_by_top_block", "top_block"),
     Index("states_by_unsettled", "unsettled"),
     Index("states_by_chain_deadline", "chain_deadline"),
+    # Of contracts only: what follows them from change to change costs every other state nothing.
+    Index(
+        "states_of_trades",
+        "kind",
+        "updated_seq",
+        "key",
+        sqlite_where=text("kind = 'trade'"),
+        postgresql_where=text("kind = 'trade'"),
+    ),
 )
 state_links = Table(
     "state_links",
@@ -206,4 +217,25 @@ webhooks = Table(
     Column("detail", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("delivered_at", BigInteger),
+)
+
+# Derived from states, for statements: one row for each contract whose delivery is settled and final.
+deliveries = Table(
+    "deliveries",
+    METADATA,
+    Column("contract", LargeBinary, primary_key=True),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("seller", LargeBinary, nullable=False),
+    Column("buyer", LargeBinary, nullable=False),
+    Column("contracted", BigInteger, nullable=False),
+    # Minor units have up to 80 bits.
+    Column("price", String(32), nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("due", String(32), nullable=False),
+    Column("by_seller", BigInteger),
+    Column("by_buyer", BigInteger),
+    Column("fee", String(32)),
+    Column("fee_by", LargeBinary),
+    Index("deliveries_by_start", "start", "contract"),
 )

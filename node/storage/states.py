@@ -6,18 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.aggregates import Route, deadlines_of, index_of, initial
 from node.projection.base import AggregateId, State, StateIndex
 from node.projection.codec import CODEC
-from node.storage.bulk import insert_rows
+from node.storage.bulk import Inserts
 from node.storage.schema import state_links, states, timers
 
 __all__ = ["StateSet"]
 
 _CHUNK: Final = 400
+_STATES: Final = select(states.c.kind, states.c.key, states.c.created_seq, states.c.document)
+# Built once: building it for each transaction would cost more than running it.
+_BY_KEY: Final = _STATES.where(states.c.kind == bindparam("kind"), states.c.key.in_(bindparam("keys", expanding=True)))
 Row = tuple[Any, ...]
 
 
@@ -39,7 +42,7 @@ class StateSet:
             by_kind.setdefault(aggregate.kind, []).append(aggregate.key)
         for kind, keys in by_kind.items():
             for start in range(0, len(keys), _CHUNK):
-                await self._read(and_(states.c.kind == kind, states.c.key.in_(keys[start : start + _CHUNK])))
+                await self._take(_BY_KEY, {"kind": kind, "keys": keys[start : start + _CHUNK]})
         for aggregate in missing:
             self._known.setdefault(aggregate, initial(aggregate))
 
@@ -64,9 +67,10 @@ class StateSet:
         self._changed[aggregate] = seq
 
     async def _read(self, where: ColumnElement[bool]) -> set[AggregateId]:
-        rows = await self._connection.execute(
-            select(states.c.kind, states.c.key, states.c.created_seq, states.c.document).where(where)
-        )
+        return await self._take(_STATES.where(where), {})
+
+    async def _take(self, query: Select[Any], values: dict[str, Any]) -> set[AggregateId]:
+        rows = await self._connection.execute(query, values)
         found = set()
         for kind, key, created, document in rows:
             aggregate = AggregateId(kind, key)
@@ -76,8 +80,9 @@ class StateSet:
                 self._created[aggregate] = created
         return found
 
-    async def flush(self) -> None:
-        """Write what changed: states, the links to find them by, and their timers."""
+    async def flush(self, inserts: Inserts) -> None:
+        """What changed is taken out of the tables, and handed over to be written: states, the links to find them by,
+        and their timers."""
         work = _Writes()
         for aggregate, seq in self._changed.items():
             self._compare(work, aggregate, seq)
@@ -85,9 +90,9 @@ class StateSet:
         self._changed.clear()
         for table, gone in ((state_links, work.no_links), (timers, work.no_timers), (states, work.no_states)):
             await _remove(self._connection, table, gone)
-        await insert_rows(self._connection, states, work.states, overwrite=True)
-        await insert_rows(self._connection, state_links, work.links)
-        await insert_rows(self._connection, timers, work.timers)
+        inserts.add(states, work.states, overwrite=True)
+        inserts.add(state_links, work.links)
+        inserts.add(timers, work.timers)
 
     def _compare(self, work: _Writes, aggregate: AggregateId, seq: int) -> None:
         kind, key = aggregate.kind, aggregate.key

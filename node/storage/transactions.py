@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, select
 
-from node.storage.database import Database, upsert
+from node.storage.bulk import insert_absent, insert_rows
+from node.storage.database import Database
 from node.storage.group import GroupCommit
 from node.storage.schema import transactions
 
 __all__ = ["TransactionRow", "TransactionRows"]
 
+# Chain id, sender and key.
+_Key = tuple[int, bytes, bytes]
 # Built once: building it for each group would cost more than running it.
 _THERE = select(transactions).where(
     transactions.c.chain_id == bindparam("chain_id"),
@@ -48,27 +51,30 @@ class TransactionRows:
         return await self._admitting.submit(row)
 
     async def _admit(self, rows: Sequence[TransactionRow]) -> Sequence[TransactionRow | None]:
-        async with self._database.write() as connection:
-            there: dict[tuple[int, bytes, bytes], TransactionRow] = {}
-            for chain_id, sender in {(row.chain_id, row.sender) for row in rows}:
-                keys = [row.key for row in rows if (row.chain_id, row.sender) == (chain_id, sender)]
-                found = await connection.execute(_THERE, {"chain_id": chain_id, "sender": sender, "keys": keys})
-                there |= {(chain_id, sender, row.key): _read(row) for row in found}
-            answers: list[TransactionRow | None] = []
-            fresh: list[TransactionRow] = []
-            for row in rows:
-                known = there.get((row.chain_id, row.sender, row.key))
-                answers.append(known)
-                if known is None:
-                    there[row.chain_id, row.sender, row.key] = row
-                    fresh.append(row)
-            await upsert(connection, transactions, [_values(row) for row in fresh])
+        fresh = {_key(row): row for row in reversed(rows)}  # of two in one group the first one counts
+        inserted = await insert_absent(self._database, transactions, [_tuple(row) for row in fresh.values()])
+        there = fresh | {_key(row): row for row in await self._there(fresh.keys() - inserted)}
+        answers: list[TransactionRow | None] = []
+        for row in rows:
+            key = _key(row)
+            answers.append(None if key in inserted else there[key])
+            inserted.discard(key)
         return answers
+
+    async def _there(self, keys: Collection[_Key]) -> list[TransactionRow]:
+        """What is stored under keys that were there before."""
+        found: list[TransactionRow] = []
+        for chain_id, sender in {(chain_id, sender) for chain_id, sender, _ in keys}:
+            mine = [key for chain, who, key in keys if (chain, who) == (chain_id, sender)]
+            async with self._database.read() as connection:
+                asked = {"chain_id": chain_id, "sender": sender, "keys": mine}
+                found += [_read(row) for row in await connection.execute(_THERE, asked)]
+        return found
 
     async def save(self, rows: Sequence[TransactionRow]) -> None:
         """Insert or replace by (chain id, sender, key), in one commit."""
         async with self._database.write() as connection:
-            await upsert(connection, transactions, [_values(row) for row in rows])
+            await insert_rows(connection, transactions, [_tuple(row) for row in rows], overwrite=True)
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> TransactionRow | None:
         found = await self._where(chain_id, sender, transactions.c.key == key)
@@ -104,9 +110,22 @@ class TransactionRows:
             return [_read(row) for row in rows]
 
 
+def _key(row: TransactionRow) -> _Key:
+    return row.chain_id, row.sender, row.key
+
+
+def _tuple(row: TransactionRow) -> tuple[Any, ...]:
+    return (
+        row.chain_id,
+        row.sender,
+        row.key,
+        row.nonce,
+        row.status,
+        row.finished,
+        row.created_at,
+        row.document,
+    )
+
+
 def _read(row: Row[Any]) -> TransactionRow:
     return TransactionRow(**row._mapping)
-
-
-def _values(row: TransactionRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in TransactionRow.__dataclass_fields__}

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from node.projection.aggregates import KINDS, initial
 from node.projection.base import AggregateId, Event, State
 from node.projection.codec import CODEC
 from node.projection.errors import WrongAggregate
 from node.storage.database import Database
+from node.storage.group import GroupCommit
 from node.storage.schema import journal, journal_targets, state_links, states
 
 __all__ = ["HistoryEntry", "Views"]
 
 S = TypeVar("S", bound=State)
+_CHUNK: Final = 400
+# Built once: building it each time would cost more than running it.
+_STATES: Final = select(states.c.key, states.c.document).where(
+    states.c.kind == bindparam("kind"), states.c.key.in_(bindparam("keys", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +36,35 @@ class HistoryEntry:
 
 
 class Views:
-    """Every call sees what was committed before it. No answer is cached: a permission is read when it is needed."""
+    """Every call sees what was committed before it. No answer is cached: a permission is read when it is needed.
+
+    Those who ask for one state at the same time share a question that begins after the last of them has asked.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._asking: GroupCommit[AggregateId, str | None] = GroupCommit("views", self._documents)
 
     async def get(self, aggregate: AggregateId) -> State:
         """The state; the initial one for an aggregate that nothing has happened to."""
-        query = select(states.c.document).where(states.c.kind == aggregate.kind, states.c.key == aggregate.key)
-        async with self._database.read() as connection:
-            document = (await connection.execute(query)).scalar()
+        document = await self._asking.submit(aggregate)
         return initial(aggregate) if document is None else CODEC.decode(document, State)
+
+    async def _documents(self, asked: Sequence[AggregateId]) -> list[str | None]:
+        keys: dict[str, set[bytes]] = {}
+        for each in asked:
+            keys.setdefault(each.kind, set()).add(each.key)
+        found: dict[tuple[str, bytes], str] = {}
+        async with self._database.read() as connection:
+            for kind, wanted in keys.items():
+                rows = await connection.execute(_STATES, {"kind": kind, "keys": sorted(wanted)})
+                found |= {(kind, key): document for key, document in rows}
+        return [found.get((each.kind, each.key)) for each in asked]
+
+    async def head(self) -> int:
+        """The number of the newest event: as long as it stays, every answer stays."""
+        async with self._database.read() as connection:
+            return int((await connection.execute(select(func.coalesce(func.max(journal.c.seq), 0)))).scalar_one())
 
     async def one(self, kind: type[S], key: bytes) -> S:
         """`get` by the class of the state, `Consent` for example."""
@@ -47,6 +72,17 @@ class Views:
         if not isinstance(state, kind):
             raise WrongAggregate(f"{kind.__name__} is not the state of {_name(kind)}")
         return state
+
+    async def many(self, kind: type[S], keys: Iterable[bytes]) -> dict[bytes, S]:
+        """The states that there are of these, by key, in few queries."""
+        name, wanted, found = _name(kind), list(keys), dict[bytes, S]()
+        async with self._database.read() as connection:
+            for start in range(0, len(wanted), _CHUNK):
+                query = select(states.c.key, states.c.document).where(
+                    states.c.kind == name, states.c.key.in_(wanted[start : start + _CHUNK])
+                )
+                found |= {key: CODEC.decode(document, kind) for key, document in await connection.execute(query)}
+        return found
 
     async def page(
         self,

@@ -96,10 +96,11 @@ async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_the_database_is_private_and_durable(tmp_path: Path) -> None:
     """operations.md F10: with synchronous=NORMAL acknowledged commits vanish when the power goes."""
     database = await Database.open(f"sqlite:///{tmp_path / 'deep' / 'node.db'}")
-    for transaction in (database.read, database.write):
+    # A reader does not keep in memory what it has read; a large transaction stays there until it is written.
+    for transaction, cache in ((database.read, -4_096), (database.write, -32_768)):
         async with transaction() as connection:
             values = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in (
-                "journal_mode", "synchronous", "busy_timeout")]  # fmt: skip
-        assert values == ["wal", 2, 10_000]
+                "journal_mode", "synchronous", "busy_timeout", "cache_size")]  # fmt: skip
+        assert values == ["wal", 2, 10_000, cache]
     await database.close()
     assert (tmp_path / "deep" / "node.db").stat().st_mode & 0o777 == 0o600

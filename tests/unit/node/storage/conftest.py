@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from node.clock import ManualClock
 from node.storage.database import Database
 from node.storage.journal import Journal
+from tests.support.processes import free_port
 
 
 def _programs() -> Path:
@@ -39,15 +39,13 @@ def postgres() -> Iterator[str]:
     prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if prefix:
         shutil.chown(folder, "postgres", "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     data = folder / "data"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True, "cwd": folder}
     subprocess.run([*prefix, programs / "initdb", "-D", data, "-A", "trust", "-U", "node", "--no-sync"], **quiet)  # type: ignore[call-overload]
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
     control = [*prefix, programs / "pg_ctl", "-D", data]
-    subprocess.run([*control, "-w", "-o", options, "start"], **quiet)  # type: ignore[call-overload]
+    subprocess.run([*control, "-w", "-t", "180", "-o", options, "start"], **quiet)  # type: ignore[call-overload]
     try:
         yield f"postgresql+asyncpg://node@127.0.0.1:{port}"
     finally:

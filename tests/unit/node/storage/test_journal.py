@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.clock import ManualClock
 from node.projection import effects as f
@@ -50,6 +53,35 @@ async def test_what_is_returned_is_what_is_stored(journal: Journal, database: Da
         (2, 1_000, e.LoggedFinalized),
     ]
     assert await journal.verify() == 2
+
+
+async def test_who_asks_at_the_same_time_shares_a_question_that_sees_what_was_written_before(
+    journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views, questions, read = Views(database), 0, database.read
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[AsyncConnection]:
+        nonlocal questions
+        questions += 1
+        async with read() as connection:
+            yield connection
+
+    await journal.apply([granted(5, grant=letter) for letter in "ab"])
+    monkeypatch.setattr(database, "read", counted)
+    asked = [views.one(Consent, h32(letter)) for letter in "abz"]
+    consents, submission = await asyncio.gather(asyncio.gather(*asked), views.one(Submission, h32("a")))
+    assert [each.status for each in consents] == [ConsentStatus.SEEN, ConsentStatus.SEEN, ConsentStatus.NONE]
+    assert submission.status is SubmissionStatus.NONE
+    assert questions == 1
+
+    async def written() -> Consent:
+        await journal.apply([granted(6, grant="c")])
+        return await views.one(Consent, h32("c"))
+
+    first, fresh = await asyncio.gather(views.one(Consent, h32("c")), written())
+    assert first.status in (ConsentStatus.NONE, ConsentStatus.SEEN)
+    assert fresh.status is ConsentStatus.SEEN
 
 
 async def test_an_event_that_changes_nothing_is_not_written(journal: Journal, database: Database) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from node.errors import NotFound
 from node.storage.database import Database
@@ -62,3 +63,19 @@ async def test_facts_are_remembered_replaced_and_forgotten(database: Database) -
     await facts.set("streams", "b", None)
     assert await facts.all("streams") == {"a": 1}
     assert await facts.get("streams", "b") is None
+
+
+async def test_a_reading_transaction_sees_one_state_and_changes_nothing(database: Database) -> None:
+    """What is written between two statements of one look is not in the second one either."""
+    facts = Facts(database)
+    await facts.set("a", "b", 1)
+    count = text("SELECT count(*) FROM facts")
+    async with database.read() as connection:
+        first = (await connection.execute(count)).scalar_one()
+        await facts.set("a", "c", 2)
+        assert (await connection.execute(count)).scalar_one() == first
+    async with database.read() as connection:
+        assert (await connection.execute(count)).scalar_one() == first + 1
+        if database.concurrent:
+            with pytest.raises(DBAPIError, match="read-only"):
+                await connection.execute(text("DELETE FROM facts"))

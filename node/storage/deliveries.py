@@ -1,0 +1,153 @@
+"""Settled deliveries in order of time: a table that follows the contracts' states, and may be thrown away and refilled.
+
+The projection is asked by id; a statement asks by time, over years. `changed` tells which contracts moved since a
+position, `put` keeps what follows from them together with the new position, `pages` reads them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, tuple_
+
+from node.projection.base import State
+from node.projection.codec import CODEC
+from node.projection.order import Order
+from node.projection.trade import Trade
+from node.storage.bulk import insert_rows
+from node.storage.database import Database, upsert
+from node.storage.schema import cursors, deliveries, states
+
+__all__ = ["Deliveries", "DeliveryRow", "Position", "Span"]
+
+R = TypeVar("R")
+_NAME = "deliveries"
+_PAGE = 2_000
+
+
+class Position(NamedTuple):
+    """How far the contracts were followed: number of the last change, and the contract's id."""
+
+    seq: int = 0
+    key: bytes = b""
+
+
+class Span(NamedTuple):
+    """Deliveries that begin in [start, end), seconds UTC; with accounts only those that one of them sold or bought."""
+
+    start: int
+    end: int
+    accounts: tuple[bytes, ...] | None = None
+
+
+class DeliveryRow(NamedTuple):
+    """One settled contract. Energy in Wh, `price` in minor units per kWh, `due` and `fee` in minor units.
+
+    `fee`: what `fee_by` paid the other side for cancelling; None for a contract that was not cancelled.
+    """
+
+    contract: bytes
+    start: int
+    end: int
+    seller: bytes
+    buyer: bytes
+    contracted: int
+    price: int
+    delivered: int
+    due: int
+    by_seller: int | None
+    by_buyer: int | None
+    fee: int | None = None
+    fee_by: bytes | None = None
+
+
+class Deliveries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def position(self) -> Position:
+        query = select(cursors.c.number, cursors.c.hash).where(cursors.c.name == _NAME)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        return Position() if row is None else Position(row.number, row.hash)
+
+    async def changed(self, since: Position, limit: int = 500) -> list[tuple[Position, Trade]]:
+        """Contracts that changed after the position, in order of their changes."""
+        here = states.c
+        # The kind stands in the text itself: the index is one of contracts only, and a parameter could be anything.
+        query = (
+            select(here.updated_seq, here.key, here.document)
+            .where(here.kind == literal_column("'trade'"))
+            .where(tuple_(here.updated_seq, here.key) > tuple_(since.seq, since.key))
+            .order_by(here.updated_seq, here.key)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [(Position(row.updated_seq, row.key), CODEC.decode(row.document, Trade)) for row in rows]
+
+    async def orders(self, ids: Sequence[bytes]) -> dict[bytes, Order]:
+        """Those of these orders that this node knows, by id."""
+        found: dict[bytes, Order] = {}
+        for begin in range(0, len(ids), 500):
+            query = select(states.c.key, states.c.document).where(
+                states.c.kind == "order", states.c.key.in_(ids[begin : begin + 500])
+            )
+            async with self._database.read() as connection:
+                for key, document in await connection.execute(query):
+                    order = CODEC.decode(document, State)
+                    if isinstance(order, Order) and order.terms is not None:
+                        found[key] = order
+        return found
+
+    async def put(self, rows: Sequence[DeliveryRow], position: Position) -> None:
+        """Keep these, over what was known of the same contracts, and where to go on: both or neither."""
+        texts = [_texts(row) for row in rows]
+        async with self._database.write() as connection:
+            await insert_rows(connection, deliveries, texts, overwrite=True)
+            await upsert(connection, cursors, [{"name": _NAME, "number": position.seq, "hash": position.key}])
+
+    async def count(self, span: Span) -> int:
+        query = select(func.count()).select_from(deliveries).where(_within(span))
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def pages(self, span: Span, make: Callable[..., R], size: int = _PAGE) -> AsyncIterator[list[R]]:
+        """All of the span in order of begin and id, page by page; each page is a reading of its own.
+
+        `make` takes the fields of a `DeliveryRow` in their order: a long statement must not build everything twice.
+        """
+        start, contract = span.start, b""
+        query = select(deliveries).order_by(deliveries.c.start, deliveries.c.contract).limit(size)
+        while True:
+            after = tuple_(deliveries.c.start, deliveries.c.contract) > tuple_(start, contract)
+            async with self._database.read() as connection:
+                found = (await connection.execute(query.where(_within(span), after))).all()
+            if not found:
+                return
+            yield [
+                make(contract, begin, end, seller, buyer, contracted, int(price), delivered, int(due), *by)
+                if fee is None
+                else make(
+                    contract, begin, end, seller, buyer, contracted, int(price), delivered, int(due), *by, int(fee), who
+                )
+                for contract, begin, end, seller, buyer, contracted, price, delivered, due, *by, fee, who in found
+            ]
+            if len(found) < size:
+                return
+            contract, start = found[-1][0], found[-1][1]
+
+
+def _texts(row: DeliveryRow) -> DeliveryRow:
+    """Money as text: it has more bits than a database's integers."""
+    fee = None if row.fee is None else str(row.fee)
+    return row._replace(price=str(row.price), due=str(row.due), fee=fee)  # type: ignore[arg-type]
+
+
+def _within(span: Span) -> ColumnElement[bool]:
+    here = deliveries.c
+    when = and_(here.start >= span.start, here.start < span.end)
+    if span.accounts is None:
+        return when
+    return and_(when, or_(here.seller.in_(span.accounts), here.buyer.in_(span.accounts)))
