@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from node.projection import asking, consent, device, order, request, source, stream, submission, trade
+from node.projection import asking, consent, device, erasure, order, request, source, stream, submission, trade, twin
+from node.projection import erasure_events as er
 from node.projection import events as e
 from node.projection import settlement_events as s
+from node.projection import twin_events as t
 from node.projection.base import AggregateId, Deadline, Event, State, StateIndex, Step
 from node.projection.errors import WrongAggregate
 from node.projection.machine import Machine
@@ -76,6 +78,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             asking.deadlines_asking,
             {"deadline": e.DueAskingDeadline},
         ),
+        "erasure": Kind(
+            erasure.Erasure, "grant_id", erasure.ERASURE_MACHINE, erasure.reduce_erasure, erasure.index_erasure
+        ),
         "submission": Kind(
             submission.Submission,
             "digest",
@@ -94,7 +99,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             order.deadlines_order,
             {"end": s.DueOrderEnd},
         ),
-        "trade": Kind(trade.Trade, "contract_id", trade.TRADE_MACHINE, trade.reduce_trade, trade.index_trade),
+        "trade": Kind(
+            trade.Trade,
+            "contract_id",
+            trade.TRADE_MACHINE,
+            trade.reduce_trade,
+            trade.index_trade,
+            trade.deadlines_trade,
+            {"step": s.DueTradeStep},
+        ),
+        "twin": Kind(twin.Twin, "contract_id", twin.TWIN_MACHINE, twin.reduce_twin, twin.index_twin),
         "source": Kind(source.Source, "source", source.SOURCE_MACHINE, source.reduce_source, source.index_source),
     }
 )
@@ -123,6 +137,10 @@ _DIRECT: Mapping[type[Event], tuple[str, str]] = {
     e.ReceivedConsentGranted: ("asking", "request_id"),
     e.ReceivedConsentDenied: ("asking", "request_id"),
     e.DueAskingDeadline: ("asking", "request_id"),
+    er.RequestedErasure: ("erasure", "grant_id"),
+    er.ReceivedErasureRequest: ("erasure", "grant_id"),
+    er.RequestedErasureReceipt: ("erasure", "grant_id"),
+    er.ReceivedErasureReceipt: ("erasure", "grant_id"),
     e.RequestedSubmission: ("submission", "digest"),
     e.ReceivedSubmissionSent: ("submission", "digest"),
     e.ReceivedSubmissionDropped: ("submission", "digest"),
@@ -146,12 +164,24 @@ _DIRECT: Mapping[type[Event], tuple[str, str]] = {
     s.LoggedRuled: ("trade", "contract_id"),
     s.LoggedCollected: ("trade", "contract_id"),
     s.LoggedContractCancelled: ("trade", "contract_id"),
+    s.RequestedTradeWatch: ("trade", "contract_id"),
+    s.DueTradeStep: ("trade", "contract_id"),
+    s.RequestedTradeNotice: ("trade", "contract_id"),
+    s.RequestedTradeProgress: ("trade", "contract_id"),
+    s.RequestedRefusal: ("submission", "digest"),
     s.LoggedSourceRegistered: ("source", "source"),
     s.LoggedSharesIssued: ("source", "source"),
     s.LoggedMeterReset: ("source", "source"),
     s.LoggedSourcePauseSet: ("source", "source"),
     s.LoggedProduced: ("source", "source"),
     s.RequestedReading: ("source", "source"),
+    t.RequestedTwin: ("twin", "contract_id"),
+    t.ReceivedTwin: ("twin", "contract_id"),
+    t.RequestedTwinEntry: ("twin", "contract_id"),
+    t.ReceivedTwinEntry: ("twin", "contract_id"),
+    t.ReceivedTwinFork: ("twin", "contract_id"),
+    t.RequestedTwinAnchor: ("twin", "contract_id"),
+    t.ReceivedTwinAnchor: ("twin", "contract_id"),
 }
 
 

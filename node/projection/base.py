@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 __all__ = [
     "ADDRESS_ZERO",
@@ -54,8 +54,7 @@ class Step(Generic[S]):
     effects: tuple[Effect, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class AggregateId:
+class AggregateId(NamedTuple):
     """`kind` is one of the names in `aggregates.KINDS`; `key` is that aggregate's own id in bytes."""
 
     kind: str

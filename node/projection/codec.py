@@ -16,19 +16,19 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from node.projection import settlement_events as s
 from node.projection.aggregates import KINDS
 from node.projection.base import Effect, Event, State
 from node.projection.effects import EFFECTS
 from node.projection.errors import CodecError
 from node.projection.events import EVENTS
+from node.projection.order import Order
+from node.projection.trade import Trade
 
 __all__ = ["CODEC", "Codec", "Upgrade"]
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 T = TypeVar("T")
-_PLAIN = frozenset({int, str, bool, type(None)})
-_HEX = frozenset("0123456789abcdef")
-# Keys are put in order where the objects are made, once for each class.
 _WRITER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
@@ -39,23 +39,63 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(sorted(field.name for field in dataclasses.fields(kind)))
 
 
-def _encode(value: Any) -> Any:
+def _text(value: Any) -> str:
     kind = type(value)
-    if kind is bytes:
-        return value.hex()
-    if kind in _PLAIN:
-        return value
-    if kind is tuple:
-        return [_encode(item) for item in value]
-    if isinstance(value, StrEnum):
-        return value.value
+    writer = _WRITERS.get(kind)
+    if writer is None:
+        writer = _WRITERS[kind] = _enum_text if isinstance(value, StrEnum) else _class_text(kind)
+    return writer(value)
+
+
+def _bytes_text(value: bytes) -> str:
+    return f'"{value.hex()}"'
+
+
+def _bool_text(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _tuple_text(value: tuple[Any, ...]) -> str:
+    return f"[{','.join([_text(item) for item in value])}]"
+
+
+def _enum_text(value: StrEnum) -> str:
+    return _WRITER.encode(value.value)
+
+
+def _class_text(kind: type[Any]) -> Callable[[Any], str]:
+    """Writes a class: keys in order are put together once for each class, for a rebuild writes millions of values."""
     names = _names(typing.cast(Any, kind))
-    return {name: _encode(getattr(value, name)) for name in names}
+    heads = [f'"{name}":' for name in names]
+
+    def write(value: Any) -> str:
+        return f"{{{','.join([head + _text(getattr(value, name)) for head, name in zip(heads, names, strict=True)])}}}"
+
+    return write
 
 
-# A decoder takes a JSON value and the place to name in an error. One is made for each type and kept: a rebuild and a
-# check of the journal decode millions of values.
-Decoder = Callable[[Any, str], Any]
+_WRITERS: dict[type[Any], Callable[[Any], str]] = {
+    bytes: _bytes_text,
+    int: int.__repr__,
+    str: _WRITER.encode,
+    bool: _bool_text,
+    type(None): lambda _: "null",
+    tuple: _tuple_text,
+}
+
+
+# A decoder takes a JSON value. One is made for each type and kept: a rebuild and a check of the journal decode millions
+# of values. Where in the document it stands is worked out only for one that does not fit.
+Decoder = Callable[[Any], Any]
+
+
+class _Misfit(CodecError):
+    """What is wrong with a value, and the fields that lead to it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fields: list[str] = []
 
 
 @functools.cache
@@ -63,7 +103,7 @@ def _decoder(kind: Any) -> Decoder:
     origin = typing.get_origin(kind)
     if origin in (types.UnionType, typing.Union):
         inner = _decoder(next(each for each in typing.get_args(kind) if each is not type(None)))
-        return lambda value, place: None if value is None else inner(value, place)
+        return lambda value: None if value is None else inner(value)
     if origin is tuple:
         return _tuple_decoder(_decoder(typing.get_args(kind)[0]))
     if kind is bytes:
@@ -77,29 +117,33 @@ def _decoder(kind: Any) -> Decoder:
     raise CodecError(f"{kind} cannot be stored")
 
 
-def _unhex(value: Any, place: str) -> bytes:
+def _unhex(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise CodecError(f"{place}: wrong type")
+        raise _Misfit("wrong type")
+    try:
+        raw = bytes.fromhex(value)
+    except ValueError:
+        raise _Misfit("not lower-case hex") from None
     # fromhex alone would take spaces and capitals too.
-    if len(value) % 2 or not _HEX.issuperset(value):
-        raise CodecError(f"{place}: not lower-case hex")
-    return bytes.fromhex(value)
+    if raw.hex() != value:
+        raise _Misfit("not lower-case hex")
+    return raw
 
 
 def _plain_decoder(kind: type[Any]) -> Decoder:
-    def decode(value: Any, place: str) -> Any:
+    def decode(value: Any) -> Any:
         if type(value) is not kind:
-            raise CodecError(f"{place}: wrong type")
+            raise _Misfit("wrong type")
         return value
 
     return decode
 
 
 def _tuple_decoder(inner: Decoder) -> Decoder:
-    def decode(value: Any, place: str) -> Any:
+    def decode(value: Any) -> Any:
         if not isinstance(value, list):
-            raise CodecError(f"{place}: wrong type")
-        return tuple([inner(item, place) for item in value])
+            raise _Misfit("wrong type")
+        return tuple([inner(item) for item in value])
 
     return decode
 
@@ -107,11 +151,11 @@ def _tuple_decoder(inner: Decoder) -> Decoder:
 def _enum_decoder(kind: type[StrEnum]) -> Decoder:
     members = {member.value: member for member in kind}
 
-    def decode(value: Any, place: str) -> Any:
+    def decode(value: Any) -> Any:
         if not isinstance(value, str):
-            raise CodecError(f"{place}: wrong type")
+            raise _Misfit("wrong type")
         if value not in members:
-            raise CodecError(f"{place}: unknown status")
+            raise _Misfit("unknown status")
         return members[value]
 
     return decode
@@ -119,16 +163,28 @@ def _enum_decoder(kind: type[StrEnum]) -> Decoder:
 
 def _class_decoder(kind: type[Any]) -> Decoder:
     fields = {name: _decoder(hint) for name, hint in typing.get_type_hints(kind).items()}
-    wanted = fields.keys()
+    wanted, pairs = fields.keys(), tuple(fields.items())
 
-    def decode(value: Any, place: str) -> Any:
+    def decode(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise CodecError(f"{place}: wrong type")
+            raise _Misfit("wrong type")
         if value.keys() != wanted:
-            raise CodecError(f"{place}: fields {sorted(value.keys() ^ wanted)}")
-        return kind(**{name: inner(value[name], f"{place}.{name}") for name, inner in fields.items()})
+            raise _Misfit(f"fields {sorted(value.keys() ^ wanted)}")
+        try:
+            return kind(**{name: inner(value[name]) for name, inner in pairs})
+        except _Misfit as misfit:
+            misfit.fields.insert(0, next(name for name, inner in pairs if not _fits(inner, value[name])))
+            raise
 
     return decode
+
+
+def _fits(decoder: Decoder, value: Any) -> bool:
+    try:
+        decoder(value)
+    except _Misfit:
+        return False
+    return True
 
 
 class Codec:
@@ -147,8 +203,7 @@ class Codec:
         name = type(value).__name__
         if self._types.get(name, (None, 0))[0] is not type(value):
             raise CodecError(f"{name} is not a stored type")
-        document = {"data": _encode(value), "type": name, "v": self._types[name][1]}
-        return _WRITER.encode(document)
+        return f'{{"data":{_text(value)},"type":"{name}","v":{self._types[name][1]}}}'
 
     def decode(self, text: str, base: type[T]) -> T:
         """The value, checked to be a `base`. Raises CodecError for anything that `encode` could not have written."""
@@ -166,11 +221,71 @@ class Codec:
             raise CodecError(f"{name}: version {version} is not known to this program")
         for older in range(version, newest):
             data = self._upgrades[name, older](data)
-        value = _decoder(typing.cast(Any, kind))(data, name)
+        try:
+            value = _decoder(typing.cast(Any, kind))(data)
+        except _Misfit as misfit:
+            raise CodecError(f"{'.'.join((name, *misfit.fields))}: {misfit.reason}") from None
         if not isinstance(value, base):
             raise CodecError(f"{name} is no {base.__name__}")
         return value
 
 
-CODEC = Codec({**dict.fromkeys((*EVENTS, *EFFECTS), 1), **{kind.state: 1 for kind in KINDS.values()}})
+def _with_time(data: dict[str, Any]) -> dict[str, Any]:
+    """The market's logs got the time of their block."""
+    return {**data, "time": 0}
+
+
+def _watched(data: dict[str, Any]) -> dict[str, Any]:
+    """Contracts keep the times of their steps, and what this node waits for."""
+    facts = {name: [_with_time(fact) for fact in data[name]] for name in ("made", "steps")}
+    return {**data, **facts, "watch": None}
+
+
+def _without_details(data: dict[str, Any]) -> dict[str, Any]:
+    """Orders got details that their nonce commits to."""
+    return {**data, "details": ""}
+
+
+def _without_moment(data: dict[str, Any]) -> dict[str, Any]:
+    """Orders keep when they were made or taken in."""
+    return {**data, "at": 0}
+
+
+def _without_progress(data: dict[str, Any]) -> dict[str, Any]:
+    """Contracts keep what the own meter counted during the delivery."""
+    return {**data, "progress": []}
+
+
+_DETAILED = (Order, s.ReceivedOrder, s.RequestedOrder)
+_TIMED = (
+    s.LoggedMatched,
+    s.LoggedProvisioned,
+    s.LoggedDelivered,
+    s.LoggedPaid,
+    s.LoggedConfirmed,
+    s.LoggedReminded,
+    s.LoggedClaimIssued,
+    s.LoggedClaimCured,
+    s.LoggedDisputed,
+    s.LoggedRuled,
+    s.LoggedCollected,
+    s.LoggedContractCancelled,
+)
+_UPGRADES: Mapping[tuple[str, int], Upgrade] = {
+    **{(kind.__name__, 1): _with_time for kind in _TIMED},
+    **{(kind.__name__, 1): _without_details for kind in _DETAILED},
+    ("Order", 2): _without_moment,
+    ("Trade", 1): _watched,
+    ("Trade", 2): _without_progress,
+}
+CODEC = Codec(
+    {
+        **dict.fromkeys((*EVENTS, *EFFECTS), 1),
+        **{kind.state: 1 for kind in KINDS.values()},
+        **dict.fromkeys((*_TIMED, *_DETAILED), 2),
+        Order: 3,
+        Trade: 3,
+    },
+    _UPGRADES,
+)
 """The stored types of this version, all of them."""

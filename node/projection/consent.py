@@ -8,6 +8,7 @@ was signed by its owner and is treated like a revocation of that stream by the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -222,7 +223,8 @@ def _rolled_back(consent: Consent, event: LoggedRolledBack) -> Step[Consent]:
 
 
 def _finalized(consent: Consent, event: LoggedFinalized) -> Step[Consent]:
-    after = replace(consent, keys=settle(consent.keys, event.height))
+    keys = settle(consent.keys, event.height)
+    after = consent if keys is consent.keys else replace(consent, keys=keys)
     effects: list[Effect] = []
     if consent.status is _S and consent.granted is not None and consent.granted.number <= event.height:
         after = replace(after, status=_move(consent, event, _L))
@@ -263,17 +265,25 @@ def reduce_consent(consent: Consent, event: Event) -> Step[Consent]:
             raise WrongAggregate(f"{type(event).__name__} does not concern a consent")
 
 
+def _outermost(choose: Callable[[int, int], int], known: int | None, block: Block | None) -> int | None:
+    if block is None:
+        return known
+    return block.number if known is None else choose(known, block.number)
+
+
 def index_consent(consent: Consent) -> StateIndex:
-    blocks = [known.block.number for known in consent.revocations if known.block is not None]
-    blocks += [consent.granted.number] if consent.granted else []
-    blocks += [top for top in (top_block(consent.keys),) if top is not None]
-    waiting = [consent.granted.number] if consent.status is _S and consent.granted else []
-    waiting += [low for low in (unsettled_block(consent.keys),) if low is not None]
+    granted = consent.granted
+    top, waiting = top_block(consent.keys), unsettled_block(consent.keys)
+    for known in consent.revocations:
+        top = _outermost(max, top, known.block)
+    top = _outermost(max, top, granted)
+    if consent.status is _S:
+        waiting = _outermost(min, waiting, granted)
     links: tuple[tuple[str, bytes], ...] = ()
     if consent.terms is not None:
         sids = tuple(("sid", sid) for sid in dict.fromkeys(consent.terms.sids))
         links = (("owner", consent.terms.owner), ("reader", consent.terms.reader), *sids)
-    return StateIndex(consent.status.value, max(blocks, default=None), min(waiting, default=None), None, links)
+    return StateIndex(consent.status.value, top, waiting, None, links)
 
 
 def deadlines_consent(consent: Consent) -> tuple[Deadline, ...]:

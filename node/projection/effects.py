@@ -17,6 +17,7 @@ __all__ = [
     "NotifyConsentEnded",
     "NotifyDevicePaired",
     "NotifyDeviceUnpaired",
+    "NotifyErased",
     "NotifyGrantFinal",
     "NotifyGrantSeen",
     "NotifyGrantUndone",
@@ -34,8 +35,12 @@ __all__ = [
     "NotifyStreamUndone",
     "NotifySubmissionFailed",
     "NotifySubmissionFinal",
+    "NotifyTradeDue",
     "NotifyTradeFinal",
     "NotifyTradeMoved",
+    "NotifyTradeProgress",
+    "NotifyTwinForked",
+    "NotifyTwinOpened",
     "NotifyWriterChanged",
     "SendParcel",
     "SubmitMessage",
@@ -212,6 +217,13 @@ class NotifyRequestEnded(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyErased(Effect):
+    """There is a signed receipt: the data of a consent was destroyed."""
+
+    grant_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class NotifySubmissionFinal(Effect):
     digest: bytes
     kind: str
@@ -234,8 +246,31 @@ class NotifyOrderChanged(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyTwinOpened(Effect):
+    """This node holds the digital twin of a contract from now on."""
+
+    contract_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTwinForked(Effect):
+    """A party of a trade told two parties different things; both entries stand in the twin."""
+
+    contract_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTradeProgress(Effect):
+    """`wh` of a contract were counted by the own meter so far, of the side `account`."""
+
+    contract_id: bytes
+    account: bytes
+    wh: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotifyTradeMoved(Effect):
-    """A step of a contract at first sight; a reorg may lead back."""
+    """A step of a contract at first sight, a reminder included; a reorg may lead back."""
 
     contract_id: bytes
     status: str
@@ -247,6 +282,14 @@ class NotifyTradeFinal(Effect):
 
     contract_id: bytes
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTradeDue(Effect):
+    """Something of a contract fell due; `step` is one of `TradeDue`. Told again while it is not done."""
+
+    contract_id: bytes
+    step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +323,15 @@ EFFECTS: tuple[type[Effect], ...] = (
     NotifyRequestReceived,
     NotifyRequestGranted,
     NotifyRequestEnded,
+    NotifyErased,
     NotifySubmissionFinal,
     NotifySubmissionFailed,
     NotifyOrderChanged,
     NotifyTradeMoved,
+    NotifyTwinForked,
+    NotifyTwinOpened,
     NotifyTradeFinal,
+    NotifyTradeDue,
+    NotifyTradeProgress,
     NotifySourceChanged,
 )

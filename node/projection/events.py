@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.projection.base import ChainEvent, Event, Peer
+from node.projection.erasure_events import ERASURE_EVENTS
 from node.projection.settlement_events import SETTLEMENT_EVENTS
+from node.projection.twin_events import TWIN_EVENTS
 
 __all__ = [
     "EVENTS",
@@ -376,5 +378,7 @@ EVENTS: tuple[type[Event], ...] = (
     DueSubmissionRetry,
     LoggedMessageIncluded,
     LoggedMessageRejected,
+    *ERASURE_EVENTS,
     *SETTLEMENT_EVENTS,
+    *TWIN_EVENTS,
 )

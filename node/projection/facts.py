@@ -64,8 +64,12 @@ def settle(facts: tuple[F, ...], height: int) -> tuple[F, ...]:
 
 
 def top_block(*lists: tuple[Fact, ...]) -> int | None:
+    if not any(lists):
+        return None
     return max((facts[-1].block.number for facts in lists if facts), default=None)
 
 
 def unsettled_block(*lists: tuple[Fact, ...]) -> int | None:
+    if not any(lists):
+        return None
     return min((fact.block.number for facts in lists for fact in facts if not fact.final), default=None)

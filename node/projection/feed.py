@@ -82,9 +82,16 @@ _RULES: Mapping[type[Effect], _Rule] = MappingProxyType(
         n.NotifyRequestReceived: _Rule("request.received", _nothing, lasting=True),
         n.NotifyRequestGranted: _Rule("request.granted", lambda e: {"grant_id": _hex(e.grant_id)}, lasting=True),
         n.NotifyRequestEnded: _Rule("request.ended", lambda e: {"status": e.status}, lasting=True),
+        n.NotifyErased: _Rule("consent.erased", _nothing, lasting=True),
         n.NotifyOrderChanged: _Rule("order.changed", lambda e: {"status": e.status, "left_wh": e.left}),
         n.NotifyTradeMoved: _Rule("trade.moved", lambda e: {"status": e.status}),
         n.NotifyTradeFinal: _Rule("trade.final", lambda e: {"status": e.status}),
+        n.NotifyTradeDue: _Rule("trade.due", lambda e: {"step": e.step}, lasting=True),
+        n.NotifyTradeProgress: _Rule(
+            "trade.progress", lambda e: {"account": _hex(e.account), "wh": e.wh}, lasting=True
+        ),
+        n.NotifyTwinOpened: _Rule("trade.twin", _nothing, lasting=True),
+        n.NotifyTwinForked: _Rule("trade.forked", _nothing, lasting=True),
         n.NotifySourceChanged: _Rule("source.changed", lambda e: {"index": e.index, "minted_mwh": e.minted}),
         n.NotifySubmissionFinal: _Rule("message.final", lambda e: {"message": e.kind}),
         n.NotifySubmissionFailed: _Rule("message.failed", lambda e: {"message": e.kind, "reason": e.reason}),

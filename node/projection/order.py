@@ -5,7 +5,7 @@ The chain says what of it is filled: a reorg gives the energy back, and the matc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from node.projection.base import Deadline, Effect, Event, Peer, State, StateIndex, Step
@@ -30,8 +30,10 @@ __all__ = [
     "Order",
     "OrderStatus",
     "deadlines_order",
+    "delivery_key",
     "index_order",
     "reduce_order",
+    "seed_of_order",
 ]
 
 
@@ -84,7 +86,8 @@ class Cancellation(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Order(State):
-    """`settled_wh` is what final fills took that are no longer listed; `over` tells that the deadline has come."""
+    """`settled_wh` is what final fills took that are no longer listed; `over` tells that the deadline has come; `at` is
+    when it was made here or taken in (seconds UTC), 0 where it was before that was kept."""
 
     order_id: bytes
     status: OrderStatus = OrderStatus.NONE
@@ -97,6 +100,8 @@ class Order(State):
     settled_wh: int = 0
     cancelled: tuple[Cancellation, ...] = ()
     over: bool = False
+    details: str = ""
+    at: int = field(default=0, compare=False)
 
     @property
     def filled(self) -> int:
@@ -107,6 +112,19 @@ class Order(State):
     def left(self) -> int:
         """Wh that may still be matched; 0 unless it is open."""
         return self.terms.wh - self.filled if self.terms and self.status is OrderStatus.OPEN else 0
+
+
+def seed_of_order(order: Order) -> str:
+    """What the marketplace's life cycle calls it (M-21, M-22, M-29 to M-31, M-38); empty for one that is not known."""
+    match order.status, order.terms:
+        case OrderStatus.OPEN, OrderTerms(sells=sells):
+            return "Initial offer" if sells else "Initial request"
+        case OrderStatus.FILLED, _:
+            return "Contract created"
+        case OrderStatus.CANCELLED | OrderStatus.ENDED, _:
+            return "Cancelled"
+        case _:
+            return ""
 
 
 def _status(order: Order) -> OrderStatus:
@@ -137,7 +155,18 @@ def _known(order: Order, event: ReceivedOrder | RequestedOrder) -> Step[Order]:
             raise ContradictingFact("one order id stands for two orders")
         return Step(order)
     own = isinstance(event, RequestedOrder)
-    after = replace(order, terms=event.terms, own=own, body=event.body, signature=event.signature, peer=event.peer)
+    cancelled = tuple(each for each in order.cancelled if each.account == event.terms.account)
+    after = replace(
+        order,
+        terms=event.terms,
+        cancelled=cancelled,
+        own=own,
+        body=event.body,
+        signature=event.signature,
+        peer=event.peer,
+        details=event.details,
+        at=event.at,
+    )
     if isinstance(event, RequestedOrder):
         parcel = SendParcel(event.peer, "market.order", event.parcel, event.order_id, event.terms.until)
         return _moved(order, event, after, parcel)
@@ -181,8 +210,16 @@ def reduce_order(order: Order, event: Event) -> Step[Order]:
             raise WrongAggregate(f"{type(event).__name__} does not concern an order")
 
 
+def delivery_key(terms: OrderTerms) -> bytes:
+    """The link between the orders of one account, one direction and one time of delivery."""
+    sides = b"out" if terms.sells else b"in"
+    return terms.account + terms.start.to_bytes(8, "big") + terms.end.to_bytes(8, "big") + sides
+
+
 def index_order(order: Order) -> StateIndex:
-    links: tuple[tuple[str, bytes], ...] = (("account", order.terms.account),) if order.terms else ()
+    links: tuple[tuple[str, bytes], ...] = ()
+    if order.terms is not None:
+        links = (("account", order.terms.account), ("delivery", delivery_key(order.terms)))
     lists = (order.fills, order.cancelled)
     return StateIndex(order.status.value, top_block(*lists), unsettled_block(*lists), None, links)
 

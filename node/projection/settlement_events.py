@@ -12,6 +12,7 @@ from node.projection.base import ChainEvent, Event, Peer
 __all__ = [
     "SETTLEMENT_EVENTS",
     "DueOrderEnd",
+    "DueTradeStep",
     "LoggedClaimCured",
     "LoggedClaimIssued",
     "LoggedCollected",
@@ -34,7 +35,12 @@ __all__ = [
     "ReceivedOrder",
     "RequestedOrder",
     "RequestedReading",
+    "RequestedRefusal",
+    "RequestedTradeNotice",
+    "RequestedTradeProgress",
+    "RequestedTradeWatch",
     "RequestedTradeWord",
+    "Waits",
 ]
 
 
@@ -56,7 +62,8 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedOrder(Event):
-    """At the market: an asset's signed offer or request, verified. `peer` is the asset's node."""
+    """At the market: an asset's signed offer or request, verified. `peer` is the asset's node. `details` is what the
+    order's nonce commits to, as JSON; empty for none."""
 
     order_id: bytes
     terms: OrderTerms
@@ -64,6 +71,7 @@ class ReceivedOrder(Event):
     signature: bytes
     peer: Peer
     at: int
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class RequestedOrder(Event):
     parcel: str
     peer: Peer
     at: int
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ class LoggedOrderCancelled(ChainEvent):
 
 
 # --- trades: one event for each log of the market that names a contract -----------------------------------------------
+# `time` is the timestamp of the log's block, which the contract's own waits count from; 0 in journals of before.
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ class LoggedMatched(ChainEvent):
     price: int
     amount: int
     escrowed: bool
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,7 @@ class LoggedProvisioned(ChainEvent):
     contract_id: bytes
     account: bytes
     wh: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +137,27 @@ class LoggedDelivered(ChainEvent):
     contract_id: bytes
     wh: int
     due: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedPaid(ChainEvent):
     contract_id: bytes
     amount: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedConfirmed(ChainEvent):
     contract_id: bytes
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedReminded(ChainEvent):
     contract_id: bytes
     number: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +166,28 @@ class LoggedClaimIssued(ChainEvent):
     owed: int
     held: int
     evidence: bytes
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedClaimCured(ChainEvent):
     contract_id: bytes
     amount: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedDisputed(ChainEvent):
     contract_id: bytes
     reason: bytes
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedRuled(ChainEvent):
     contract_id: bytes
     owed: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +195,7 @@ class LoggedCollected(ChainEvent):
     contract_id: bytes
     amount: int
     left: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +203,14 @@ class LoggedContractCancelled(ChainEvent):
     contract_id: bytes
     by: bytes
     fee: int
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedTradeWord(Event):
     """At an asset: a signed message about contracts of its own, for the market `peer`, which brings it onto the chain.
 
-    `contracts` are all that it names; `kind` is its EIP-712 type, `until` its deadline.
+    `contracts` are all that it names; `kind` is its EIP-712 type, with the number of a reminder; `until` its deadline.
     """
 
     contracts: tuple[bytes, ...]
@@ -197,6 +219,81 @@ class RequestedTradeWord(Event):
     body: str
     until: int
     peer: Peer
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedRefusal(Event):
+    """At the market: tell the asset that signed a message that the chain did not take it. `body` is the parcel's."""
+
+    digest: bytes
+    peer: Peer
+    body: str
+    until: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedTradeNotice(Event):
+    """At the market: tell a partner what became of a contract, once. `name` is the parcel's kind and what it is about.
+
+    `kind` is the parcel's kind, `body` its contents.
+    """
+
+    contract_id: bytes
+    name: str
+    peer: Peer
+    kind: str
+    body: str
+    until: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedTradeProgress(Event):
+    """At an asset: what its own meter counted for a contract so far (Wh), at the meter's time, during the delivery."""
+
+    contract_id: bytes
+    account: bytes
+    wh: int
+    meter_time: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What a contract's next steps wait for: the time of delivery (seconds UTC) and the terms' waits (seconds)."""
+
+    start: int
+    end: int
+    start_grace: int
+    provision_grace: int
+    payment_due: int
+    reminder_every: int
+    dispute_window: int
+    ruling_window: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedTradeWatch(Event):
+    """This node has a part in a contract and wants to be told when something of it falls due.
+
+    `seller`, `buyer`: an asset of this node is that partner; `operator`: this node's market made the contract.
+    """
+
+    contract_id: bytes
+    waits: Waits
+    seller: bool
+    buyer: bool
+    operator: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueTradeStep(Event):
+    """What the contract waits for has fallen due."""
+
+    contract_id: bytes
     at: int
 
 
@@ -279,6 +376,11 @@ SETTLEMENT_EVENTS: tuple[type[Event], ...] = (
     LoggedCollected,
     LoggedContractCancelled,
     RequestedTradeWord,
+    RequestedTradeWatch,
+    DueTradeStep,
+    RequestedRefusal,
+    RequestedTradeNotice,
+    RequestedTradeProgress,
     LoggedSourceRegistered,
     LoggedSharesIssued,
     LoggedMeterReset,

@@ -123,6 +123,15 @@ def _status(source: Source) -> SourceStatus:
     return _P if any(latest.values()) else _A
 
 
+def _settled(pauses: tuple[Pause, ...], height: int) -> tuple[Pause, ...]:
+    """A pause that no later word of its account ends is kept, however many words of others came since."""
+    kept = settle(pauses, height)
+    said = {pause.account for pause in kept}
+    latest = {pause.account: pause for pause in pauses[: len(pauses) - len(kept)]}
+    standing = (pause for pause in latest.values() if pause.paused and pause.account not in said)
+    return (*(replace(pause, final=True) for pause in standing), *kept)
+
+
 def _moved(before: Source, event: Event, after: Source, *effects: Effect) -> Step[Source]:
     if after == before:
         return Step(before)
@@ -199,7 +208,7 @@ def reduce_source(source: Source, event: Event) -> Step[Source]:
             return _moved(source, event, after if after.counts else replace(after, owner=b""))
         case LoggedFinalized():
             height = event.height
-            after = replace(source, counts=settle(source.counts, height), pauses=settle(source.pauses, height))
+            after = replace(source, counts=settle(source.counts, height), pauses=_settled(source.pauses, height))
             return _moved(source, event, after)
         case _:
             raise WrongAggregate(f"{type(event).__name__} does not concern a source")

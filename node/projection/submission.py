@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from node.projection.base import Block, Deadline, Event, State, StateIndex, Step
-from node.projection.effects import NotifySubmissionFailed, NotifySubmissionFinal, SubmitMessage
+from node.projection.effects import NotifySubmissionFailed, NotifySubmissionFinal, SendParcel, SubmitMessage
 from node.projection.errors import ContradictingFact, WrongAggregate, WrongParty
 from node.projection.events import (
     DueSubmissionRetry,
@@ -25,6 +25,7 @@ from node.projection.events import (
     RequestedSubmission,
 )
 from node.projection.machine import Machine
+from node.projection.settlement_events import RequestedRefusal
 
 __all__ = [
     "RETRY_SECONDS",
@@ -177,6 +178,9 @@ def reduce_submission(submission: Submission, event: Event) -> Step[Submission]:
     if submission.status is _N and not isinstance(event, RequestedSubmission):
         return Step(submission)  # a message of somebody else
     match event:
+        case RequestedRefusal():
+            parcel = SendParcel(event.peer, "market.refusal", event.body, event.digest, event.until)
+            return Step(submission, (parcel,))
         case RequestedSubmission():
             return _requested(submission, event)
         case ReceivedSubmissionSent():

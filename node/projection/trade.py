@@ -7,17 +7,23 @@ about a contract is kept beside it, so that nothing is signed twice while it is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from node.projection.base import ADDRESS_ZERO, Effect, Event, State, StateIndex, Step
-from node.projection.effects import NotifyTradeFinal, NotifyTradeMoved, SendParcel
+from node.projection.base import ADDRESS_ZERO, Deadline, Effect, Event, State, StateIndex, Step
+from node.projection.effects import (
+    NotifyTradeDue,
+    NotifyTradeFinal,
+    NotifyTradeMoved,
+    NotifyTradeProgress,
+    SendParcel,
+)
 from node.projection.errors import ContradictingFact, WrongAggregate
 from node.projection.events import LoggedFinalized, LoggedRolledBack
 from node.projection.facts import Fact, add, cut, settle, top_block, unsettled_block
 from node.projection.machine import Machine
 from node.projection.settlement_events import (
+    DueTradeStep,
     LoggedClaimCured,
     LoggedClaimIssued,
     LoggedCollected,
@@ -30,30 +36,30 @@ from node.projection.settlement_events import (
     LoggedProvisioned,
     LoggedReminded,
     LoggedRuled,
+    RequestedTradeNotice,
+    RequestedTradeProgress,
+    RequestedTradeWatch,
     RequestedTradeWord,
 )
+from node.projection.tradedue import TradeDue, TradeStatus, Watch, tell_at, waits_for
 
-__all__ = ["TRADE_MACHINE", "Made", "Said", "Trade", "TradeStatus", "TradeStep", "index_trade", "reduce_trade"]
-
-
-class TradeStatus(StrEnum):
-    """The values are the contract's own states; `SEED` in services names them as the seed does."""
-
-    NONE = "none"
-    MATCHED = "matched"
-    REPORTED = "reported"
-    CONTESTED = "contested"
-    DELIVERED = "delivered"
-    PAID = "paid"
-    CONFIRMED = "confirmed"
-    CLAIMED = "claimed"
-    DISPUTED = "disputed"
-    CURED = "cured"
-    RESOLVED = "resolved"
-    CANCELLED = "cancelled"
-
+__all__ = [
+    "MOST_PROGRESS",
+    "TRADE_MACHINE",
+    "Made",
+    "Progress",
+    "Said",
+    "Trade",
+    "TradeStatus",
+    "TradeStep",
+    "deadlines_trade",
+    "index_trade",
+    "reduce_trade",
+]
 
 _T = TradeStatus
+MOST_PROGRESS = 24
+"""Entries of one side about one delivery, however long it is."""
 _NOBODY = ADDRESS_ZERO
 
 
@@ -111,6 +117,7 @@ class Made(Fact):
     price: int
     amount: int
     escrowed: bool
+    time: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,7 @@ class TradeStep(Fact):
     wh: int = 0
     amount: int = 0
     number: int = 0
+    time: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +142,23 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Wh of the contract that the own meter had counted at its time (seconds UTC), by the account it counted for."""
+
+    account: bytes
+    wh: int
+    meter_time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trade(State):
     contract_id: bytes
     status: TradeStatus = TradeStatus.NONE
     made: tuple[Made, ...] = ()
     steps: tuple[TradeStep, ...] = ()
     said: tuple[Said, ...] = ()
+    watch: Watch | None = None
+    progress: tuple[Progress, ...] = ()
 
     @property
     def terms(self) -> Made | None:
@@ -168,9 +187,28 @@ class Trade(State):
     def reminders(self) -> int:
         return max((step.number for step in self.steps), default=0)
 
+    @property
+    def mark(self) -> int:
+        """When the last step happened, by its block; what follows is counted from there."""
+        last = self.steps[-1].time if self.steps else self.made[-1].time if self.made else 0
+        # Journals of before did not keep it; the delivery's end is never after it by much.
+        return last or (self.watch.waits.end if self.watch else 0)
+
     def word(self, kind: str) -> Said | None:
         """What was said of this kind and may still be on its way."""
         return next((said for said in self.said if said.kind == kind), None)
+
+    def waits_for(self) -> tuple[tuple[TradeDue, int], ...]:
+        """What this node has to do about it if nothing else happens, and from when on (seconds UTC)."""
+        watch, terms = self.watch, self.terms
+        if watch is None or terms is None:
+            return ()
+        own = [account for mine, account in ((watch.seller, terms.seller), (watch.buyer, terms.buyer)) if mine]
+        silent = any(self.reported_by(account) is None for account in own)
+        # Once ruled on, or collected in part, a claim waits for nothing but money.
+        claims = sum(step.status is TradeStatus.CLAIMED for step in self.steps)
+        ruled = claims > 1 or any(step.status is TradeStatus.DISPUTED for step in self.steps)
+        return waits_for(self.status, self.mark, self.reminders, watch, silent=silent, ruled=ruled)
 
 
 _REPORTS = (TradeStatus.REPORTED, TradeStatus.CONTESTED)
@@ -187,7 +225,7 @@ def _moved(before: Trade, event: Event, after: Trade) -> Step[Trade]:
         return Step(before)
     after = replace(after, status=TRADE_MACHINE.move(before.status, event, _status(after)))
     effects: list[Effect] = []
-    if after.status is not before.status:
+    if (after.status, after.reminders) != (before.status, before.reminders):
         effects.append(NotifyTradeMoved(after.contract_id, after.status.value))
     if after.settled and not (before.settled and after.status is before.status):
         effects.append(NotifyTradeFinal(after.contract_id, after.status.value))
@@ -206,6 +244,7 @@ def _matched(trade: Trade, event: LoggedMatched) -> Step[Trade]:
         event.price,
         event.amount,
         event.escrowed,
+        event.time,
     )
     if trade.made and replace(trade.made[-1], final=False) != made:
         raise ContradictingFact("one contract was made twice")
@@ -215,32 +254,32 @@ def _matched(trade: Trade, event: LoggedMatched) -> Step[Trade]:
 def _step(trade: Trade, event: Event) -> TradeStep:
     """The step that a log means. Raises WrongAggregate for an event that is none."""
     match event:
-        case LoggedProvisioned(block, _, account, wh):
+        case LoggedProvisioned(block, _, account, wh, time):
             # Reports beyond the contract count as the contract. Where the two agree, Delivered follows at once.
             most = trade.terms.wh if trade.terms else 0
             differs = any(min(s.wh, most) != min(wh, most) for s in trade.steps if s.account not in (account, _NOBODY))
-            return TradeStep(block, False, _T.CONTESTED if differs else _T.REPORTED, account, wh)
-        case LoggedDelivered(block, _, wh, due):
+            return TradeStep(block, False, _T.CONTESTED if differs else _T.REPORTED, account, wh, time=time)
+        case LoggedDelivered(block, _, wh, due, time):
             # Nothing delivered is nothing owed, and no payment would ever close the contract.
-            return TradeStep(block, False, _T.DELIVERED if due else _T.RESOLVED, wh=wh, amount=due)
-        case LoggedPaid(block, _, amount):
-            return TradeStep(block, False, _T.PAID, amount=amount)
-        case LoggedConfirmed(block, _):
-            return TradeStep(block, False, _T.CONFIRMED)
-        case LoggedReminded(block, _, number):
-            return TradeStep(block, False, _T.DELIVERED, number=number)
-        case LoggedClaimIssued(block, _, owed):
-            return TradeStep(block, False, _T.CLAIMED, amount=owed)
-        case LoggedClaimCured(block, _, amount):
-            return TradeStep(block, False, _T.CURED, amount=amount)
-        case LoggedDisputed(block, _):
-            return TradeStep(block, False, _T.DISPUTED)
-        case LoggedRuled(block, _, owed):
-            return TradeStep(block, False, _T.CLAIMED if owed else _T.RESOLVED, amount=owed)
-        case LoggedCollected(block, _, amount, left):
-            return TradeStep(block, False, _T.CLAIMED if left else _T.RESOLVED, amount=amount)
-        case LoggedContractCancelled(block, _, by, fee):
-            return TradeStep(block, False, _T.CANCELLED, by, amount=fee)
+            return TradeStep(block, False, _T.DELIVERED if due else _T.RESOLVED, wh=wh, amount=due, time=time)
+        case LoggedPaid(block, _, amount, time):
+            return TradeStep(block, False, _T.PAID, amount=amount, time=time)
+        case LoggedConfirmed(block, _, time):
+            return TradeStep(block, False, _T.CONFIRMED, time=time)
+        case LoggedReminded(block, _, number, time):
+            return TradeStep(block, False, _T.DELIVERED, number=number, time=time)
+        case LoggedClaimIssued(block=block, owed=owed, time=time):
+            return TradeStep(block, False, _T.CLAIMED, amount=owed, time=time)
+        case LoggedClaimCured(block, _, amount, time):
+            return TradeStep(block, False, _T.CURED, amount=amount, time=time)
+        case LoggedDisputed(block=block, time=time):
+            return TradeStep(block, False, _T.DISPUTED, time=time)
+        case LoggedRuled(block, _, owed, time):
+            return TradeStep(block, False, _T.CLAIMED if owed else _T.RESOLVED, amount=owed, time=time)
+        case LoggedCollected(block, _, amount, left, time):
+            return TradeStep(block, False, _T.CLAIMED if left else _T.RESOLVED, amount=amount, time=time)
+        case LoggedContractCancelled(block, _, by, fee, time):
+            return TradeStep(block, False, _T.CANCELLED, by, amount=fee, time=time)
         case _:
             raise WrongAggregate(f"{type(event).__name__} does not concern a trade")
 
@@ -269,8 +308,58 @@ def _spoken(trade: Trade, event: RequestedTradeWord) -> Step[Trade]:
     return Step(after, (SendParcel(event.peer, "market.word", event.body, event.digest, event.until),))
 
 
+def _watched(trade: Trade, event: RequestedTradeWatch) -> Step[Trade]:
+    known = trade.watch or Watch(event.waits, False, False, False)
+    parts = (event.seller or known.seller, event.buyer or known.buyer, event.operator or known.operator)
+    return Step(replace(trade, watch=Watch(event.waits, *parts, known.told_at)))
+
+
+def _progressed(trade: Trade, event: RequestedTradeProgress) -> Step[Trade]:
+    """M-43. A meter that goes back, or tells more than there is room for, says nothing."""
+    known = [each for each in trade.progress if each.account == event.account]
+    open_ = trade.status in (_T.MATCHED, *_REPORTS)
+    if not open_ or len(known) >= MOST_PROGRESS or any(each.meter_time >= event.meter_time for each in known):
+        return Step(trade)
+    after = replace(trade, progress=(*trade.progress, Progress(event.account, event.wh, event.meter_time)))
+    return Step(after, (NotifyTradeProgress(trade.contract_id, event.account, event.wh),))
+
+
+def _noticed(trade: Trade, event: RequestedTradeNotice) -> Step[Trade]:
+    if trade.word(event.name) is not None:
+        return Step(trade)
+    after = replace(trade, said=(*trade.said, Said(event.name, trade.contract_id, event.until)))
+    return Step(after, (SendParcel(event.peer, event.kind, event.body, event.contract_id, event.until),))
+
+
+def _told(trade: Trade, event: DueTradeStep) -> Step[Trade]:
+    watch = trade.watch
+    if watch is None:
+        return Step(trade)
+    due = tuple(step for step, at in trade.waits_for() if tell_at(watch, at) <= event.at)
+    if not due:
+        return Step(trade)
+    after = replace(trade, watch=replace(watch, told_at=event.at))
+    return Step(after, tuple(NotifyTradeDue(trade.contract_id, step.value) for step in due))
+
+
+def deadlines_trade(trade: Trade) -> tuple[Deadline, ...]:
+    watch = trade.watch
+    if watch is None:
+        return ()
+    due = [tell_at(watch, at) for _, at in trade.waits_for()]
+    return (Deadline("step", min(due)),) if due else ()
+
+
 def reduce_trade(trade: Trade, event: Event) -> Step[Trade]:
     match event:
+        case RequestedTradeWatch():
+            return _watched(trade, event)
+        case DueTradeStep():
+            return _told(trade, event)
+        case RequestedTradeProgress():
+            return _progressed(trade, event)
+        case RequestedTradeNotice():
+            return _noticed(trade, event)
         case LoggedMatched():
             return _matched(trade, event)
         case RequestedTradeWord():
@@ -290,6 +379,11 @@ def index_trade(trade: Trade) -> StateIndex:
     terms = trade.terms
     links: tuple[tuple[str, bytes], ...] = ()
     if terms is not None:
-        links = (("seller", terms.seller), ("buyer", terms.buyer))
+        links = (
+            ("seller", terms.seller),
+            ("buyer", terms.buyer),
+            ("order", terms.offer),
+            ("order", terms.request),
+        )
     lists = (trade.made, trade.steps)
     return StateIndex(trade.status.value, top_block(*lists), unsettled_block(*lists), None, links)

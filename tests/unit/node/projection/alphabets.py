@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.projection import events as e
 from node.projection import settlement_events as s
+from node.projection import twin_events as t
 from node.projection.base import Event
 from tests.unit.node.projection.kit import PROVIDER, STRANGER, address, block, h32
 
@@ -53,8 +54,14 @@ def _trades(*more: Event) -> tuple[Event, ...]:
 def _endings() -> tuple[tuple[bytes, tuple[Event, ...]], ...]:
     c = h32("c")
     spoken = s.RequestedTradeWord((c,), "Provision", h32("w"), "{}", 100, PROVIDER, 50)
+    waits = s.Waits(1_000, 2_000, 60, 600, 700, 800, 900, 950)
+    watched = s.RequestedTradeWatch(c, waits, True, False, True, 900)
+    told = tuple(s.RequestedTradeProgress(c, SELLER, wh, 1_000 + at, 9) for wh, at in ((3, 300), (4, 300), (7, 600)))
+    due = (s.DueTradeStep(c, 2_000), s.DueTradeStep(c, 9_000))
     return (
         (c, _trades(s.LoggedContractCancelled(block(6), c, SELLER, 0), s.LoggedDelivered(block(8), c, 0, 0), spoken)),
+        (c, (matched(5), *told, s.LoggedProvisioned(block(6), c, SELLER, 9))),
+        (c, (matched(5), watched, *due, s.LoggedProvisioned(block(6), c, SELLER, 12, 2_100))),
         (c, _trades(s.LoggedPaid(block(9), c, 5), s.LoggedConfirmed(block(10), c), s.LoggedReminded(block(9), c, 1))),
         (
             c,
@@ -79,12 +86,31 @@ def _endings() -> tuple[tuple[bytes, tuple[Event, ...]], ...]:
     )
 
 
+def _openings() -> tuple[Event, ...]:
+    parties, invited = (SELLER, BUYER, PROVIDER.address), (t.Invitation(PROVIDER, "{}"),)
+    return (
+        t.RequestedTwin(h32("c"), PROVIDER.address, b"k", parties, (PROVIDER,), invited, 1),
+        t.ReceivedTwin(h32("c"), PROVIDER.address, b"k", parties, (PROVIDER,), (PROVIDER,), invited, 1),
+    )
+
+
+def _written() -> tuple[Event, ...]:
+    return (
+        t.RequestedTwinEntry(h32("c"), b"mine", 2),
+        t.ReceivedTwinEntry(h32("c"), b"theirs", 2),
+        t.ReceivedTwinFork(h32("c"), b"one", b"other", 3),
+        t.RequestedTwinAnchor(h32("c"), t.TwinAnchor(h32("r"), 9, (h32("e"),), (b"",)), 4),
+        t.ReceivedTwinAnchor(h32("c"), t.TwinAnchor(h32("R"), 9, (h32("e"),), (b"",)), 4),
+    )
+
+
 SETTLEMENT: dict[str, tuple[tuple[bytes, tuple[Event, ...]], ...]] = {
     "order": (
         (h32("o"), (s.ReceivedOrder(h32("o"), order_terms(), "{}", b"\x01" * 65, PROVIDER, 1), *_orders())),
         (h32("o"), (s.RequestedOrder(h32("o"), order_terms(), "{}", b"\x01" * 65, "{}", PROVIDER, 1), *_orders())),
     ),
     "trade": _endings(),
+    "twin": tuple((h32("c"), (opening, *_written())) for opening in _openings()),
     "source": (
         (
             SOURCE,

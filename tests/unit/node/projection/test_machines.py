@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from node.errors import NodeError
+from node.projection import erasure_events as er
 from node.projection import events as e
 from node.projection.aggregates import KINDS, due_event, initial, reduce
 from node.projection.base import AggregateId, Event, Peer, State
@@ -134,6 +135,18 @@ ALPHABETS: dict[str, tuple[tuple[bytes, tuple[Event, ...]], ...]] = {
 
 
 ALPHABETS |= SETTLEMENT
+ALPHABETS["erasure"] = tuple(
+    (
+        h32("g"),
+        (
+            er.RequestedErasure(h32("g"), peer, "{}", "moved", 1),
+            er.ReceivedErasureRequest(h32("g"), "moved", 2),
+            er.RequestedErasureReceipt(h32("g"), "{}", peer, 3),
+            er.ReceivedErasureReceipt(h32("g"), "{}", 4),
+        ),
+    )
+    for peer in (None, PROVIDER)
+)
 
 
 def explore(kind: str, key: bytes, alphabet: Iterable[Event]) -> tuple[set[State], set[tuple[Any, type[Event], Any]]]:
@@ -208,9 +221,11 @@ def test_terminal_statuses_are_final() -> None:
         "device": {"unpaired"},
         "request": {"answered"},
         "asking": {"granted", "denied", "expired"},
+        "erasure": {"done"},
         "submission": set(),
         "order": set(),
         "trade": set(),
+        "twin": {"forked"},
         "source": set(),
     }
     # What the chain decided with finality, only the chain can change, by a reorg below finality.
