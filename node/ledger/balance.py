@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from node.ledger.errors import LedgerError, RpcRefused
+from node.ledger.errors import LedgerError
 from node.ledger.fees import FeePolicy
 from node.ledger.reader import ChainReader
 from node.types import address_to_text
@@ -57,13 +57,9 @@ class BalanceWatch:
     async def look(self) -> Balance:
         """Ask once. Raises RpcError."""
         wei = await self._reader.balance(self._address)
-        newest = await self._reader.block("latest")
-        try:
-            tip = min(await self._reader.priority_fee(), self._fees.priority_fee_cap)
-        except RpcRefused:  # chains without a fee market do not know the method
-            tip = 0
+        base, tip = await self._fees.asked(self._reader)
         # A price above the cap is never paid, so it does not make the balance smaller either.
-        fee = min((newest.base_fee if newest is not None else 0) + tip, self._fees.max_fee_cap)
+        fee = min(base + tip, self._fees.max_fee_cap)
         left = None if fee == 0 else wei // (fee * self._limits.gas)
         low = wei < self._limits.wei or (left is not None and left < self._limits.transactions)
         found = Balance(wei, left, low)

@@ -8,7 +8,8 @@ batch that reverts as a whole sets its members free, and each goes alone: one ba
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,12 +17,13 @@ from eth_utils.crypto import keccak
 
 from node.clock import Clock
 from node.ledger.errors import LedgerError, RpcRefused
+from node.ledger.headers import Header
 from node.ledger.keeper import Keeper
 from node.ledger.reverts import ErrorDecoder, Reason, reason_of
 from node.ledger.rpc import Rpc
 from node.ledger.sender import Sender
 from node.ledger.transaction import Call, Transaction, TxState
-from node.ledger.wire import RawLog, address_hex, data_hex
+from node.ledger.wire import RawLog, Receipt
 from node.storage.errors import StorageError
 
 __all__ = ["BatchFace", "BatchOptions", "Batches"]
@@ -32,11 +34,22 @@ _LONGEST_PAUSE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class BatchFace:
-    """How a contract takes batches: makes the call, finds what was rejected in the logs, decodes reverts."""
+    """How a contract takes batches: makes the call, finds what was rejected in the logs, decodes reverts.
+
+    ``contract`` (bytes20): only what goes there is gathered; empty where a sender serves one contract.
+    ``lane`` of an item: those of one lane go one after the other, the next when a block follows the one that has the
+    one before, so that time has passed between them; None: no lane, it waits for nobody.
+    """
 
     call: Callable[[Sequence[Call]], Call]
     rejections: Callable[[Sequence[RawLog]], Mapping[bytes, Reason]]
     reason: ErrorDecoder
+    contract: bytes = b""
+    lane: Callable[[bytes], bytes | None] = lambda _: None
+
+    def takes(self, call: Call) -> bool:
+        """Whether a call is for this contract."""
+        return not self.contract or call.to == self.contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +81,29 @@ class Batches:
         self._tries: dict[bytes, int] = {}
         self._tried_at: bytes = b""
         self._moved: set[bytes] = set(self._keeper.book.carried())
+        self._ahead: dict[bytes, bytes] = {}
+        self._placed: dict[bytes, int] = {}
         self._wake = asyncio.Event()
+        self._note_lanes(self._keeper.book.unplaced())
         self._keeper.on_change.append(self._changed)
 
-    def _changed(self, changed: Sequence[Transaction]) -> None:
+    def _note_lanes(self, changed: Sequence[Transaction]) -> None:
+        """Who is on the way in each lane (carried, queued or sent, and in no block), and in which block the last is."""
         for tx in changed:
+            if not tx.call.item or not self._face.takes(tx.call) or (lane := self._face.lane(tx.call.item)) is None:
+                continue
+            if tx.state in (TxState.CARRIED, TxState.QUEUED, TxState.SENT):
+                self._ahead[lane] = tx.key
+            elif self._ahead.get(lane) == tx.key:
+                del self._ahead[lane]
+                if tx.inclusion is not None:
+                    self._placed[lane] = tx.inclusion.block_number
+
+    def _changed(self, changed: Sequence[Transaction]) -> None:
+        self._note_lanes(changed)
+        for tx in changed:
+            if not self._face.takes(tx.call):
+                continue
             if tx.members and tx.state is not TxState.QUEUED:
                 self._moved.add(tx.key)
             elif tx.state is not TxState.GATHERED:
@@ -94,22 +125,26 @@ class Batches:
                 await asyncio.sleep(pause)
                 continue
             pause = self._options.age
-            if self._keeper.book.gathered:
+            if self._gathered:
                 # The first one's age decides; more may join meanwhile.
                 await asyncio.sleep(pause)
             elif not self._moved:
                 await self._wake.wait()
-                await asyncio.sleep(pause if self._keeper.book.gathered else 0)
+                await asyncio.sleep(pause if self._gathered else 0)
+
+    @property
+    def _gathered(self) -> bool:
+        return any(True for _ in self._keeper.book.gathered(self._face.contract))
 
     # --- making them --------------------------------------------------------------------------------------------------
 
     async def step(self) -> None:
         """Put what is gathered into batches. Raises RpcError; then it stays gathered."""
-        if not self._keeper.book.gathered:
+        if not self._gathered:
             return
         head = await self._rpc.head()
         while True:
-            group = self._group(head.hash)
+            group, more = self._group(head)
             if not group:
                 return
             good, bad = await self._simulated(group)
@@ -122,34 +157,42 @@ class Batches:
                 still = [tx for tx in good if self._keeper.book.get(tx.key) == tx]
                 await self._keeper.keep([*bad, *self._carried(still)])
             self._sender.wake()
-            if held or len(group) < self._options.size:
+            if held or not more:
                 return
 
-    def _group(self, head: bytes) -> list[Transaction]:
-        waiting = self._keeper.book.oldest_gathered(self._options.size + len(self._tries))
+    def _group(self, head: Header) -> tuple[list[Transaction], bool]:
+        """The next ones that go together, and whether the bounds of a batch have left others behind."""
         group: list[Transaction] = []
+        # On the state of the block that has the one before, nothing could have come about since.
+        self._placed = {lane: height for lane, height in self._placed.items() if height >= head.number}
+        taken = self._ahead.keys() | self._placed.keys()
         gas = 0
-        for tx in waiting:
-            if tx.key in self._tries and head == self._tried_at:
+        for tx in self._keeper.book.gathered(self._face.contract):
+            lane = self._face.lane(tx.call.item)
+            if lane is not None:
+                if lane in taken:
+                    continue
+                taken.add(lane)
+            if tx.key in self._tries and head.hash == self._tried_at:
                 continue  # nothing has changed since it was refused
             gas += tx.call.known_gas or tx.call.gas
             if len(group) == self._options.size or (group and gas > self._options.gas):
-                break
+                return group, True
             group.append(tx)
-        return group
+        return group, len(group) == self._options.size
 
     async def _simulated(self, group: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
         """Return those that the contract would take now, and those that it will not: refused often enough."""
-        sender = address_hex(self._sender.address)
-        answers = await self._rpc.request_many(
-            [
-                (
-                    "eth_call",
-                    [{"to": address_hex(tx.call.to), "data": data_hex(tx.call.data), "from": sender}, "pending"],
-                )
-                for tx in group
-            ]
-        )
+        calls = [(tx.call.to, tx.call.data) for tx in group]
+        answers = await self._rpc.call_many(calls, sender=self._sender.address, at="latest")
+        # What is out may be what one waits for: a stream and its first grant follow each other. Only these are asked
+        # again, because an endpoint may carry out everything that is out for each question about what is pending.
+        later = [place for place, answer in enumerate(answers) if isinstance(answer, RpcRefused)]
+        if later and self._sender.waiting:
+            asked = [calls[place] for place in later]
+            again = await self._rpc.call_many(asked, sender=self._sender.address, at="pending")
+            for place, answer in zip(later, again, strict=True):
+                answers[place] = answer
         good: list[Transaction] = []
         bad: list[Transaction] = []
         for tx, answer in zip(group, answers, strict=True):
@@ -178,34 +221,54 @@ class Batches:
     # --- telling what became of them ----------------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Move the members of every batch that moved. Raises RpcError; then it is tried again."""
-        for key in tuple(self._moved):
-            carrier = await self._sender.find(key)
-            if carrier is not None:
-                await self._settle(carrier)
-            self._moved.discard(key)
+        """Move the members of every batch that moved, in one commit. Raises RpcError; then it is tried again."""
+        moved = frozenset(self._moved)
+        self._moved -= moved  # what moves again meanwhile is told again
+        with ExitStack() as untold:
+            untold.callback(self._moved.update, moved)
+            await self._settle(moved)
+            untold.pop_all()
 
-    async def _settle(self, carrier: Transaction) -> None:
-        found = [tx for key in carrier.members if (tx := await self._sender.find(key)) and tx.carrier == carrier.key]
-        rejected: Mapping[bytes, Reason] = {}
+    async def _settle(self, moved: Collection[bytes]) -> None:
+        carriers = [
+            tx for key in moved if (tx := await self._sender.find(key)) is not None and self._face.takes(tx.call)
+        ]
+        members = {carrier.key: await self._members(carrier) for carrier in carriers}
+        asked = {c.key: c.inclusion.transaction_hash for c in carriers if c.inclusion and _untold(c, members[c.key])}
+        found = await self._rpc.receipts(list(asked.values())) if asked else []
+        receipts = dict(zip(asked, found, strict=True))
+        changed = [each for c in carriers for each in self._outcome(c, members[c.key], receipts)]
+        if changed:
+            async with self._sender.mutex:
+                await self._keeper.keep(changed)
+            self._sender.wake()
+
+    async def _members(self, carrier: Transaction) -> list[Transaction]:
+        return [tx for key in carrier.members if (tx := await self._sender.find(key)) and tx.carrier == carrier.key]
+
+    def _outcome(
+        self, carrier: Transaction, members: Sequence[Transaction], receipts: Mapping[bytes, Receipt | None]
+    ) -> list[Transaction]:
+        """What the state of a batch makes of its members; only those that change."""
         if carrier.succeeded and carrier.inclusion is not None:
-            if carrier.state is TxState.MINED or any(tx.state is not TxState.MINED for tx in found):
-                receipt = await self._rpc.receipt(carrier.inclusion.transaction_hash)
+            rejected: Mapping[bytes, Reason] = {}
+            if carrier.key in receipts:
+                receipt = receipts[carrier.key]
                 if receipt is None or receipt.block_hash != carrier.inclusion.block_hash:
-                    return  # gone since; the sender notices, and this is told again
+                    return []  # gone since; the sender notices, and this is told again
                 rejected = self._face.rejections(receipt.logs)
-            changed = [each for tx in found if (each := _with_carrier(tx, carrier, rejected)) is not tx]
-        elif carrier.state in (TxState.QUEUED, TxState.SENT):
-            changed = [_back(tx, carrier) for tx in found if tx.state is not TxState.CARRIED]
-        else:
-            # It reverted as a whole, or was refused: each member goes its own way, and is estimated there.
-            _log.warning(
-                "batch_came_apart", key=carrier.key.hex(), members=len(found), reason=str(carrier.reason or "")
-            )
-            changed = [_alone(tx) for tx in found if tx.state is TxState.CARRIED]
-        async with self._sender.mutex:
-            await self._keeper.keep(changed)
-        self._sender.wake()
+            return [each for tx in members if (each := _with_carrier(tx, carrier, rejected)) is not tx]
+        if carrier.state in (TxState.QUEUED, TxState.SENT):
+            return [_back(tx, carrier) for tx in members if tx.state is not TxState.CARRIED]
+        # It reverted as a whole, or was refused: each member goes its own way, and is estimated there.
+        _log.warning("batch_came_apart", key=carrier.key.hex(), members=len(members), reason=str(carrier.reason or ""))
+        return [_alone(tx) for tx in members if tx.state is TxState.CARRIED]
+
+
+def _untold(carrier: Transaction, members: Sequence[Transaction]) -> bool:
+    """Whether the receipt of a batch is needed to tell which of its items were rejected."""
+    new = carrier.state is TxState.MINED or any(tx.state is not TxState.MINED for tx in members)
+    return carrier.succeeded and new
 
 
 def _with_carrier(tx: Transaction, carrier: Transaction, rejected: Mapping[bytes, Reason]) -> Transaction:

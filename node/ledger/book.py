@@ -17,8 +17,8 @@ BlockKey = tuple[int, bytes]
 class TransactionBook:
     """What one sender has open. ``put`` replaces by key and drops what is finished.
 
-    ``promised`` is what everything that is out can cost at most, in wei. ``floor`` is the lowest nonce that no
-    finished transaction has used; only a reorganisation below finality lowers it.
+    ``promised`` is what can still be taken at most, in wei, for what is out and whose nonce the chain has not used.
+    ``floor`` is the lowest nonce that no finished transaction has used; only a reorganisation below finality lowers it.
     """
 
     def __init__(self, transactions: Iterable[Transaction] = (), floor: int = 0) -> None:
@@ -51,14 +51,13 @@ class TransactionBook:
         """How many are gathered, queued or sent."""
         return len(self._gathered) + len(self._queued) + self.out
 
-    @property
-    def gathered(self) -> int:
-        """How many wait for others to share a transaction."""
-        return len(self._gathered)
+    def gathered(self, to: bytes = b"") -> Iterator[Transaction]:
+        """Those that wait for others, in the order of their coming; those of one contract only."""
+        return (tx for key in self._gathered if (tx := self._all[key]).call.to == to or not to)
 
-    def oldest_gathered(self, limit: int) -> list[Transaction]:
-        """Return at most ``limit`` that wait for others, in the order of their coming."""
-        return [self._all[key] for key in islice(self._gathered, limit)]
+    def unplaced(self) -> list[Transaction]:
+        """Return those that no block has."""
+        return [tx for tx in self._all.values() if tx.inclusion is None]
 
     def carried(self) -> set[bytes]:
         """Return the carriers that open ones name."""
@@ -122,9 +121,9 @@ class TransactionBook:
         del self._nonces[nonce]
         self._hint = min(self._hint, nonce)
         if tx.state is TxState.SENT:
-            self._sent.pop(nonce, None)
+            if self._sent.pop(nonce, None) is not None:
+                self.promised -= tx.cost
             self._used.pop(nonce, None)
-            self.promised -= tx.cost
         elif tx.inclusion is not None:
             place = (tx.inclusion.block_number, tx.inclusion.block_hash)
             self._blocks[place].pop(tx.key)
@@ -142,11 +141,13 @@ class TransactionBook:
         for returned in [n for n in self._used if n >= nonce]:  # a reorganisation gave them back
             self._sent[returned] = self._used.pop(returned)
             heappush(self._heap, returned)
+            self.promised += self._all[self._sent[returned]].cost
         while self._heap and self._heap[0] < nonce:
             lowest = heappop(self._heap)
             key = self._sent.pop(lowest, None)
             if key is not None:
                 self._used[lowest] = key
+                self.promised -= self._all[key].cost  # the balance shows it already
         return [self._all[key] for key in self._used.values()]
 
     def lowest(self) -> Transaction | None:
@@ -167,8 +168,8 @@ class TransactionBook:
 
     @property
     def last_nonce(self) -> int | None:
-        """A nonce that no sent one exceeds; None when nothing is out."""
-        return self._highest if self.out else None
+        """A nonce that no sent one exceeds; None when the chain has used all that is out, as of the last ``used``."""
+        return self._highest if self._sent else None
 
     def free_nonces(self, chain_nonce: int) -> Iterator[int]:
         """Yield the nonces from ``chain_nonce`` and ``floor`` on that none of ours has, lowest first."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 import structlog
 from eth_utils.crypto import keccak
@@ -27,6 +29,10 @@ _log = structlog.get_logger(__name__)
 
 # Signed, saved and broadcast together.
 _GROUP = 500
+# Sent in one pass: what the chain does meanwhile is to be seen soon.
+_IN_ONE_PASS = 4 * _GROUP
+# Signed without letting others go on.
+_SIGNED_AT_ONCE = 25
 # Looked at in one pass when the chain stands still: enough to repair, too few to flood.
 _REPAIR = 500
 _LEAST_WINDOW = 16
@@ -34,7 +40,10 @@ _TRANSFER_GAS = 21_000
 
 
 class Dispatch:
-    """The sending half of a sender. Durations are measured with the monotonic clock: wall clocks step."""
+    """The sending half of a sender. Durations are measured with the monotonic clock: wall clocks step.
+
+    ``more``: the bound of a pass left something that could have gone out.
+    """
 
     def __init__(
         self, rpc: Rpc, signer: Signer, keeper: Keeper, clock: Clock, decoder: ErrorDecoder, options: SenderOptions
@@ -45,6 +54,7 @@ class Dispatch:
         self._clock = clock
         self._decode = decoder
         self._options = options
+        self.more = False
         self._window = options.in_flight
         self._pending: dict[bytes, None] = {}
         self._handed: dict[bytes, float] = {}
@@ -191,35 +201,57 @@ class Dispatch:
     # --- what waits ---------------------------------------------------------------------------------------------------
 
     async def _send_queued(self, sight: Sight) -> None:
+        """Send what waits and what comes to wait meanwhile, up to the bound of a pass."""
         book = self._keeper.book
+        self.more = False
         if not book.any_queued or book.out >= self._window:
             return
         fees = await self._options.fees.current(sight.endpoint)
         balance = await sight.endpoint.balance(self._signer.address)
-        waiting = book.queued(self._window - book.out + len(self._refused_at))
-        for start in range(0, len(waiting), _GROUP):
-            group = await self._ready(sight, waiting[start : start + _GROUP])
-            if not await self._send(sight, group[: self._window - book.out], fees, balance):
-                return
+        looked: set[bytes] = set()
+        signed: Sequence[Transaction] = ()
+        poor: SenderUnfunded | None = None
+        while poor is None and book.out < self._window and len(looked) < _IN_ONE_PASS:
+            group = [tx for tx in book.queued(_GROUP + len(looked)) if tx.key not in looked][:_GROUP]
+            if not group and not signed:
+                break
+            looked.update(tx.key for tx in group)
+            # While the pool takes one group, the next one is signed and saved. Neither is stopped by what befalls the
+            # other: what was saved and not handed out is pending, and goes with the next pass.
+            handed, made = await asyncio.gather(
+                self._hand_out(signed), self._prepared(sight, group, fees, balance), return_exceptions=True
+            )
+            if isinstance(handed, BaseException):
+                raise handed
+            if isinstance(made, BaseException):
+                raise made
+            signed, poor = made
+        await self._hand_out(signed)
+        if poor is not None:
+            raise poor
+        self.more = len(looked) >= _IN_ONE_PASS
 
-    async def _send(self, sight: Sight, group: Sequence[Transaction], fees: Fees, balance: int) -> bool:
-        """Sign, save and hand out a group; False when there is no room for more. Raises SenderUnfunded."""
+    async def _prepared(
+        self, sight: Sight, waiting: Sequence[Transaction], fees: Fees, balance: int
+    ) -> tuple[Sequence[Transaction], SenderUnfunded | None]:
+        """Sign and save those of a group for which there is room and money; tell also if the money was not enough."""
+        group = (await self._ready(sight, waiting))[: max(0, self._window - self._keeper.book.out)]
         poor: SenderUnfunded | None = None
         signed: list[Transaction] = []
         promised = self._keeper.book.promised
-        nonces = self._keeper.book.free_nonces(sight.nonce)
-        for tx, nonce in zip(group, nonces, strict=False):
+        # All before the first is signed: what becomes final meanwhile no longer holds its nonce.
+        nonces = tuple(islice(self._keeper.book.free_nonces(sight.nonce), len(group)))
+        for place, (tx, nonce) in enumerate(zip(group, nonces, strict=True), 1):
             needed = promised + tx.gas * fees.max_fee + tx.call.value
             if balance < needed:
                 poor = SenderUnfunded(self._signer.address, needed, balance)
                 break
             promised = needed
-            signed.append(await self._signed(replace(tx, nonce=nonce), fees))
+            signed.append(await self._signed(tx, fees, nonce=nonce))
+            if not place % _SIGNED_AT_ONCE:
+                await asyncio.sleep(0)
         await self._keeper.keep(signed)
-        await self._hand_out(signed)
-        if poor is not None:
-            raise poor
-        return self._keeper.book.out < self._window
+        return signed, poor
 
     async def _ready(self, sight: Sight, txs: Sequence[Transaction]) -> list[Transaction]:
         """Return those of a group that may go out, with their gas limits."""
@@ -256,12 +288,16 @@ class Dispatch:
             self._refused_at.setdefault(tx.key, last)
         return None
 
-    async def _signed(self, tx: Transaction, fees: Fees, *, cancels: bool = False) -> Transaction:
+    async def _signed(
+        self, tx: Transaction, fees: Fees, *, nonce: int | None = None, cancels: bool = False
+    ) -> Transaction:
+        """One version more, with the nonce that it has, or its first one."""
+        nonce = tx.nonce if nonce is None else nonce
         raw = await self._signer.sign_transaction(
             {
                 "type": 2,
                 "chainId": tx.chain_id,
-                "nonce": tx.nonce,
+                "nonce": nonce,
                 "to": address_to_text(self._signer.address if cancels else tx.call.to),
                 "data": b"" if cancels else tx.call.data,
                 "value": 0 if cancels else tx.call.value,
@@ -271,4 +307,4 @@ class Dispatch:
             }
         )
         attempt = Attempt(keccak(raw), raw, fees.max_fee, fees.priority_fee, self._clock.now(), cancels)
-        return tx.to(TxState.SENT, attempts=(*tx.attempts, attempt))
+        return tx.to(TxState.SENT, nonce=nonce, attempts=(*tx.attempts, attempt))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from aiohttp import ClientConnectorError, ClientError, ClientResponseError, ClientTimeout
-from web3 import AsyncHTTPProvider, AsyncWeb3
-from web3.exceptions import Web3Exception
-from web3.types import RPCEndpoint
+from aiohttp import ClientConnectorError, ClientError, ClientResponseError, ClientSession, ClientTimeout
 
 from node.clock import Clock
 from node.ledger import wire
@@ -20,6 +19,8 @@ from node.ledger.reader import Asked, ChainReader
 
 __all__ = ["Endpoint", "Pace"]
 
+_WRITER: Final = json.JSONEncoder(separators=(",", ":"))
+_HEADERS: Final = {"Content-Type": "application/json"}
 # Calls in one JSON-RPC batch to begin with; what common endpoints take.
 _AT_ONCE = 100
 # Single calls at one time where it takes no batches.
@@ -46,10 +47,8 @@ class Endpoint(ChainReader):
         self.chain_id = chain_id
         self._clock = clock
         self._pace = pace or Pace()
-        timeout = ClientTimeout(total=self._pace.timeout)
-        self._web3 = AsyncWeb3(
-            AsyncHTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
-        )
+        self._session: ClientSession | None = None
+        self._ids = itertools.count(1)
         self._verified = False
         self._failures = 0
         self._free_at = 0.0
@@ -120,7 +119,7 @@ class Endpoint(ChainReader):
 
     async def _ask(self, method: str, params: Sequence[Any]) -> Any:
         with self._failures_named(method):
-            answer: Any = await self._web3.provider.make_request(RPCEndpoint(method), list(params))
+            answer = await self._post(self._call(method, params))
         return self._result(method, answer)
 
     async def _ask_one(self, method: str, params: Sequence[Any]) -> Any:
@@ -131,10 +130,10 @@ class Endpoint(ChainReader):
 
     async def _ask_many(self, calls: Sequence[Asked]) -> list[Any]:
         """One JSON-RPC batch. Raises RpcRefused when the endpoint does not take it as a whole."""
-        asked = [(RPCEndpoint(method), list(params)) for method, params in calls]
+        asked = [self._call(method, params) for method, params in calls]
         try:
             with self._failures_named("a batch"):
-                answer: Any = await self._web3.provider.make_batch_request(asked)
+                answer = await self._post(asked)
         except RpcUnreachable as fault:
             cause = fault.__cause__
             if isinstance(cause, ClientResponseError) and cause.status in _TOO_LARGE:
@@ -144,13 +143,24 @@ class Endpoint(ChainReader):
             raise _refusal(answer["error"])
         if not isinstance(answer, list) or len(answer) != len(calls):
             raise RpcGarbled(f"{self.name} did not answer every call of a batch")
+        by_id = {each.get("id"): each for each in answer if isinstance(each, Mapping) and _is_id(each.get("id"))}
         results: list[Any] = []
-        for (method, _), each in zip(calls, answer, strict=True):
+        for (method, _), call in zip(calls, asked, strict=True):
             try:
-                results.append(self._result(method, each))
+                results.append(self._result(method, by_id.get(call["id"])))
             except RpcRefused as refusal:
                 results.append(refusal)
         return results
+
+    def _call(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "method": method, "params": list(params), "id": next(self._ids)}
+
+    async def _post(self, body: object) -> Any:
+        """One HTTP request on a kept connection, and the JSON of its answer."""
+        if self._session is None or self._session.closed:
+            self._session = ClientSession(timeout=ClientTimeout(total=self._pace.timeout), raise_for_status=True)
+        async with self._session.post(self.url, data=_WRITER.encode(body).encode(), headers=_HEADERS) as answer:
+            return json.loads(await answer.read())
 
     @contextmanager
     def _failures_named(self, what: str) -> Iterator[None]:
@@ -158,7 +168,7 @@ class Endpoint(ChainReader):
             yield
         except (TimeoutError, ClientError, OSError) as error:
             raise RpcUnreachable(f"{self.name}: {_reason(error)}") from error
-        except (ValueError, TypeError, KeyError, Web3Exception) as error:
+        except (ValueError, RecursionError) as error:
             raise RpcGarbled(f"{self.name} did not answer {what} with JSON-RPC") from error
 
     def _result(self, method: str, answer: Any) -> Any:
@@ -172,7 +182,12 @@ class Endpoint(ChainReader):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._web3.provider.disconnect()
+        if self._session is not None:
+            await self._session.close()
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int
 
 
 def _refusal(error: Any) -> RpcRefused:

@@ -7,12 +7,14 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from contracts.bindings import energy_token as abi
-from contracts.errors import ContractsError, MalformedData
+from contracts.errors import ContractsError
+from contracts.readings import pack_reading
 from keys import messages as m
-from node.ledger.errors import MessageMalformed, RpcGarbled
+from node.ledger.answers import ask
+from node.ledger.errors import MessageMalformed
 from node.ledger.faces import Face
 from node.ledger.reader import At, ChainReader
-from node.ledger.reverts import Reason, reason_from
+from node.ledger.reverts import Reason, reason_from, rejected_in
 from node.ledger.transaction import Call
 from node.ledger.wire import RawLog
 from node.projection.base import Block, ChainEvent
@@ -24,7 +26,16 @@ from node.projection.settlement_events import (
     LoggedSourceRegistered,
 )
 
-__all__ = ["EnergyDecoder", "EnergyViews", "energy_call", "energy_face", "source_key"]
+__all__ = [
+    "EnergyDecoder",
+    "EnergyViews",
+    "energy_batch",
+    "energy_call",
+    "energy_face",
+    "energy_lane",
+    "energy_rejections",
+    "source_key",
+]
 
 T = TypeVar("T")
 SOURCE_BYTES = 8
@@ -96,13 +107,52 @@ def energy_call(address: bytes, message: m.Message, signatures: Sequence[bytes],
     return Call(address, encode(message, *signatures), gas=gas)
 
 
+def _reading_item(message: m.Message, signatures: Sequence[bytes]) -> bytes:
+    """A reading as `submitReadings` takes it. Raises MessageMalformed."""
+    if not isinstance(message, m.Reading):
+        raise MessageMalformed("only readings share a transaction")
+    try:
+        return pack_reading(message, signatures[0])
+    except ContractsError as error:
+        raise MessageMalformed(str(error)) from error
+
+
+def energy_lane(item: bytes) -> bytes:
+    """Readings of one source mint one after the other: two in one block would be energy made in no time, which the
+    contract refuses."""
+    return item[:8]
+
+
+def energy_batch(address: bytes, calls: Sequence[Call]) -> Call:
+    """The one call that mints by many readings. One that is refused changes nothing for the others."""
+    gas = sum(call.known_gas or call.gas for call in calls) + _BATCH_RESERVE
+    return Call(address, abi.encode_submit_readings(b"".join(call.item for call in calls)), gas=gas, known_gas=gas)
+
+
+# The contract wants 100,000 left before each reading, and reverts the batch otherwise.
+_BATCH_RESERVE = 200_000
+
+
+def energy_rejections(logs: Sequence[RawLog]) -> dict[bytes, Reason]:
+    """Why readings of a batch were refused, by message digest, from the logs of its receipt."""
+    return rejected_in(logs, abi.Rejected.TOPIC, abi.decode_log, abi.error_name, abi.ERRORS)
+
+
 def _reason(data: bytes) -> Reason | None:
     return reason_from(abi.ERRORS, abi.decode_error, data)
 
 
 def energy_face(chain_id: int, address: bytes) -> Face:
     """The face of the EnergyToken at an address."""
-    return Face(m.energy_domain(chain_id, address), frozenset(_CALLS), energy_call, EnergyDecoder(), _reason)
+    return Face(
+        m.energy_domain(chain_id, address),
+        frozenset(_CALLS),
+        energy_call,
+        EnergyDecoder(),
+        _reason,
+        frozenset({m.Reading}),
+        _reading_item,
+    )
 
 
 class EnergyViews:
@@ -111,10 +161,6 @@ class EnergyViews:
     def __init__(self, reader: ChainReader, address: bytes) -> None:
         self.address = address
         self._reader = reader
-
-    async def registrar(self) -> bytes:
-        """Who admits sources (bytes20)."""
-        return await self._ask(abi.encode_registrar(), abi.decode_registrar)
 
     async def supply(self, *, at: At = "latest") -> int:
         """All energy that was ever minted, in mWh, claimed or not."""
@@ -134,7 +180,4 @@ class EnergyViews:
         return int(found.shares)
 
     async def _ask(self, data: bytes, decode: Callable[[bytes], T], at: At = "latest") -> T:
-        try:
-            return decode(await self._reader.call(self.address, data, at=at))
-        except MalformedData as error:
-            raise RpcGarbled(f"an answer of the energy token does not parse: {error}") from error
+        return await ask(self._reader, self.address, data, decode, "the energy token", at=at)

@@ -8,6 +8,7 @@
     │   ├── RpcGarbled            recoverable   an answer that is no valid answer to the question
     │   ├── RpcLags               recoverable   the newest block is too old or behind the others
     │   ├── RpcDisagrees          recoverable   another hash than the others for the same height
+    │   ├── RpcPruned             recoverable   the endpoint no longer keeps the blocks that are needed
     │   ├── RpcRefused            caller        the endpoint answered with a JSON-RPC error
     │   └── WrongChain            fatal         every endpoint serves another chain id
     ├── ChainError
@@ -65,6 +66,7 @@ __all__ = [
     "RpcError",
     "RpcGarbled",
     "RpcLags",
+    "RpcPruned",
     "RpcRefused",
     "RpcUnreachable",
     "SenderBusy",
@@ -104,6 +106,13 @@ class RpcDisagrees(RpcError, ChainUnreachable):
 
     code = "chain_disagrees"
     default_remedy = "Remove the RPC node that is not on the chain of the others from [chain] rpc_urls."
+
+
+class RpcPruned(RpcError, ChainUnreachable):
+    """An endpoint does not give blocks or logs that must be read: nothing is skipped, so the reading waits."""
+
+    code = "chain_history_pruned"
+    default_remedy = "Name an RPC node in [chain] rpc_urls that keeps the history; the reading goes on by itself then."
 
 
 class RpcRefused(RpcError, Refused):

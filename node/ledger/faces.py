@@ -6,7 +6,7 @@ reasons. The registry has views of its own and is not a face.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from node.ledger.transaction import Call
 from node.ledger.wire import RawLog
 from node.projection.base import ChainEvent
 
-__all__ = ["CallMaker", "Decoders", "Face", "Faces"]
+__all__ = ["CallMaker", "Decoders", "Face", "Faces", "Silent"]
 
 
 class CallMaker(Protocol):
@@ -34,13 +34,16 @@ class CallMaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One contract. `kinds` are the messages that it takes."""
+    """One contract. `kinds` are the messages that it takes; those of the kinds in `shared` may go together in one
+    transaction. `item` packs such a message, where a batch does not carry it as the call that it would be by itself."""
 
     domain: Domain
     kinds: frozenset[type[m.Message]]
     call: CallMaker
     decoder: LogDecoder[ChainEvent]
     reason: ErrorDecoder
+    shared: frozenset[type[m.Message]] = frozenset()
+    item: Callable[[m.Message, Sequence[bytes]], bytes] | None = None
 
     @property
     def address(self) -> bytes:
@@ -49,6 +52,17 @@ class Face:
         if contract is None:
             raise MessageMalformed("the domain names no contract")
         return contract
+
+
+class Silent:
+    """The decoder of a contract whose logs are looked up when they are needed, and not kept."""
+
+    @property
+    def topics(self) -> frozenset[bytes]:
+        return frozenset()
+
+    def decode(self, log: RawLog) -> ChainEvent | None:
+        return None
 
 
 class Faces:

@@ -28,6 +28,7 @@ _ROWS: Mapping[type[m.Message], str] = MappingProxyType(
         m.RegisterKey: "register reader key, relayed",
         m.StreamCommit: "commit, relayed",
         m.TransferStream: "transfer stream, relayed",
+        m.Reading: "mint by signed reading, single, ABI-encoded",
     }
 )
 _EACH_STREAM = "one grant over 100 streams, each"
@@ -53,4 +54,6 @@ def known_gas(message: m.Message) -> int:
     if measured is None or _EACH_STREAM not in table:
         return 0
     more = max(0, len(getattr(message, "sids", ())) - 1) * table[_EACH_STREAM]
-    return (measured + more) * (100 + _MARGIN_PERCENT) // 100 + _FRESH_WORD
+    # The first reading of a source fills what is empty until then.
+    fresh = 3 if isinstance(message, m.Reading) else 1
+    return (measured + more) * (100 + _MARGIN_PERCENT) // 100 + fresh * _FRESH_WORD

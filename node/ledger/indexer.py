@@ -20,6 +20,7 @@ from node.ledger.errors import (
     LogRefused,
     RpcError,
     RpcGarbled,
+    RpcPruned,
     RpcRefused,
     UnknownParent,
 )
@@ -39,13 +40,15 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class IndexerOptions:
     """``poll`` and ``longest_pause`` in seconds; ranges in blocks; a batch has at most ``many_logs``, unless
-    one block has more."""
+    one block has more. Near the head ``near_range`` blocks are read at once, so that one part is read while the part
+    before it is written."""
 
     poll: float = 0.2
     longest_pause: float = 5.0
     cross_check_every: float = 5.0
     first_range: int = 1_000
     largest_range: int = 10_000
+    near_range: int = 24
     window: int = WINDOW
     many_logs: int = 10_000
 
@@ -175,10 +178,10 @@ class Indexer(Generic[E]):
         await self._cross_check()
         endpoint = await self._rpc.choose()
         try:
-            return await self._read(endpoint)
-        except RpcRefused:
-            raise
-        except RpcError as fault:
+            found = await self._read(endpoint, head := await endpoint.head())
+            self.head = head  # not before: a head that leads nowhere must not look like news of the chain
+            return found
+        except RpcError as fault:  # a refusal too: what is asked here any node answers that can serve us
             endpoint.demote(fault)
             raise
         except LogRefused as fault:  # a reorg between two answers looks the same once, so it rests, it is not banned
@@ -191,11 +194,10 @@ class Indexer(Generic[E]):
             self._checked_at = now
             await self._rpc.cross_check()
 
-    async def _read(self, endpoint: Endpoint) -> _Found[E] | None:
-        head = await endpoint.head()
-        self.head = head
+    async def _read(self, endpoint: Endpoint, head: Header) -> _Found[E] | None:
         tip = self._chain.tip
         if tip is not None and head.hash == tip.hash:
+            _require_same(endpoint, head, tip)
             return await self._only_finality(endpoint, head)
         start = self._watched.start_block if tip is None else tip.number + 1
         if tip is None and head.number < start:
@@ -211,11 +213,14 @@ class Indexer(Generic[E]):
         return _Found(ChainBatch((), (), head, head, finalized, self._lowest(self._chain)), self._chain)
 
     async def _near(self, endpoint: Endpoint, head: Header, start: int) -> _Found[E] | None:
-        """Read every header from the tip to the head, and down to the common ancestor after a reorganisation."""
+        """Read every header from the tip towards the head, and down to the common ancestor after a reorganisation."""
         if head.number >= start:
-            blocks = await self._all(endpoint, range(start, head.number + 1))
+            last = min(head.number, start + self.options.near_range - 1)
+            blocks = await self._all(endpoint, range(start, last + 1))
         else:
             blocks = await self._one(endpoint, head)
+        if blocks[-1].header.number == head.number:
+            _require_same(endpoint, head, blocks[-1].header)
         while True:
             try:
                 chain, outcome = self._chain.place([block.header for block in blocks])
@@ -252,10 +257,8 @@ class Indexer(Generic[E]):
         last = min(start + self._range - 1, head.number - self.options.window)
         try:
             logs = await endpoint.logs(self._watched.addresses, start, last)
-        except RpcRefused:
-            if self._range == 1:
-                raise
-            self._range = max(1, self._range // 2)  # most endpoints cap blocks or results per answer
+        except RpcRefused as refusal:
+            self._narrow(endpoint, start, last, refusal)
             return None
         self._range = min(self._range * 2, self.options.largest_range)
         # What one transaction takes in must not grow with the chain: the rest of the range is read again.
@@ -296,23 +299,50 @@ class Indexer(Generic[E]):
             return ()
         first, last = fresh[0].header.number, fresh[-1].header.number
         known = {block.header.number: block.header for block in fresh}
-        logs = self._logs.checked(await endpoint.logs(self._watched.addresses, first, last), known)
+        logs = self._logs.checked(await self._young_logs(endpoint, first, last), known)
         for block in self._logs.suspects(fresh, logs):
             missing = await self._ask_again(endpoint, block)
             logs = self._logs.checked([*logs, *missing], known)
         return self._logs.entries(logs)
 
+    async def _young_logs(self, endpoint: Endpoint, first: int, last: int) -> list[RawLog]:
+        """The logs of a range that fits into the window, in as many answers as the endpoint makes of it."""
+        found: list[RawLog] = []
+        while first <= last:
+            end = min(last, first + self._range - 1)
+            try:
+                found += await endpoint.logs(self._watched.addresses, first, end)
+            except RpcRefused as refusal:
+                self._narrow(endpoint, first, end, refusal)
+            else:
+                first = end + 1
+        return found
+
+    def _narrow(self, endpoint: Endpoint, first: int, last: int, refusal: RpcRefused) -> None:
+        """Ask for fewer next time: most endpoints cap blocks or results. Raises RpcPruned when one alone is refused."""
+        if first == last:
+            raise RpcPruned(f"{endpoint.name} does not give the logs of block {first}: {refusal.reason}") from refusal
+        self._range = max(1, (last - first + 1) // 2)
+
     async def _ask_again(self, endpoint: Endpoint, block: Block) -> tuple[RawLog, ...]:
-        """Ask for one block by its hash, every endpoint in turn; whoever has logs is right: the header says so."""
+        """Ask for one block by its hash, every endpoint in turn; whoever has logs is right: the header says so.
+
+        Raises RpcError when none of them answers: then nobody knows whether there are logs.
+        """
+        answered, failed = False, None
         for other in (endpoint, *(e for e in self._rpc.endpoints if e is not endpoint and e.usable)):
             try:
                 logs = await other.logs_of_block(self._watched.addresses, block.header.hash)
-            except RpcError:
+            except RpcError as fault:
+                failed = failed or fault
                 continue
+            answered = True
             if logs:
                 self.recovered += 1
                 _log.warning("chain_logs_left_out", block=block.header.number, by=endpoint.name, found=other.name)
                 return logs
+        if failed is not None and not answered:
+            raise failed
         return ()
 
     async def _final_header(self, endpoint: Endpoint, head: Header, chain: HeaderChain, floor: int) -> Header | None:
@@ -326,15 +356,20 @@ class Indexer(Generic[E]):
         return chain.at(height) or await self._must(endpoint, height)
 
     async def _must(self, endpoint: Endpoint, number: int) -> Header:
-        found = await endpoint.block(number)
-        if found is None:
-            raise RpcGarbled(f"{endpoint.name} does not have block {number}, which is below its head")
+        (found,) = await self._all(endpoint, [number])
         return found.header
 
     async def _all(self, endpoint: Endpoint, numbers: Sequence[int]) -> list[Block]:
-        found = [block for block in await endpoint.blocks(numbers) if block is not None]
+        """Blocks at or below the head. Raises RpcPruned for what the endpoint does not have, and so cannot tell of."""
+        try:
+            asked = await endpoint.blocks(numbers)
+        except RpcRefused as refusal:
+            where = f"a block from {min(numbers)} on"
+            raise RpcPruned(f"{endpoint.name} does not give {where}: {refusal.reason}") from refusal
+        found = [block for block in asked if block is not None]
         if len(found) < len(numbers):
-            raise RpcGarbled(f"{endpoint.name} lacks blocks below its head")
+            missing = min(number for number, block in zip(numbers, asked, strict=True) if block is None)
+            raise RpcPruned(f"{endpoint.name} does not have block {missing}, which is below its head")
         return found
 
     async def _one(self, endpoint: Endpoint, head: Header) -> list[Block]:
@@ -346,6 +381,14 @@ class Indexer(Generic[E]):
     @staticmethod
     def _lowest(chain: HeaderChain) -> int:
         return chain.headers[0].number if chain.headers else 0
+
+
+def _require_same(endpoint: Endpoint, head: Header, seen: Header) -> None:
+    """Raises BrokenBranch for another block (a reorganisation between two answers), RpcGarbled for other contents."""
+    if seen.hash != head.hash:
+        raise BrokenBranch(f"{endpoint.name} calls another block its head than it shows at height {head.number}")
+    if seen != head:
+        raise RpcGarbled(f"{endpoint.name} shows its head, block {head.number}, in two versions")
 
 
 def _at_most(limit: int, logs: tuple[RawLog, ...], last: int) -> tuple[tuple[RawLog, ...], int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from node.ledger.book import TransactionBook
 from node.ledger.ports import TransactionStore
@@ -13,6 +14,8 @@ __all__ = ["Keeper", "Listener"]
 
 # Told what changed, after it was saved, in order.
 Listener = Callable[[Sequence[Transaction]], Awaitable[None]]
+# Whether a transaction has come as far as somebody waits for.
+Reached = Callable[[Transaction], bool]
 
 
 class Keeper:
@@ -27,7 +30,7 @@ class Keeper:
         self.listener: Listener | None = None
         self.on_change: list[Callable[[Sequence[Transaction]], None]] = []
         self.last_order = 0
-        self._waiters: dict[bytes, list[asyncio.Future[Transaction]]] = {}
+        self._waiters: dict[bytes, dict[asyncio.Future[Transaction], Reached]] = {}
 
     async def load(self, chain_id: int, sender: bytes) -> None:
         """Take up what an earlier process left."""
@@ -52,14 +55,30 @@ class Keeper:
         for hear in self.on_change:
             hear(changed)
         for tx in changed:
-            for waiter in self._waiters.pop(tx.key, ()):
-                if not waiter.done():
+            for waiter, reached in self._waiters.get(tx.key, {}).items():
+                if not waiter.done() and reached(tx):
                     waiter.set_result(tx)
         if self.listener is not None:
             await self.listener(changed)
 
-    def next_change(self, key: bytes) -> asyncio.Future[Transaction]:
-        """Return a future that gives this transaction after its next change."""
+    @property
+    def waited_for(self) -> int:
+        """How many keys somebody waits for."""
+        return len(self._waiters)
+
+    @contextmanager
+    def waiting(self, key: bytes, reached: Reached) -> Iterator[asyncio.Future[Transaction]]:
+        """A future that gives this transaction after the first change from now on with which it is ``reached``.
+
+        It is forgotten when the block ends, also by cancellation: who stops waiting leaves nothing behind.
+        """
         waiter: asyncio.Future[Transaction] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(key, []).append(waiter)
-        return waiter
+        mine = self._waiters.setdefault(key, {})
+        mine[waiter] = reached
+        try:
+            yield waiter
+        finally:
+            waiter.cancel()
+            del mine[waiter]
+            if not mine:
+                del self._waiters[key]

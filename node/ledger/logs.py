@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from node.ledger.batch import Entry
@@ -35,7 +35,7 @@ class LogCheck(Generic[E]):
         self._decoder = decoder
 
     def checked(self, logs: Iterable[RawLog], known: Mapping[int, Header]) -> tuple[RawLog, ...]:
-        """Return the logs in chain order.
+        """Return the logs in chain order, with the times of their blocks.
 
         Raises LogRefused for a log of another contract, of a block that is not in ``known``, or told twice: such an
         answer is from a stale branch or made up, and none of it is used.
@@ -51,7 +51,7 @@ class LogCheck(Generic[E]):
             if (log.block_number, log.index) in seen:
                 raise LogRefused(f"log {log.index} of block {log.block_number} was told twice")
             seen.add((log.block_number, log.index))
-        return tuple(ordered)
+        return tuple([replace(log, timestamp=known[log.block_number].timestamp) for log in ordered])
 
     def suspects(self, blocks: Iterable[Block], logs: Iterable[RawLog]) -> list[Block]:
         """Return the blocks that told no log although their bloom says that there may be one of ours."""

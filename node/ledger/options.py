@@ -15,6 +15,8 @@ __all__ = ["SenderOptions"]
 class SenderOptions:
     """``lock_folder`` holds the nonce lock. Times in seconds: passes, fee bump of a stuck transaction, rebroadcast.
 
+    ``pace`` is the least time between the beginnings of two passes, however often they are asked for.
+
     ``in_flight`` is how many may be out at most; a pool that is full makes it fewer for a while.
     """
 
@@ -22,6 +24,7 @@ class SenderOptions:
     finality: Finality = field(default_factory=Finality)
     fees: FeePolicy = field(default_factory=FeePolicy)
     poll: float = 0.3
+    pace: float = 0.05
     longest_pause: float = 5.0
     idle_pause: float = 10.0
     bump_after: int = 30

@@ -15,6 +15,8 @@ __all__ = ["Asked", "At", "ChainReader"]
 
 # A height, a block hash (EIP-1898) or a tag: latest, pending, safe, finalized, earliest.
 At = int | bytes | str
+_SPAN = 2_048
+"""Blocks in one question about a long range, to begin with."""
 # A method and its parameters.
 Asked = tuple[str, Sequence[Any]]
 
@@ -89,6 +91,22 @@ class ChainReader(abc.ABC):
             query["topics"] = [wire.data_hex(topic) for topic in topics]
         return self._logs(await self.request("eth_getLogs", [query]))
 
+    async def logs_over(self, addresses: Sequence[bytes], first: int, last: int) -> tuple[RawLog, ...]:
+        """Logs of a long range, in parts that shrink where the endpoint caps a question. Raises as `logs`."""
+        found: list[RawLog] = []
+        span = _SPAN
+        while first <= last:
+            upto = min(last, first + span - 1)
+            try:
+                found += await self.logs(addresses, first, upto)
+            except RpcRefused:
+                if span == 1:
+                    raise
+                span = max(1, span // 4)
+                continue
+            first = upto + 1
+        return tuple(found)
+
     async def logs_of_block(self, addresses: Sequence[bytes], block_hash: bytes) -> tuple[RawLog, ...]:
         """Return the logs of these contracts in one block, by its hash. Raises RpcRefused for an unknown block."""
         query = {"address": _asked(addresses), "blockHash": wire.data_hex(block_hash)}
@@ -106,6 +124,19 @@ class ChainReader(abc.ABC):
         if sender is not None:
             query["from"] = wire.address_hex(sender)
         return wire.data(await self.request("eth_call", [query, _tag(at)]))
+
+    async def call_many(
+        self, calls: Sequence[tuple[bytes, bytes]], *, sender: bytes, at: At = "latest"
+    ) -> list[bytes | RpcRefused]:
+        """Run several calls (to, calldata) without a transaction, in one request; a refusal stands in its place."""
+        who = wire.address_hex(sender)
+        answers = await self.request_many(
+            [
+                ("eth_call", [{"to": wire.address_hex(to), "data": wire.data_hex(data), "from": who}, _tag(at)])
+                for to, data in calls
+            ]
+        )
+        return [answer if isinstance(answer, RpcRefused) else wire.data(answer) for answer in answers]
 
     async def estimate_gas(self, to: bytes, calldata: bytes, *, sender: bytes, value: int = 0) -> int:
         """Return the gas a transaction would need. Raises RpcRefused with the revert data in ``data``."""

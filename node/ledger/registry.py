@@ -12,7 +12,7 @@ from contracts.errors import ContractsError
 from keys import messages as m
 from node.ledger.errors import MessageMalformed
 from node.ledger.gas import REVOKE_GAS
-from node.ledger.reverts import Reason
+from node.ledger.reverts import Reason, reason_from, rejected_in
 from node.ledger.transaction import Call
 from node.ledger.wire import RawLog
 from node.projection.base import Block
@@ -97,14 +97,7 @@ class RegistryDecoder:
 
 def rejections(logs: Sequence[RawLog]) -> dict[bytes, Reason]:
     """Return why items of a batch were rejected, by message digest, from the logs of its receipt."""
-    found: dict[bytes, Reason] = {}
-    for log in logs:
-        if log.topics and log.topics[0] == abi.Rejected.TOPIC:
-            event = abi.decode_log(log.topics, log.data)
-            if isinstance(event, abi.Rejected):
-                shape = abi.ERRORS.get(event.code)
-                found[event.digest] = Reason(abi.error_name(event.code), (), shape.notice if shape else "")
-    return found
+    return rejected_in(logs, abi.Rejected.TOPIC, abi.decode_log, abi.error_name, abi.ERRORS)
 
 
 def _granted(block: Block, found: abi.Granted) -> LoggedGranted:
@@ -125,15 +118,7 @@ def _granted(block: Block, found: abi.Granted) -> LoggedGranted:
 
 def registry_reason(data: bytes) -> Reason | None:
     """Decode revert data with the errors that the registry declares."""
-    if data[:4] not in abi.ERRORS:
-        return None
-    error = abi.decode_error(data)
-    arguments = tuple((key, _text(value)) for key, value in error.arguments.items())
-    return Reason(error.name, arguments, error.notice)
-
-
-def _text(value: object) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+    return reason_from(abi.ERRORS, abi.decode_error, data)
 
 
 def registry_call(
@@ -168,10 +153,10 @@ def registry_call(
     return Call(registry, data, gas=gas, least_gas=REVOKE_GAS if isinstance(message, m.Revoke) else 0)
 
 
-def registry_item(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> bytes:
+def registry_item(call: Call, message: m.Message, signatures: Sequence[bytes]) -> bytes:
     """Return the message as a batch carries it: the call that it would be from any sender. As for `registry_call`."""
-    encode, _, _ = _CALLS[type(message)]
-    return encode(message, *opening, *signatures)
+    # Only a revocation has a shorter form for its own account.
+    return abi.encode_revoke(message, signatures[0]) if isinstance(message, m.Revoke) else call.data
 
 
 def registry_batch(registry: bytes, calls: Sequence[Call]) -> Call:

@@ -38,7 +38,8 @@ class Relayed:
 class Relay:
     """Relays messages of the registry and of the contracts in ``faces`` through one sender.
 
-    Without ``budget`` everybody is served without limit.
+    ``budget`` is asked about what others bring (`accept`, `relay_document`), not about this node's own words; without
+    it everybody is served without limit.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Relay:
             message, domain = m.from_typed_data(document)
         except KeysError as error:
             raise MessageMalformed(str(error)) from error
+        await self._spend(message, signatures, domain)
         return await self.relay(message, signatures, opening, domain)
 
     async def relay(
@@ -76,8 +78,8 @@ class Relay:
         """Put a signed message on chain; a second call with the same message finds the first.
 
         ``signatures`` and ``opening`` as the contract's function takes them; ``domain`` is the registry's by default.
-        Raises MessageMalformed, MessageRefused (with the contract's decoded reason), RelayBudgetSpent, Refused,
-        RpcError. Returns when the transaction is queued durably; await `Sender.wait(digest)` for more.
+        Raises MessageMalformed, MessageRefused (with the contract's decoded reason), RpcError. Returns when the
+        transaction is queued durably; await `Sender.wait(digest)` for more.
         """
         wanted = domain or self.domain
         call, reason = self._call(message, signatures, opening, wanted)
@@ -85,9 +87,6 @@ class Relay:
         known = await self._sender.find(digest)
         if known is not None and known.state is not TxState.REFUSED:
             return Relayed(digest, known)
-        if self._budget is not None:
-            signer = self._signer(message, signatures, wanted)
-            await self._budget.spend(signer, type(message).__name__, digest)
         if wanted == self.domain and await self._views.has_effect(message, digest):
             return Relayed(digest, None)
         await self._simulate(digest, call, reason)
@@ -95,24 +94,44 @@ class Relay:
             call = replace(call, known_gas=known_gas(message))
         return Relayed(digest, await self._sender.submit(digest, call, again=True))
 
+    async def share(
+        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain
+    ) -> Relayed:
+        """Take a message of a contract beside the registry to be sent together with others, where its kind is; else
+        relay it. The caller has checked it; the contract is asked when the batch is made. Raises as `relay` does.
+        """
+        face = self.faces.of(domain, message)
+        if face is None or type(message) not in face.shared:
+            return await self.relay(message, signatures, opening, domain)
+        call, _ = self._call(message, signatures, opening, domain)
+        item = face.item(message, signatures) if face.item is not None else b""
+        call = replace(call, known_gas=known_gas(message), item=item)
+        digest = m.digest(message, domain)
+        return Relayed(digest, await self._sender.submit(digest, call, again=True, state=TxState.GATHERED))
+
     async def accept(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> Relayed:
         """Take a registry message to be sent together with others; a second call with the same message finds the first.
 
         The signatures are checked here and the message is on disk when this returns; the contract is asked when its
         batch is made, and `Sender.wait(digest)` tells what became of it. A message that a contract wallet signed is
-        relayed alone, since only the chain can check it. Raises as `relay` does.
+        relayed alone, since only the chain can check it. Raises as `relay` does, and RelayBudgetSpent or Refused.
         """
         call, _ = self._call(message, signatures, opening, self.domain)
         digest = m.digest(message, self.domain)
         known = self._sender.keeper.book.get(digest)
         if known is not None:
             return Relayed(digest, known)
+        await self._spend(message, signatures, self.domain)
         if not self._keys_signed(message, signatures, opening, digest):
             return await self.relay(message, signatures, opening)
-        if self._budget is not None:
-            await self._budget.spend(self._signer(message, signatures, self.domain), type(message).__name__, digest)
-        call = replace(call, known_gas=known_gas(message), item=registry_item(message, signatures, opening))
+        call = replace(call, known_gas=known_gas(message), item=registry_item(call, message, signatures))
         return Relayed(digest, await self._sender.submit(digest, call, again=True, state=TxState.GATHERED))
+
+    async def _spend(self, message: m.Message, signatures: Sequence[bytes], domain: Domain) -> None:
+        """One message of the signer's day; a message that is known here costs nothing."""
+        digest = m.digest(message, domain)
+        if self._budget is not None and self._sender.keeper.book.get(digest) is None:
+            await self._budget.spend(self._signer(message, signatures, domain), type(message).__name__, digest)
 
     @staticmethod
     def _keys_signed(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], digest: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,8 +10,9 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from node.ledger.errors import CallReverted, RpcRefused, shown
+from node.ledger.wire import RawLog
 
-__all__ = ["DecodedError", "ErrorDecoder", "Reason", "reason_from", "reason_of", "reverted"]
+__all__ = ["DecodedError", "ErrorDecoder", "Reason", "reason_from", "reason_of", "rejected_in", "reverted"]
 
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
@@ -53,6 +54,27 @@ class DecodedError(Protocol):
 
 # Revert data (4-byte selector and arguments) to a reason; None for a selector that the contract does not declare.
 ErrorDecoder = Callable[[bytes], Reason | None]
+
+
+def rejected_in(
+    logs: Sequence[RawLog],
+    topic: bytes,
+    decode_log: Callable[[Sequence[bytes], bytes], Any],
+    error_name: Callable[[bytes], str],
+    errors: Mapping[bytes, Any],
+) -> dict[bytes, Reason]:
+    """Why items of a batch were refused, by message digest, from the logs of its receipt.
+
+    Every contract that takes batches tells it by `Rejected(digest, code)` with this `topic`; what its codes mean its
+    own bindings know.
+    """
+    found: dict[bytes, Reason] = {}
+    for log in logs:
+        if log.topics and log.topics[0] == topic:
+            event = decode_log(log.topics, log.data)
+            shape = errors.get(event.code)
+            found[event.digest] = Reason(error_name(event.code), (), shape.notice if shape else "")
+    return found
 
 
 def reason_of(refusal: RpcRefused, decoder: ErrorDecoder) -> Reason | None:

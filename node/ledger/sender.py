@@ -42,6 +42,10 @@ _RANK = {
 }
 
 
+def _failed(tx: Transaction) -> bool:
+    return tx.state is TxState.REFUSED or (tx.inclusion is not None and not tx.succeeded)
+
+
 class Sender:
     """Sends from one address on one chain. An async context manager: entering takes the nonce lock.
 
@@ -151,8 +155,10 @@ class Sender:
     async def _again(self, key: bytes, call: Call, order: int, state: TxState) -> Transaction:
         async with self._mutex:
             known = await self.find(key)
-            if known is None or known.state is not TxState.REFUSED:
+            if known is None:
                 raise ValueError("only a refused transaction is queued again")
+            if known.state is not TxState.REFUSED:
+                return known  # somebody else queued it again in the meantime
             fresh = known.to(
                 state,
                 reason=None,
@@ -195,27 +201,33 @@ class Sender:
 
     async def wait(self, key: bytes, until: TxState = TxState.MINED) -> Transaction:
         """Return when the transaction is at least this far. Raises CallReverted when it was refused or reverted."""
+        least = _RANK[until]
+
+        def reached(tx: Transaction) -> bool:
+            return _failed(tx) or _RANK[tx.state] >= least
+
         # Before looking: a change while the store answers must not be missed.
-        change = self._keeper.next_change(key)
-        tx = await self.find(key)
-        while True:
-            if tx is not None and (tx.state is TxState.REFUSED or (tx.inclusion and not tx.succeeded)):
-                raise reverted(tx.reason or Reason("reverted"))
-            if tx is not None and _RANK[tx.state] >= _RANK[until]:
-                return tx
-            tx = await change
-            change = self._keeper.next_change(key)
+        with self._keeper.waiting(key, reached) as change:
+            tx = await self.find(key)
+            if tx is None or not reached(tx):
+                tx = await change
+        if _failed(tx):
+            raise reverted(tx.reason or Reason("reverted"))
+        return tx
 
     async def run(self) -> None:
         """Make passes for ever. Failures stay in ``fault`` and are tried again with growing pauses."""
         pause = self._options.poll
         while True:
             self._wake.clear()
+            began = self._clock.monotonic()
             try:
                 await self.step()
                 pause = self._options.poll
             except (LedgerError, StorageError):
                 pause = min(pause * 2, self._options.longest_pause)
+            # Every pass asks where the chain is: what comes in a stream goes out in groups.
+            await asyncio.sleep(self._options.pace - (self._clock.monotonic() - began))
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -243,12 +255,17 @@ class Sender:
                 self.fault = fault
                 raise
             self.fault = None
+            if self._dispatch.more:
+                self._wake.set()
 
     async def _guarded_pass(self, endpoint: Endpoint) -> None:
         try:
             sight = await self._sight(endpoint)
-            await self._watch.look(sight)
-            await self._dispatch.work(sight)
+        except RpcError as fault:  # a refusal too: what is asked for a sight any node answers that can serve us
+            endpoint.demote(fault)
+            raise
+        try:
+            await self._watch.look(sight, lambda: self._dispatch.work(sight))
         except (RpcRefused, RpcDisagrees):  # the first is an answer, of the second the watch has said who is suspect
             raise
         except RpcError as fault:

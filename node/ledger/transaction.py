@@ -14,6 +14,7 @@ __all__ = ["VERSION", "Attempt", "Call", "Inclusion", "Transaction", "TxState"]
 
 VERSION = 2
 _READ = frozenset({1, VERSION})
+_WRITER = json.JSONEncoder(separators=(",", ":"))
 
 
 class TxState(StrEnum):
@@ -155,19 +156,20 @@ class Transaction:
     def to_json(self) -> str:
         """Return the stored form; begins with its version."""
         inclusion, why = self.inclusion, self.reason
-        return json.dumps(
+        data = self.call.data.hex()
+        return _WRITER.encode(
             {
                 "v": VERSION,
                 "key": self.key.hex(),
                 "chain_id": self.chain_id,
                 "sender": self.sender.hex(),
                 "to": self.call.to.hex(),
-                "data": self.call.data.hex(),
+                "data": data,
                 "value": str(self.call.value),
                 "gas_fallback": self.call.gas,
                 "least_gas": self.call.least_gas,
                 "known_gas": self.call.known_gas,
-                "item": self.call.item.hex(),
+                "item": data if self.call.item == self.call.data else self.call.item.hex(),
                 "order": self.order,
                 "carrier": None if self.carrier is None else self.carrier.hex(),
                 "members": [member.hex() for member in self.members],
@@ -190,8 +192,7 @@ class Transaction:
                     inclusion.ok,
                 ],
                 "reason": None if why is None else [why.name, why.arguments, why.notice],
-            },
-            separators=(",", ":"),
+            }
         )
 
     @classmethod

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from contracts.artifact import verify_runtime_code
 from contracts.bindings import consent_registry as abi
-from contracts.errors import CodeMismatch, ContractsError, MalformedData
+from contracts.errors import CodeMismatch, ContractsError
 from keys import messages as m
 from keys.errors import KeysError
 from keys.ids import stream_id
+from node.ledger.answers import ask
 from node.ledger.errors import RegistryMismatch, RpcGarbled, RpcRefused
 from node.ledger.reader import At, ChainReader
 from node.types import ADDRESS_BYTES, address_to_text
@@ -48,49 +49,46 @@ class RegistryViews:
         if domain != m.registry_domain(self._chain_id, self.address):
             raise RegistryMismatch(f"{where} on chain {self._chain_id} signs for another domain: {domain}")
         probe = m.StreamCommit(b"\x01" * 32, 1, b"\x02" * 32)
-        answer = await self._reader.call(self.address, abi.encode_digest_of(abi.encode_commit(probe, b"")))
-        if _read(abi.decode_digest_of, answer) != m.digest(probe, domain):
+        data = abi.encode_digest_of(abi.encode_commit(probe, b""))
+        if await self._ask(data, abi.decode_digest_of) != m.digest(probe, domain):
             raise RegistryMismatch(f"{where} on chain {self._chain_id} verifies for a domain it does not tell")
 
     async def domain(self) -> m.Domain:
         """Return the EIP-712 domain that the contract tells (EIP-5267). Raises MessageError for an impossible one."""
-        answer = await self._reader.call(self.address, abi.encode_eip712_domain())
-        _, name, version, chain_id, contract, _, _ = _read(abi.decode_eip712_domain, answer)
+        answer = await self._ask(abi.encode_eip712_domain(), abi.decode_eip712_domain)
+        _, name, version, chain_id, contract, _, _ = answer
         return m.Domain(name, version, chain_id, contract)
 
     async def stream(self, sid: bytes, *, at: At = "latest") -> abi.Stream | None:
         """Return the stream's state, None when it is not registered."""
-        found = _read(abi.decode_streams, await self._reader.call(self.address, abi.encode_streams(sid), at=at))
+        found = await self._ask(abi.encode_streams(sid), abi.decode_streams, at)
         return None if found.owner == _NOBODY else found
 
     async def grant_entry(self, grant_id: bytes, sid: bytes, *, at: At = "latest") -> abi.Entry | None:
         """Return what stands for one stream of a grant, None when nothing does."""
         data = abi.encode_grant_of(grant_id, sid)
-        found = _read(abi.decode_grant_of, await self._reader.call(self.address, data, at=at))
+        found = await self._ask(data, abi.decode_grant_of, at)
         return None if found.reader == _NOBODY else found
 
     async def is_live(self, grant_id: bytes, sid: bytes, time: int, *, at: At = "latest") -> bool:
         """Tell whether the grant lets its reader read the slot at ``time`` (seconds UTC)."""
-        return _read(
-            abi.decode_is_live,
-            await self._reader.call(self.address, abi.encode_is_live(grant_id, sid, time), at=at),
-        )
+        return await self._ask(abi.encode_is_live(grant_id, sid, time), abi.decode_is_live, at)
 
     async def is_voided(self, account: bytes, grant_id: bytes, sid: bytes, *, at: At = "latest") -> bool:
         """Tell whether ``account`` revoked the grant for this stream, or for all of them (sid zero)."""
         data = abi.encode_is_voided(account, grant_id, sid)
-        return _read(abi.decode_is_voided, await self._reader.call(self.address, data, at=at))
+        return await self._ask(data, abi.decode_is_voided, at)
 
     async def pairing(self, device_hash: bytes, *, at: At = "latest") -> abi.Pairing | None:
         """Return the two sides of a pairing, None when there is none."""
         data = abi.encode_pairing_of(device_hash)
-        found = _read(abi.decode_pairing_of, await self._reader.call(self.address, data, at=at))
+        found = await self._ask(data, abi.decode_pairing_of, at)
         return None if found.owner == _NOBODY else found
 
     async def nonce_used(self, account: bytes, nonce: int, *, at: At = "latest") -> bool:
         """Tell whether the account used this message nonce."""
         data = abi.encode_nonce_used(account, nonce)
-        return _read(abi.decode_nonce_used, await self._reader.call(self.address, data, at=at))
+        return await self._ask(data, abi.decode_nonce_used, at)
 
     async def has_effect(self, message: m.Message, digest: bytes, *, at: At = "latest") -> bool:
         """Tell whether the registry shows this message's effect, so that sending it again would change nothing.
@@ -153,9 +151,5 @@ class RegistryViews:
                 return False
         return same and await self.nonce_used(account, message.nonce, at=at)
 
-
-def _read(decoder: Callable[[bytes], T], answer: bytes) -> T:
-    try:
-        return decoder(answer)
-    except MalformedData as error:
-        raise RpcGarbled(f"an answer of the registry does not parse: {error}") from error
+    async def _ask(self, data: bytes, decode: Callable[[bytes], T], at: At = "latest") -> T:
+        return await ask(self._reader, self.address, data, decode, "the registry", at=at)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -58,13 +59,30 @@ class Watch:
         self._read_to = None
         self._checked = b""
 
-    async def look(self, sight: Sight) -> None:
-        """Move everything that is out to where it belongs. Raises RpcError."""
+    async def look(self, sight: Sight, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Move everything that is out to where it belongs; do ``meanwhile`` as soon as it is clear what is gone.
+
+        What is final or in a block, and looking for it, does not hold up ``meanwhile``, which may change what waits and
+        what the chain has not used, nothing else. Raises RpcError, and what ``meanwhile`` raises; neither stops the
+        other.
+        """
         await self._reopen(sight)
-        await self._check_blocks(sight)
-        if await self._find_used(sight):
+        final = await self._standing(sight)
+        used = self._keeper.book.used(sight.nonce)
+        followed, done = await asyncio.gather(self._follow(sight, final, used), meanwhile(), return_exceptions=True)
+        if isinstance(followed, BaseException):
+            raise followed
+        if isinstance(done, BaseException):
+            raise done
+
+    async def _follow(self, sight: Sight, final: Sequence[Transaction], used: Sequence[Transaction]) -> None:
+        """Save what is final and what the chain has used since."""
+        await self._keeper.keep(final)
+        self._checked = sight.head.hash
+        if await self._place(sight, used, await self._receipts_of(sight, used)):
             self._checked = b""  # the blocks that they are in have not been looked at
-            await self._check_blocks(sight)
+            await self._keeper.keep(await self._standing(sight))
+            self._checked = sight.head.hash
 
     # --- below finality -----------------------------------------------------------------------------------------------
 
@@ -96,11 +114,11 @@ class Watch:
 
     # --- mined --------------------------------------------------------------------------------------------------------
 
-    async def _check_blocks(self, sight: Sight) -> None:
-        """Look once at each block that holds ours: still in the chain, final, or replaced."""
+    async def _standing(self, sight: Sight) -> list[Transaction]:
+        """Look once at each block that holds ours: take back what was replaced, return what is final, to be saved."""
         places = list(self._keeper.book.blocks)
         if not places or sight.head.hash == self._checked:
-            return
+            return []
         known = [place for place in places if place[0] <= sight.head.number]
         blocks = await sight.endpoint.blocks([number for number, _ in known])
         gone: list[Transaction] = []
@@ -119,8 +137,8 @@ class Watch:
         if gone:
             _log.warning("transactions_gone_with_their_blocks", count=len(gone))
             self.forget_place()
-        await self._keeper.keep([*gone, *final])
-        self._checked = sight.head.hash
+        await self._keeper.keep(gone)
+        return final
 
     async def _contradicted(self, endpoint: Endpoint, txs: Sequence[Transaction]) -> set[bytes]:
         """Return the keys of those whose record, made from another endpoint's answer, this one does not share."""
@@ -163,13 +181,8 @@ class Watch:
 
     # --- sent ---------------------------------------------------------------------------------------------------------
 
-    async def _find_used(self, sight: Sight) -> bool:
-        """Find those whose nonce the chain has used: in one of its blocks, or pushed aside; tell if any was found."""
-        used = self._keeper.book.used(sight.nonce)
-        if not used:
-            self._read_to = sight.head.number
-            return False
-        found = await self._receipts_of(sight, used)
+    async def _place(self, sight: Sight, used: Sequence[Transaction], found: Mapping[bytes, Receipt]) -> bool:
+        """Put those whose nonce the chain has used in their blocks, or take them back; tell if any was found."""
         changed: list[Transaction] = []
         for tx in used:
             receipt = next((found[a.hash] for a in reversed(tx.attempts) if a.hash in found), None)
@@ -189,21 +202,23 @@ class Watch:
         """Return receipts by transaction hash: from the new blocks when many are due, else by hash."""
         first = None if self._read_to is None else self._read_to + 1
         self._read_to = sight.head.number
+        if not used:
+            return {}
         found: dict[bytes, Receipt] = {}
         asked = list(used)
-        fresh = [tx for tx in used if tx.key not in self._looked]
-        if self._by_blocks and first is not None and len(fresh) >= _MANY and sight.head.number - first < _BLOCKS:
+        if self._by_blocks and first is not None and len(used) >= _MANY and sight.head.number - first < _BLOCKS:
             heights = range(first, sight.head.number + 1)
             try:
-                receipts = await sight.endpoint.receipts_in(heights, {a.hash for tx in fresh for a in tx.attempts})
+                receipts = await sight.endpoint.receipts_in(heights, {a.hash for tx in used for a in tx.attempts})
             except RpcRefused:
                 self._by_blocks = False
             else:
                 found = {receipt.transaction_hash: receipt for receipt in receipts}
-                missed = {tx.key for tx in fresh if not any(a.hash in found for a in tx.attempts)}
-                # A reorganisation may have put them further down: the next pass asks for these by hash.
-                asked = [tx for tx in used if tx.key in self._looked]
-                self._looked |= missed
+                missed = [tx for tx in used if not any(a.hash in found for a in tx.attempts)]
+                # The nonce may already be that of a block to come. Who is missed twice is asked for by hash: a
+                # reorganisation may have put it further down.
+                asked = [tx for tx in missed if tx.key in self._looked]
+                self._looked.update(tx.key for tx in missed)
         hashes = [attempt.hash for tx in asked for attempt in tx.attempts]
         for receipt in await sight.endpoint.receipts(hashes) if hashes else ():
             if receipt is not None:

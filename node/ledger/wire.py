@@ -40,7 +40,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class RawLog:
-    """One log as the chain has it, not yet decoded."""
+    """One log as the chain has it, not yet decoded. ``timestamp`` is its block's, once its header is known."""
 
     address: bytes
     topics: tuple[bytes, ...]
@@ -49,6 +49,7 @@ class RawLog:
     block_hash: bytes
     transaction_hash: bytes
     index: int
+    timestamp: int = 0
 
 
 @dataclass(frozen=True, slots=True)

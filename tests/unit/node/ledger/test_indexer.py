@@ -19,11 +19,13 @@ from node.ledger.logs import Watched
 from node.ledger.rpc import Rpc, RpcOptions
 from tests.support.anvil import Anvil, anvil
 from tests.support.chain_consumer import Consumer, Mark, MarkDecoder, truth
+from tests.support.processes import PATIENCE, until
 from tests.support.rpc_proxy import RpcProxy, rpc_proxy
 
 pytestmark = pytest.mark.chain
 TOPIC = b"\x01" * 32
-QUICK = RpcOptions(pace=Pace(timeout=1.0, pause=0.0, longest_pause=0.0), attempts=1)
+PATIENT = RpcOptions(pace=Pace(timeout=60.0, pause=0.0, longest_pause=0.0), attempts=1)
+HASTY = RpcOptions(pace=Pace(timeout=1.0, pause=0.0, longest_pause=0.0), attempts=1)
 
 
 @dataclass
@@ -68,11 +70,11 @@ async def world(*, depth: int | None = 1, options: IndexerOptions | None = None)
 
 
 @asynccontextmanager
-async def proxied(*, others: bool = False) -> AsyncIterator[tuple[World, RpcProxy]]:
+async def proxied(*, others: bool = False, options: RpcOptions = PATIENT) -> AsyncIterator[tuple[World, RpcProxy]]:
     async with anvil() as chain, rpc_proxy(chain.url) as proxy:
         emitter = await chain.deploy()
         urls = [proxy.url, chain.url] if others else [proxy.url]
-        async with Rpc(urls, chain.chain_id, SystemClock(), QUICK) as rpc:
+        async with Rpc(urls, chain.chain_id, SystemClock(), options) as rpc:
             yield World(chain, emitter, make_indexer(rpc, emitter)), proxy
 
 
@@ -344,23 +346,22 @@ async def test_a_lagging_first_endpoint_does_not_hold_back_the_node() -> None:
 
 
 async def _fault(indexer: Indexer[Mark]) -> bool:
-    for _ in range(1_000):
-        if isinstance(indexer.fault, RpcError):
-            return True
-        await asyncio.sleep(0.01)
-    return False
+    return isinstance(indexer.fault, RpcError)
 
 
-async def test_the_loop_survives_an_outage_and_tells_what_is_wrong() -> None:
-    async with proxied() as (w, proxy):
-        proxy.status = 503
+@pytest.mark.parametrize("fault", ["silent", "status", "garbage", "closed", "error"])
+@pytest.mark.parametrize("method", ["eth_getBlockByNumber", "eth_getLogs"])
+async def test_the_loop_survives_an_outage_and_tells_what_is_wrong(method: str, fault: str) -> None:
+    async with proxied(options=HASTY if fault == "silent" else PATIENT) as (w, proxy):
+        await w.emit(b"a")
+        proxy.failing = (method, fault)
         loop = w.indexer.batches()
         waiting = asyncio.ensure_future(anext(loop))
-        assert await _fault(w.indexer)
-        proxy.status = 0
-        await w.emit(b"a")
-        w.consumer.apply(await asyncio.wait_for(waiting, 20))
+        await until("the fault is told", lambda: _fault(w.indexer), every=0.01)
+        assert not waiting.done(), "nothing is told by halves"
+        proxy.failing = None
+        w.consumer.apply(await asyncio.wait_for(waiting, PATIENCE))
         while b"a" not in w.consumer.words:
-            w.consumer.apply(await asyncio.wait_for(anext(loop), 20))
-        assert w.indexer.fault is None
+            w.consumer.apply(await asyncio.wait_for(anext(loop), PATIENCE))
+        assert await w.agrees()
         await loop.aclose()

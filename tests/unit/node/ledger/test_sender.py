@@ -17,7 +17,8 @@ from node.ledger.fees import FeePolicy, Fees
 from node.ledger.nonce_lock import NonceLock
 from node.ledger.reverts import Reason
 from node.ledger.transaction import Attempt, Call, Transaction, TxState
-from tests.support.sending import TOPIC, key, outcome, state, world
+from tests.support.processes import PATIENCE, until
+from tests.support.sending import TOPIC, key, outcome, settle, state, world
 
 pytestmark = pytest.mark.chain
 
@@ -268,6 +269,18 @@ async def test_a_refusal_is_decoded_and_costs_nothing(tmp_path: Path) -> None:
         assert await w.words() == [b"a"]
 
 
+async def test_a_refused_call_that_two_queue_again_at_once_goes_out_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.sender() as sender:
+        await sender.submit(key("a"), w.refusal())
+        await sender.step()
+        both = [sender.submit(key("a"), w.call(b"a"), again=True) for _ in range(2)]
+        assert [tx.state for tx in await asyncio.gather(*both)] == [TxState.QUEUED, TxState.QUEUED]
+        await sender.step()
+        await w.chain.mine()
+        assert await w.words() == [b"a"]
+        assert await w.nonce() == 1
+
+
 async def test_a_transaction_that_reverts_in_its_block_tells_the_decoded_reason(tmp_path: Path) -> None:
     """The estimate is missing, so the static gas of the call is used and the revert happens on chain."""
     async with world(tmp_path) as w, w.sender() as sender:
@@ -310,8 +323,8 @@ async def test_another_holder_of_the_key_is_noticed_and_the_work_is_done_under_a
         assert await state(sender, "a") is TxState.SENT, "not before the other one is final"
         await w.chain.mine(2)
         await sender.step()
-        await w.chain.mine()
-        await sender.step()
+        assert await state(sender, "a") is TxState.QUEUED
+        await settle(w, sender, 1)
         assert await w.words() == [b"theirs", b"a"]
         assert await w.nonce() == 2
 
@@ -321,13 +334,13 @@ async def test_an_outage_loses_nothing_and_the_loop_goes_on(tmp_path: Path) -> N
         loop = asyncio.create_task(sender.run())
         w.proxy.status = 503
         await sender.submit(key("a"), w.call(b"a"))
-        for _ in range(500):
-            if isinstance(sender.fault, RpcUnreachable):
-                break
-            await asyncio.sleep(0.01)
-        assert isinstance(sender.fault, RpcUnreachable)
+
+        async def told() -> bool:
+            return isinstance(sender.fault, RpcUnreachable)
+
+        await until("the fault is told", told, every=0.01)
         w.proxy.status = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             waiting = asyncio.create_task(sender.wait(key("a"), TxState.FINAL))
             while not waiting.done():
                 await w.chain.mine()
