@@ -9,31 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
-from channels.checkpoint import Checkpoint
 from channels.commit import signature_of
-from channels.envelope import EnvelopeHeader
-from channels.errors import GateRefused
+from channels.errors import EpochErased, GateRefused
 from channels.gate import Evidence, Gate
 from channels.issuer import Member
 from channels.kdf import sha256
-from channels.plan import Backlog, CommitStep, GiveHistory, SealStep, plan
-from channels.stores.records import (
-    Capsule,
-    LeafRecord,
-    PendingReading,
-    StoredCheckpoint,
-    StoredCommit,
-    StoredEnvelope,
-)
-from channels.writer import Changes, Join, Writer
+from channels.plan import Backlog, CommitStep, GiveHistory, Joining, SealStep, plan
+from channels.stores.records import Capsule, LeafRecord, PendingReading
+from channels.writer import Changes, Join, PreparedCommit, Writer
 from keys.messages import StreamCommit
-from node.clock import Clock
 from node.services.gateway.batching import Batch, batches
-from node.services.gateway.errors import StreamNotOurs, WriterBehindChain
+from node.services.gateway.errors import StreamNotOurs, WriterBehindChain, WriterStale
 from node.services.gateway.members import (
     KEY_LASTS,
     OWNER,
@@ -44,7 +34,8 @@ from node.services.gateway.members import (
     leaf_record,
     owner_grant,
 )
-from node.services.gateway.ports import ChainPort, CommitPort, ConsentPort, HighWaterPort, StreamFacts, WriterLog
+from node.services.gateway.ports import EngineStatus, Ports, StreamFacts
+from node.services.gateway.recorder import Recorder
 
 __all__ = ["EngineStatus", "Ports", "StreamEngine"]
 
@@ -59,51 +50,24 @@ SLOT_GRACE = 2
 NOBODY = bytes(20)
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The rest of the node, as far as a stream's writer needs it.
-
-    `backlog_s`: seconds back from now from which a meter or logger may still deliver; the first epoch reaches that far.
-    """
-
-    store: WriterLog
-    chain: ChainPort
-    consents: ConsentPort
-    commits: CommitPort
-    high_water: HighWaterPort
-    clock: Clock
-    backlog_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """How the writing goes; `fault` is one sentence, or empty."""
-
-    epoch: int
-    active_epoch: int
-    members: int
-    pending: int
-    fault: str
-    waiting_keys: tuple[bytes, ...]
-
-
 class StreamEngine:
-    """One stream's writer with its store. `step` is one round; `lock` keeps rounds and questions apart. Envelopes up to
-    `marked_seq` are under the high-water mark and may be published."""
+    """One stream's writer with its store. `step` is one round; `lock` keeps rounds and questions apart. Once its
+    recorder is stale a writer is of no use any more: another one is opened from the store."""
 
     def __init__(self, writer: Writer, instance: bytes, ports: Ports, gate: Gate) -> None:
         self.lock = asyncio.Lock()
         self.fault = ""
-        self.marked_seq = writer.position.seq
+        self.recorder = Recorder(writer, instance, ports.store, ports.high_water)
         self._writer = writer
-        self._instance = instance
         self._ports = ports
         self._gate = gate
+        self.left: dict[bytes, tuple[Member, int]] = {}  # since the start: who left, and the last epoch it could read
         self._members: dict[bytes, Member] = {}
         self._keyed: dict[bytes, int] = {}
         self._waiting: tuple[bytes, ...] = ()
         self._complained = False
         self._closed = -1
+        self.closing = 0  # an epoch that a commit has to end, whether or not somebody comes or goes
 
     @property
     def sid(self) -> bytes:
@@ -115,16 +79,30 @@ class StreamEngine:
         return self._writer.active_epoch
 
     @property
+    def marked_seq(self) -> int:
+        """Envelopes up to here are under the high-water mark and may be published."""
+        return self.recorder.marked_seq
+
+    @property
     def writer(self) -> Writer:
         return self._writer
 
     async def load(self) -> None:
         """Reads who is a member; once before the first round."""
         leaves = await self._ports.store.leaves(self.sid)
+        self.recorder.begin(await self._ports.store.writer_record(self.sid))
         self._members, self._keyed = by_grant(leaves), keyed_times(leaves)
 
     def member(self, grant_id: bytes) -> Member | None:
         return self._members.get(grant_id)
+
+    def members(self) -> tuple[Member, ...]:
+        """Everybody who has a leaf."""
+        return tuple(self._members.values())
+
+    async def reader_keys(self) -> dict[bytes, bytes]:
+        """Public sealing keys by their hash, as far as they arrived."""
+        return await self._ports.consents.reader_keys(self.sid)
 
     async def status(self) -> EngineStatus:
         pending = await self._ports.store.pending_count(self.sid)
@@ -139,6 +117,7 @@ class StreamEngine:
         in `fault`.
         """
         async with self.lock:
+            self._check_fresh()
             self._complained = False
             try:
                 again = await self._round()
@@ -148,6 +127,10 @@ class StreamEngine:
             if not again and not self._waiting and not self._complained:
                 self._say("")
             return again
+
+    def _check_fresh(self) -> None:
+        if self.recorder.stale:
+            raise WriterStale("the store did not keep what this writer did last", remedy="it is opened anew by itself")
 
     async def _round(self) -> bool:
         facts = await self._ports.chain.stream(self.sid)
@@ -195,7 +178,7 @@ class StreamEngine:
         new = [leaf for leaf in wanted.revoked_leaves if leaf not in self._writer.state.revoked]
         if new:
             self._writer.block_sealing(new)
-            await self._ports.store.save_writer(self.sid, self._writer.snapshot())
+            await self.recorder.progress()
 
     def _check(self, facts: StreamFacts) -> None:
         if facts.writer == NOBODY:
@@ -214,7 +197,7 @@ class StreamEngine:
         epoch = self._writer.epoch
         if facts.epoch == epoch:
             closing = self._writer.activate(epoch)
-            await self._record((), (), closing)
+            await self.recorder.seal((), (), closing)
             _log.info("epoch_active", epoch=epoch, members=len(self._members))
             return True
         self._say(f"waiting for the chain to include epoch {epoch}")
@@ -260,9 +243,13 @@ class StreamEngine:
                 await self._commit(step, wanted, block_number)
                 return True
         await self._seal(ready)
-        if not more:
-            await self._close_slots(present)
-        return more
+        if more:
+            return True
+        await self._close_slots(present)
+        if self.closing >= self._writer.epoch > 0:
+            await self._commit(CommitStep(max(present.slot, self._floor()), (), ()), wanted, block_number)
+            return True
+        return False
 
     async def _seal(self, ready: Sequence[Batch]) -> None:
         if not ready or self._writer.active_epoch == 0:
@@ -279,29 +266,7 @@ class StreamEngine:
                     consumed += part.ids
         finally:
             # What was sealed before a refusal has used its sequence numbers: it is kept, the rest stays buffered.
-            await self._record(envelopes, consumed, checkpoints)
-
-    async def _record(self, envelopes: Sequence[bytes], consumed: Sequence[int], checkpoints: Sequence[bytes]) -> None:
-        if not envelopes and not checkpoints:
-            await self._ports.store.save_writer(self.sid, self._writer.snapshot())
-            return
-        stored = [self._envelope(data) for data in envelopes]
-        signed = [self._checkpoint(data) for data in checkpoints]
-        await self._ports.store.record_seal(self.sid, stored, consumed, self._writer.snapshot(), signed)
-        # After the record, or a crash in between would leave a number that nobody can ever show; before the publisher,
-        # which goes no further than the mark.
-        await asyncio.to_thread(self._ports.high_water.advance, self._writer.position)
-        self.marked_seq = self._writer.position.seq
-
-    def _envelope(self, data: bytes) -> StoredEnvelope:
-        header = EnvelopeHeader.decode(data, self._writer.params.signed_envelopes)
-        return StoredEnvelope(header.epoch, header.slot, header.inst, header.seq, sha256(data), data)
-
-    def _checkpoint(self, data: bytes) -> StoredCheckpoint:
-        found = Checkpoint.decode(data)
-        return StoredCheckpoint(
-            found.epoch, found.slot, self._instance, found.first_seq, found.count, sha256(data), data
-        )
+            await self.recorder.seal(envelopes, consumed, checkpoints)
 
     async def _close_slots(self, present: Backlog) -> None:
         """Signs for slots that every clock has left behind."""
@@ -316,11 +281,10 @@ class StreamEngine:
             checkpoints += self._writer.close_slot(slot)
         self._closed = max(self._closed, last)
         if checkpoints:
-            await self._record((), (), checkpoints)
+            await self.recorder.seal((), (), checkpoints)
 
     async def _commit(self, step: CommitStep, wanted: Demand, block_number: int) -> None:
         joining = {grant.grant_id: grant for grant in wanted.joining}
-        keys = await self._ports.consents.reader_keys(self.sid)
         hashes = await self._key_hashes()
         removed = [self._members[grant_id] for grant_id in step.remove]
         former = {member.grant_id: member for member in removed}
@@ -335,23 +299,37 @@ class StreamEngine:
         changes = Changes(step.first_slot, block_number, gone, joins)
         prepared = self._writer.prepare(changes)
         data = self._writer.apply(prepared, await self._ports.commits.sign(prepared.message))
-        records = [LeafRecord(member.leaf, None, 0, b"") for member in removed]
+        with self.recorder.all_or_stale():
+            await self._keep_commit(
+                prepared, data, removed, [(grant, old, hashes[grant.grant_id]) for grant, old in added]
+            )
+        _log.info("commit_stored", epoch=prepared.epoch, removed=len(removed), added=len(added), size=len(data))
+
+    async def _keep_commit(
+        self,
+        prepared: PreparedCommit,
+        data: bytes,
+        removed: Sequence[Member],
+        added: Sequence[tuple[Joining, Member | None, bytes]],
+    ) -> None:
+        """The commit with its leaves and capsules; `added` are the grant, its former leaf and its key's hash."""
+        keys = await self._ports.consents.reader_keys(self.sid)
+        records = {member.leaf: LeafRecord(member.leaf, None, 0, b"") for member in removed}
         capsules: list[Capsule] = []
         for member in removed:
             del self._members[member.grant_id]
-        for (grant, old), leaf in zip(added, prepared.leaves, strict=True):
-            joined, key_hash = old.joined_epoch if old else prepared.epoch, hashes[grant.grant_id]
+            self.left[member.grant_id] = (member, prepared.epoch - 1)
+            self._keyed.pop(member.grant_id, None)
+        for (grant, old, key_hash), leaf in zip(added, prepared.leaves, strict=True):
+            joined = old.joined_epoch if old else prepared.epoch
             member = Member(grant.grant_id, key_hash, leaf, grant.start_slot, grant.end_slot, joined)
             self._members[grant.grant_id] = member
             if old is not None:
                 self._keyed[grant.grant_id] = self._ports.clock.now()
-            fresh = leaf_record(member, self._keyed.get(grant.grant_id, 0))
-            records = [record for record in records if record.leaf != leaf] + [fresh]
+            records[leaf] = leaf_record(member, self._keyed.get(grant.grant_id, 0))
             capsule = self._writer.welcome(member, keys[key_hash])
             capsules.append(Capsule(grant.grant_id, prepared.epoch, sha256(capsule), capsule))
-        commit, snapshot = StoredCommit(prepared.epoch, prepared.commit_hash, data), self._writer.snapshot()
-        await self._ports.store.record_commit(self.sid, commit, capsules, records, snapshot)
-        _log.info("commit_stored", epoch=prepared.epoch, removed=len(removed), added=len(added), size=len(data))
+        await self.recorder.commit(prepared, data, capsules, list(records.values()))
 
     async def _key_hashes(self) -> dict[bytes, bytes]:
         consents, sid = self._ports.consents, self.sid
@@ -367,13 +345,19 @@ class StreamEngine:
         grants = [*await self._ports.consents.acting(self.sid), *await self._ports.consents.ended(self.sid)]
         grant = next(g for g in grants if g.grant_id == step.grant_id)
         slots = (grant.start_slot, grant.end_slot)
-        capsule = self._writer.history(grant.grant_id, keys[hashes[grant.grant_id]], slots, step.first_unsealed)
+        try:
+            capsule = self._writer.history(grant.grant_id, keys[hashes[grant.grant_id]], slots, step.first_unsealed)
+        except EpochErased as erased:
+            # An empty one says that this grant was answered; its reader is told by the household.
+            _log.warning("history_refused", grant=grant.grant_id.hex()[:16], reason=str(erased))
+            capsule = b""
         kept = Capsule(grant.grant_id, self._writer.epoch, sha256(capsule), capsule)
         await self._ports.store.put_capsule(self.sid, kept)
 
     async def resync(self, grant_id: bytes, public: bytes, request_id: bytes, since_epoch: int) -> bytes:
         """A Resync for a member who lost its state; the caller has checked the request (channels.md 4, rule 8)."""
         async with self.lock:
+            self._check_fresh()
             member = self._members[grant_id]
             capsule = self._writer.resync(member, public, request_id, since_epoch)
             kept = Capsule(grant_id, self._writer.epoch, sha256(capsule), capsule)
@@ -383,8 +367,8 @@ class StreamEngine:
     async def shutdown(self) -> None:
         """The last checkpoint: a reader that sees it knows that nothing was cut off."""
         async with self.lock:
-            if closing := self._writer.shutdown():
-                await self._record((), (), closing)
+            if not self.recorder.stale and (closing := self._writer.shutdown()):
+                await self.recorder.seal((), (), closing)
 
     async def take_in(self, readings: Sequence[PendingReading]) -> None:
         """Keeps readings until they may be sealed."""

@@ -1,5 +1,8 @@
 """Errors of writing streams.
 
+RecoverableError (node.errors)
+├── EpochOpen           an erasure reaches into an epoch that is still in use
+└── WriterStale         the store refused what this writer did: it must be opened anew from there
 NeedsPerson (node.errors)
 ├── WriterBehindChain   the chain has epochs that this writer does not know: a second writer, or an old backup
 └── StreamNotOurs       the chain names another writer for the stream
@@ -7,9 +10,21 @@ NeedsPerson (node.errors)
 
 from __future__ import annotations
 
-from node.errors import NeedsPerson
+from node.errors import NeedsPerson, RecoverableError
 
-__all__ = ["StreamNotOurs", "WriterBehindChain"]
+__all__ = ["EpochOpen", "StreamNotOurs", "WriterBehindChain", "WriterStale"]
+
+
+class EpochOpen(RecoverableError):
+    """A commit that ends the epoch has to be on the chain first."""
+
+    code = "epoch_open"
+
+
+class WriterStale(RecoverableError):
+    """Memory is ahead of what is kept. Nothing of it was published."""
+
+    code = "writer_stale"
 
 
 class WriterBehindChain(NeedsPerson):

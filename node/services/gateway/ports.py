@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from channels.position import Position
 from channels.stores.base import LogStore, WriterStore
+from channels.stores.records import Capsule, Erased, Past
 from keys.messages import StreamCommit
+from node.clock import Clock
 from node.services.gateway.members import ActingGrant
 
-__all__ = ["ChainPort", "CommitPort", "ConsentPort", "HighWaterPort", "StreamFacts", "WriterLog"]
+__all__ = [
+    "ChainPort",
+    "CommitPort",
+    "ConsentPort",
+    "EngineStatus",
+    "ErasingPorts",
+    "HighWaterPort",
+    "PastStore",
+    "Ports",
+    "StreamFacts",
+    "WriterLog",
+]
 
 
 class WriterLog(LogStore, WriterStore, Protocol):
@@ -78,3 +91,49 @@ class HighWaterPort(Protocol):
     def advance(self, position: Position) -> None:
         """Durable when it returns; called, in a thread, before anything up to this position is published."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The rest of the node, as far as a stream's writer needs it.
+
+    `backlog_s`: seconds back from now from which a meter or logger may still deliver; the first epoch reaches that far.
+    """
+
+    store: WriterLog
+    chain: ChainPort
+    consents: ConsentPort
+    commits: CommitPort
+    high_water: HighWaterPort
+    clock: Clock
+    backlog_s: int = 0
+
+
+class PastStore(Protocol):
+    """The channel store as an erasure sees it."""
+
+    async def erase_past(
+        self, sid: bytes, past: Past, snapshot: bytes = b"", capsules: Sequence[Capsule] | None = None
+    ) -> Erased:
+        """See ChannelStore.erase_past."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ErasingPorts:
+    """What an erasure needs beside the engine. `fresh` draws 32 random bytes."""
+
+    store: PastStore
+    fresh: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How the writing goes; `fault` is one sentence, or empty."""
+
+    epoch: int
+    active_epoch: int
+    members: int
+    pending: int
+    fault: str
+    waiting_keys: tuple[bytes, ...]

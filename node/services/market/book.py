@@ -11,52 +11,35 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import Final
 
+from node.services.market.engine import Fill, Level
 from node.services.market.errors import OrderRefused
 
 __all__ = ["Book", "Fill", "Level", "Resting"]
 
 _SWEEP_AT: Final = 4_096
-"""Cancelled orders that may lie in the book before it is swept."""
+"""Cancelled orders that may lie in the book before it is swept, or as many as were left by the last time."""
 
 
 class Resting:
     """One order as the book holds it, and the mark by which it is cancelled. `left` is what is not filled yet, in Wh.
 
-    `sells` tells an offer from a request, `price` is in minor units per kWh, `party` is whom it may not trade with.
+    `sells` tells an offer from a request, `price` is in minor units per kWh, `party` is whom it may not trade with,
+    `seq` is its place in time among equal prices.
     """
 
-    __slots__ = ("key", "left", "party", "price", "sells")
+    __slots__ = ("key", "left", "party", "price", "sells", "seq")
 
-    def __init__(self, key: bytes, party: bytes, sells: bool, price: int, wh: int) -> None:
+    def __init__(self, key: bytes, party: bytes, sells: bool, price: int, wh: int, seq: int = 0) -> None:
         self.key = key
         self.party = party
         self.sells = sells
         self.price = price
         self.left = wh
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """A proposed trade: keys of offer and request, Wh, and minor units per kWh."""
-
-    offer: bytes
-    request: bytes
-    wh: int
-    price: int
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One price of one side: Wh in all, and from how many orders."""
-
-    price: int
-    wh: int
-    orders: int
+        self.seq = seq
 
 
 class _Side:
@@ -74,15 +57,21 @@ class _Side:
         if level is None:
             self.levels[order.price] = deque((order,))
             heappush(self.heap, self.sign * order.price)
-        else:
+        elif level[-1].seq <= order.seq:
             level.append(order)
+        else:  # it was here before, and comes back with its place
+            place = len(level)
+            while place and level[place - 1].seq > order.seq:
+                place -= 1
+            level.insert(place, order)
 
-    def sweep(self) -> None:
-        """Forget what was cancelled or filled."""
+    def sweep(self) -> int:
+        """Forget what was cancelled or filled; how many orders are left."""
         kept = {price: deque(o for o in level if o.left) for price, level in self.levels.items()}
         self.levels = {price: level for price, level in kept.items() if level}
         self.heap = [self.sign * price for price in self.levels]
         heapify(self.heap)
+        return sum(map(len, self.levels.values()))
 
 
 class Book:
@@ -95,6 +84,7 @@ class Book:
         self._offers = _Side(1)
         self._requests = _Side(-1)
         self._dead = 0
+        self._sweep_at = _SWEEP_AT
 
     def submit(self, order: Resting) -> list[Fill]:
         """Match what can be matched now; the rest waits in the book. Raises OrderRefused.
@@ -150,14 +140,13 @@ class Book:
         left, order.left = order.left, 0
         if left:
             self._dead += 1
-            if self._dead > _SWEEP_AT:
+            if self._dead > self._sweep_at:
                 self._sweep()
         return left
 
     def _sweep(self) -> None:
-        self._offers.sweep()
-        self._requests.sweep()
-        self._dead = 0
+        kept = self._offers.sweep() + self._requests.sweep()
+        self._dead, self._sweep_at = 0, max(_SWEEP_AT, kept)
 
     @property
     def best_offer(self) -> int | None:

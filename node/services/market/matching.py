@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.services.market.book import Fill
+from node.services.market.conditions import PLAIN, Particulars, accords
+from node.services.market.engine import Fill
 from node.services.market.errors import MatchRefused
 
-__all__ = ["Standing", "amount_due", "check_fill"]
+__all__ = ["Standing", "amount_due", "check_fill", "is_fill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,22 @@ class Standing:
     start: int
     end: int
     until: int
+    particulars: Particulars = PLAIN
 
     @property
     def left(self) -> int:
         return self.wh - self.filled
+
+
+def is_fill(fill: object) -> bool:
+    """Whether an engine's word has the form of a fill; a class of its own could lie."""
+    return (
+        type(fill) is Fill
+        and type(fill.offer) is bytes
+        and type(fill.request) is bytes
+        and type(fill.wh) is int
+        and type(fill.price) is int
+    )
 
 
 def check_fill(fill: Fill, offer: Standing, request: Standing, operator: bytes, now: int) -> None:
@@ -54,6 +67,8 @@ def check_fill(fill: Fill, offer: Standing, request: Standing, operator: bytes, 
         raise MatchRefused("More is matched than is left of the offer or the request.", field="energy")
     if not offer.price <= fill.price <= request.price:
         raise MatchRefused("The price lies outside what both sides signed.", field="price")
+    if not any(fill.wh <= way.wh and way.low <= fill.price <= way.high for way in accords(offer, request)):
+        raise MatchRefused("The offer and the request do not meet each other's conditions.", field="conditions")
 
 
 def amount_due(total_wh: int, price: int, settled: int) -> int:

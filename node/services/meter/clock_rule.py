@@ -82,6 +82,8 @@ def judge(meter_time: int, view: ClockView, state: ClockState, policy: ClockPoli
     if view.block is not None and abs(view.gateway - view.block) > policy.max_skew:
         # State stays as it is, so that the same reading can be judged again later.
         return Verdict(Reason.GATEWAY_CLOCK), state
+    if _lags(meter_time, view, policy):
+        return Verdict(Reason.GATEWAY_CLOCK), state
     if state.newest > view.gateway + policy.max_skew:
         # What was accepted lies in our future: the clock was wrong then or is wrong now. The chain decides which; were
         # the old value kept, one hour with a clock in 2099 would shut the meter out for good.
@@ -95,6 +97,17 @@ def judge(meter_time: int, view: ClockView, state: ClockState, policy: ClockPoli
     if verdict.reason is None:
         seen = replace(seen, newest=meter_time)
     return verdict, seen
+
+
+def _lags(meter_time: int, view: ClockView, policy: ClockPolicy) -> bool:
+    """Whether the meter is too far ahead of our clock and not of the chain, which is well ahead of it too.
+
+    The newest block known is always some seconds old, so a clock that stands still leaves the meter's time first; what
+    the meter says in those seconds is right and must not be lost.
+    """
+    if view.block is None or 2 * (view.block - view.gateway) <= policy.max_skew:
+        return False
+    return meter_time - view.gateway > policy.max_skew >= meter_time - view.block
 
 
 def _verdict(meter_time: int, now: int, repeated: ClockState | None, newest: int, policy: ClockPolicy) -> Verdict:

@@ -102,7 +102,7 @@ class MeterPipeline:
         if view.block is None or abs(view.gateway - view.block) > self._policy.max_skew:
             return found
         receipt = view.gateway - held
-        return self._judge(found.telegram, ClockView(receipt, receipt))
+        return self._judge(found.telegram, ClockView(receipt, view.block - held))
 
     def _judge(self, telegram: Telegram, view: ClockView) -> Accepted | SetAside:
         time = telegram.meter_time.seconds

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from dataclasses import dataclass, field
 from enum import IntEnum
 from urllib.parse import urlsplit
@@ -29,7 +28,6 @@ __all__ = [
     "check_url",
     "parse_code",
     "qr_text",
-    "rendezvous",
     "typed_code",
     "typed_text",
 ]
@@ -101,7 +99,7 @@ def typed_text(secret: bytes) -> str:
 
 
 def qr_text(secret: bytes, fingerprint: bytes, url: str) -> str:
-    """What the gateway's QR code says. `url` is empty in outbound-only mode, where the two meet at `rendezvous`."""
+    """What the gateway's QR code says. `url` is empty where the two meet over a broker (`rendezvous`)."""
     if url:
         check_url(url)
     return f"{_PREFIX}{fingerprint.hex()}:{_base64(secret)}:{url}"
@@ -109,14 +107,6 @@ def qr_text(secret: bytes, fingerprint: bytes, url: str) -> str:
 
 def _base64(secret: bytes) -> str:
     return base64.urlsafe_b64encode(secret).decode("ascii").rstrip("=")
-
-
-def rendezvous(secret: bytes) -> str:
-    """The name of the topic at which both sides meet when the gateway has no open port; it tells nothing of the secret.
-
-    Only for QR codes: a typed code is short enough to be found from its hash by trying.
-    """
-    return hashlib.sha256(b"wattpact pairing rendezvous\x00" + secret).hexdigest()[:32]
 
 
 def check_url(url: str) -> None:

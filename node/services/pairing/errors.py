@@ -6,6 +6,7 @@ Refused (node.errors)
     ├── CodeLocked         code_locked    too many wrong tries: only a new code helps
     ├── NoCode             no_code        there is no valid code: none was made, it has expired, or it was used
     ├── AlreadyPaired      already_paired the gateway has an owner
+    │   └── PairingWaits   pairing_waits  a home's claim is not on the chain yet
     ├── AnotherPlace       another_place  the other side is on another chain or registry
     ├── UnknownAttempt     unknown_attempt no exchange of this number with this peer
     ├── MalformedMessage   malformed      not a message of this exchange
@@ -20,6 +21,8 @@ FatalError (node.errors)
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from node.errors import FatalError, InvalidInput, Refused, UsageError
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "MalformedMessage",
     "NoCode",
     "PairingRefused",
+    "PairingWaits",
     "StateDamaged",
     "UnknownAttempt",
     "WrongCode",
@@ -77,7 +81,21 @@ class AlreadyPaired(PairingRefused):
 
     code = "already_paired"
     status = 409
-    default_remedy = "Its owner ends the pairing with `wattpact unpair`; a reset of the device erases its keys."
+    default_remedy = "Its owner ends the pairing with `wattpact unpair`; `wattpact gateway reset` erases its keys."
+
+
+class PairingWaits(AlreadyPaired):
+    """A home has claimed the gateway, and the chain does not show it yet. `until`: seconds UTC."""
+
+    code = "pairing_waits"
+    default_remedy = (
+        "Nothing, if the home says that it is pairing. Otherwise make a new code after that time, or"
+        " `wattpact gateway reset`, which frees the gateway at once and erases its keys."
+    )
+
+    def __init__(self, until: int) -> None:
+        super().__init__(f"a pairing waits for the chain until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC")
+        self.until = until
 
 
 class AnotherPlace(PairingRefused):

@@ -26,6 +26,7 @@ from node.services.pairing.errors import (
     MalformedMessage,
     NoCode,
     PairingRefused,
+    PairingWaits,
     UnknownAttempt,
     WrongCode,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_DEADLINE",
     "MAX_TRIES",
     "MAX_TRIES_IN_ALL",
+    "OVER_BROKER",
     "GatewayMachine",
     "GatewayOutcome",
     "ShownCode",
@@ -46,6 +48,7 @@ __all__ = [
 
 MAX_TRIES = 5  # wrong codes of one peer
 MAX_TRIES_IN_ALL = 10  # of all peers together: an attacker has as many IPv6 addresses as he likes
+OVER_BROKER = "broker:"  # begins the peer of a message that came by a rendezvous: its home has the whole secret
 MAX_SESSIONS = 8  # exchanges begun and not confirmed; the oldest makes room
 MAX_DEADLINE = 86400  # seconds that a PairDevice may wait for the chain
 LAPSE_MARGIN = 3600  # beyond its deadline: the chain's clock decides, and its events need time to arrive
@@ -87,11 +90,15 @@ class GatewayMachine:
         self._draw = draw
 
     def new_code(self, state: GatewayState, now: int, lifetime: int) -> GatewayState:
-        """A new code; the former one, its tries and whatever was under way are gone. AlreadyPaired with an owner.
+        """A new code; the former one, its tries and whatever was under way are gone. AlreadyPaired with an owner, and
+        PairingWaits while the chain may still take a home's claim.
 
         Only for a person at the device: a button, the first boot, or the device's own command line.
         """
-        if state.status in (GatewayStatus.CLAIMED, GatewayStatus.PAIRED):
+        state = self.tick(state, now)
+        if state.status is GatewayStatus.CLAIMED and state.claim is not None:
+            raise PairingWaits(_lapses_at(state.claim))
+        if state.status is GatewayStatus.PAIRED:
             raise AlreadyPaired("the gateway has an owner")
         status = move(GATEWAY_TABLE, state.status, GatewayMove.NEW_CODE)
         return GatewayState(status, secret=self._draw(SECRET_SIZE), expires_at=now + lifetime)
@@ -108,7 +115,8 @@ class GatewayMachine:
         return ShownCode(typed_text(state.secret), qr, state.expires_at)
 
     def answer(self, state: GatewayState, step: str, data: bytes, peer: str, now: int) -> GatewayOutcome:
-        """One message of a home. `peer` is its network address, against which wrong tries count."""
+        """One message of a home. `peer` is its network address, against which wrong tries count; or OVER_BROKER and the
+        number of its attempt."""
         state = self.tick(state, now)
         handlers: dict[str, Callable[[GatewayState, bytes, str, int], GatewayOutcome]] = {
             "hello": self._hello,
@@ -144,7 +152,7 @@ class GatewayMachine:
         """What time does: codes expire, and a claim that can no longer reach the chain lapses."""
         if state.status in (GatewayStatus.OPEN, GatewayStatus.MEETING) and now >= state.expires_at:
             return GatewayState(move(GATEWAY_TABLE, state.status, GatewayMove.EXPIRED))
-        lapses_at = 0 if state.claim is None else state.claim.pairing.message.deadline + LAPSE_MARGIN
+        lapses_at = 0 if state.claim is None else _lapses_at(state.claim)
         if state.status is GatewayStatus.CLAIMED and now >= lapses_at:
             return GatewayState(move(GATEWAY_TABLE, state.status, GatewayMove.CLAIM_LAPSED))
         return state
@@ -168,10 +176,6 @@ class GatewayMachine:
         if state.claim is not None and hashed == state.claim.pairing.message.device_hash:
             return GatewayState(move(GATEWAY_TABLE, state.status, GatewayMove.CLAIM_LAPSED))
         return state
-
-    def reset(self, state: GatewayState) -> GatewayState:
-        """A physical reset; the caller erases the device's keys as well, or the old owner's claim would live on."""
-        return GatewayState(move(GATEWAY_TABLE, state.status, GatewayMove.RESET))
 
     @staticmethod
     def tries_left(state: GatewayState) -> int | None:
@@ -206,6 +210,9 @@ class GatewayMachine:
             raise AnotherPlace(
                 f"this gateway is on chain {self._place.chain_id}, registry 0x{self._place.registry.hex()}"
             )
+        if hello.method is Method.TYPED and peer.startswith(OVER_BROKER):
+            # Tries are not counted there, and a typed code is safe by nothing else.
+            raise MalformedMessage("a typed code is for the gateway's own network; over a broker the QR code is used")
         code = typed_code(state.secret) if hello.method is Method.TYPED else QrCode("", b"", state.secret)
         element, root = agree_as_gateway(code.password(), self._place, hello.element, self._draw)
         answer = wire.frame(2, hello.attempt, element)
@@ -242,6 +249,14 @@ class GatewayMachine:
         return GatewayOutcome(GatewayState(status, expires_at=state.expires_at, meeting=met), answer)
 
     def _wrong_try(self, state: GatewayState, session: Session) -> GatewayOutcome:
+        sessions = tuple(s for s in state.sessions if s.attempt != session.attempt)
+        if session.peer.startswith(OVER_BROKER):
+            # 256 bits are not found by trying: it is no try, and must not use one up.
+            left = self.tries_left(state) or 0
+            return GatewayOutcome(
+                replace(state, sessions=sessions),
+                refusal=WrongCode("the proof is not of the code in the QR code", left),
+            )
         failures = dict(state.failures)
         failures[session.peer] = failures.get(session.peer, 0) + 1
         used, in_all = failures[session.peer], sum(failures.values())
@@ -252,7 +267,6 @@ class GatewayMachine:
                 GatewayState(status), refusal=CodeLocked("too many wrong codes; only a new code helps")
             )
         # SPAKE2 gives one guess per exchange, so the exchange is over with its guess.
-        sessions = tuple(s for s in state.sessions if s.attempt != session.attempt)
         after = replace(state, failures=tuple(sorted(failures.items())), sessions=sessions)
         return GatewayOutcome(after, refusal=WrongCode(f"that is not the code; {left} tries are left", left))
 
@@ -292,3 +306,8 @@ class GatewayMachine:
             except KeysError as error:
                 raise ForgedMessage(f"the owner's signature is wrong: {error}") from error
         return Pairing(owner, self._identity, message, meeting.salt, signature)
+
+
+def _lapses_at(claim: Claim) -> int:
+    """Seconds UTC from which a claim cannot be found on the chain any more."""
+    return claim.pairing.message.deadline + LAPSE_MARGIN

@@ -33,6 +33,8 @@ class GatewayStatus(StrEnum):
 
 
 class GatewayMove(StrEnum):
+    """`reset` is done to a stopped device: it loses this state with every key, and without a state it is idle."""
+
     NEW_CODE = "new_code"
     EXPIRED = "expired"
     TOO_MANY_TRIES = "too_many_tries"

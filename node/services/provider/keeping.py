@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from channels.alarms import Alarm as ChannelAlarm
 from channels.commit import Commit, Header
 from channels.envelope import EnvelopeHeader
 from channels.errors import FormatError
 from channels.kdf import sha256
-from channels.reader import Progress, Reading
+from channels.reader import Progress, Reader, Reading
+from channels.reader_state import snapshot_reader
 from channels.readings import decode_batch, encode_batch
 from channels.slots import StreamParams
 from channels.stores.records import Alarm, Confirmation, OpenedReading, OpenRecord, StoredCommit, StoredEnvelope
+from node.services.provider.ports import Ports
 
-__all__ = ["Kept", "alarm_value"]
+__all__ = ["Keeper", "Kept", "alarm_value"]
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -67,6 +73,42 @@ class Kept:
             commits=tuple(self.commits),
             alarms=tuple(self.alarms),
         )
+
+
+class Keeper:
+    """One reader's way into the store: what its steps bring is gathered, and kept with its state in one transaction."""
+
+    def __init__(self, reader: Reader, ports: Ports) -> None:
+        self.reader = reader
+        self.opened = 0
+        self._ports = ports
+        self._kept = Kept()
+
+    def keep(self, progress: Progress, commits: Sequence[bytes] = ()) -> None:
+        """What one step brought."""
+        for fault, raw in self._kept.add(self.reader.params, progress, commits):
+            self.alarm("reading", fault, (raw,))
+        for alarm in progress.alarms:
+            self.alarm_of(alarm)
+
+    async def flush(self, *, always: bool = False) -> None:
+        """One transaction for everything since the last one: state, readings, log and alarms."""
+        kept, self._kept = self._kept, Kept()
+        if not always and kept == Kept():
+            return
+        reader, ports = self.reader, self._ports
+        record = kept.record(snapshot_reader(reader))
+        await ports.common.keep(ports.store, reader.params.sid, reader.grant_id, record)
+        self.opened += len(kept.readings)
+
+    def alarm_of(self, alarm: ChannelAlarm) -> None:
+        """What the protocol noticed."""
+        self._kept.alarms.append(alarm_value(alarm, self._ports.clock.now()))
+
+    def alarm(self, kind: str, detail: str, evidence: tuple[bytes, ...]) -> None:
+        """What was noticed around it."""
+        _log.warning("channel_alarm", kind=kind, detail=detail)
+        self._kept.alarms.append(Alarm(kind, self._ports.clock.now(), detail, evidence))
 
 
 def _header(raw: bytes, params: StreamParams) -> EnvelopeHeader | None:

@@ -10,51 +10,38 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 
 import structlog
 
-from channels.alarms import Alarm as ChannelAlarm
 from channels.capsule import CapsuleHeader, CapsuleKind
 from channels.checkpoint import Checkpoint
 from channels.commit import Commit, Header
 from channels.envelope import EnvelopeHeader
-from channels.errors import CommitNotOnChain, FormatError, ReaderRemoved, RejectedError, StoreConflict
+from channels.errors import CommitNotOnChain, FormatError, ReaderRemoved, RejectedError
+from channels.follower import ChainFacts
 from channels.reader import Progress, Reader
-from channels.reader_state import restore_reader, snapshot_reader
+from channels.reader_state import restore_reader
 from channels.slots import StreamParams
-from channels.stores.records import Alarm
 from channels.transports.base import Delivery
 from channels.transports.topics import Kind
-from node.services.provider.keeping import Kept, alarm_value
-from node.services.provider.missing import HISTORY_AGAIN, HISTORY_GIVE_UP, NO_WELCOME, RESYNC_AGAIN, Missing
-from node.services.provider.ports import Ports
+from node.services.provider.keeping import Keeper
+from node.services.provider.missing import (
+    GAPS_AT_ONCE,
+    HISTORY_AGAIN,
+    HISTORY_GIVE_UP,
+    NO_WELCOME,
+    RESYNC_AGAIN,
+    SETTLED,
+    Missing,
+)
+from node.services.provider.ports import MembershipStatus, Ports
 from node.services.provider.replay import CARRIED, ReplayKind, split_replay
+from node.services.provider.sorting import EARLY, MAX_HELD, in_gap, keyed_checkpoints, next_batch, next_commits
 
-__all__ = ["Membership", "MembershipStatus", "Ports"]
+__all__ = ["Membership", "Ports"]
 
 _log = structlog.get_logger(__name__)
-
-MAX_HELD = 20_000
-"""Envelopes that may wait for their place; beyond that the newest are dropped and asked for again."""
-
-FEED = 512
-
-SETTLED = 65.0
-"""Seconds after the last envelope of the past before a missing checkpoint counts as missing."""
-
-GAPS_AT_ONCE = 8  # of any number that a hostile sender could make
-
-
-@dataclass(frozen=True, slots=True)
-class MembershipStatus:
-    """How reading goes."""
-
-    epoch: int
-    removed_in: int
-    next_seq: int
-    held: int
-    opened: int
 
 
 class Membership:
@@ -62,53 +49,60 @@ class Membership:
 
     def __init__(self, params: StreamParams, grant_id: bytes, slots: tuple[int, int], ports: Ports) -> None:
         self.lock = asyncio.Lock()
-        self.opened = 0
-        self._params = params
-        self._grant_id = grant_id
+        self.params = params
+        self.grant_id = grant_id
         self._slots = slots
         self._ports = ports
-        self._reader = Reader(params, grant_id)
+        self._reader = Reader(params, grant_id, ports.common.enter())
         self._commits: dict[int, bytes] = {}
         self._held: dict[int, bytes] = {}
         self._capsule: bytes | None = None
+        self._early: list[bytes] = []
         self._missing = Missing()
         self._history_from: int | None = None
-        self._past_came = False
-        self._kept = Kept()
+        self._past_came, self._forgotten = False, 0
+        self._keeper = Keeper(self._reader, ports)
         self._behind_at = time.monotonic()
 
     @property
     def sid(self) -> bytes:
-        return self._params.sid
-
-    @property
-    def params(self) -> StreamParams:
-        return self._params
-
-    @property
-    def grant_id(self) -> bytes:
-        return self._grant_id
+        return self.params.sid
 
     def renew(self, params: StreamParams) -> None:
-        """The owner has set another writer: commits, capsules and checkpoints of later epochs are signed by it."""
-        self._params = self._reader.params = params
+        """The owner has set another writer: what it signs in later epochs waits while its key is not known."""
+        self.params = self._reader.params = params
 
     async def load(self) -> None:
         """Takes up where the last run stopped."""
-        snapshot = await self._ports.store.reader_snapshot(self.sid, self._grant_id)
+        snapshot = await self._ports.store.reader_snapshot(self.sid, self.grant_id)
         if snapshot is not None:
-            self._reader = restore_reader(self._params, snapshot)
+            self._reader = self._keeper.reader = restore_reader(self.params, snapshot, self._ports.common.shared)
             self._want_past()
 
     def status(self) -> MembershipStatus:
         own = self._reader
-        return MembershipStatus(own.epoch, own.removed_in, own.chain.next_seq, len(self._held), self.opened)
+        return MembershipStatus(own.epoch, own.removed_in, own.chain.next_seq, len(self._held), self._keeper.opened)
+
+    async def forget(self, before: int) -> int:
+        """The keys of what lies before `before` (seconds UTC) go, for a thief as well; returns the first slot kept."""
+        slot = self.params.clamped_slot(before)
+        async with self.lock:
+            if slot > self._forgotten and self._reader.epoch:
+                self._reader.forget(slot)
+                self._forgotten = slot
+                await self._keeper.flush(always=True)
+        return slot
+
+    async def erase(self, epoch: int, before_slot: int) -> None:
+        """The keys of slots below `before_slot` under the epochs up to `epoch` go for good (channels.md 4, rule 11)."""
+        async with self.lock:
+            self._reader.erase(epoch, before_slot)
+            await self._keeper.flush(always=True)
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """Messages from the broker, kept in one transaction.
 
-        Nothing that a broker may invent raises; what proves a wrong is kept. A crash before the transaction costs
-        nothing: the chain of what was kept says what to ask for.
+        Nothing that a broker may invent raises; what proves a wrong is kept. What a crash costs is asked for again.
         """
         async with self.lock:
             for delivery in deliveries:
@@ -121,30 +115,40 @@ class Membership:
                         kind = CARRIED[which]
                     await self._sort(kind, payload)
                 except FormatError as error:
-                    self._alarm("damaged", f"{kind.value}: {error}", (payload,))
+                    self._keeper.alarm("damaged", f"{kind.value}: {error}", (payload,))
+            await self._follow()
             await self._read()
-            await self._flush()
+            await self._keeper.flush()
 
     async def _sort(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.CAPSULE:
-            CapsuleHeader.decode(payload)
-            self._capsule = payload
+            resync = CapsuleHeader.decode(payload).kind is CapsuleKind.RESYNC
+            if not resync or self._ports.key.key(resync=True) is not None:  # else it would displace a Welcome in vain
+                self._capsule = payload
             await self._enter()
         elif kind is Kind.COMMITS:
             epoch = Header.decode(payload).epoch
+            if self._commits.get(epoch, payload) != payload:
+                await self._follow()  # the one that waits is judged before another takes its place
             if epoch <= self._reader.epoch:
                 await self._archive({epoch: payload})
             else:
                 self._commits[epoch] = payload
                 if len(self._commits) > MAX_HELD:
                     del self._commits[max(self._commits)]
-                await self._follow()
         elif kind is Kind.DATA:
             self._hold(payload)
         elif kind is Kind.CHECKPOINTS:
             # A checkpoint says something about envelopes that may have come just before it.
+            await self._follow()
             await self._read()
             await self._accept(payload)
+
+    async def revocation_seen(self, block: int) -> None:
+        """A grant was revoked in `block`, and its reader had a leaf: data that ignores it for long is an alarm."""
+        async with self.lock:
+            self._reader.revocation_seen(block, self._ports.clock.now())
+            await self._keeper.flush(always=True)
 
     async def tick(self) -> None:
         """Looks again at what waited for the chain or for stragglers, and asks for what is missing."""
@@ -154,15 +158,15 @@ class Membership:
                 await self._ask_resync()
             await self._follow()
             await self._read()
+            for early in keyed_checkpoints(self._early, self.params):
+                await self._accept(early)
             await self._ask_tail()
             await self._ask_gaps()
             # While the past is being read every slot is overdue; a checkpoint is missed only in the present.
-            if time.monotonic() - self._behind_at > SETTLED:
-                for alarm in self._reader.check(self._ports.clock.now()):
-                    self._alarm_of(alarm)
-            await self._flush()
-
-    # Capsules and commits
+            settled = time.monotonic() - self._behind_at > SETTLED
+            for alarm in self._reader.check(self._ports.clock.now()) if settled else ():
+                self._keeper.alarm_of(alarm)
+            await self._keeper.flush()
 
     async def _enter(self) -> None:
         data = self._capsule
@@ -173,11 +177,10 @@ class Membership:
         key = self._ports.key.key(resync=resync)
         if header.epoch <= self._reader.epoch:
             self._capsule = None
+        if self._capsule is None or not self.params.keyed(header.epoch):
             return
         if key is None:
-            if resync:
-                self._capsule = None  # kept at the broker from before; it is sealed to a key that is gone
-            else:
+            if not resync:
                 await self._ask_resync()
             return
         facts = await self._ports.facts.facts(self.sid, header.epoch)
@@ -187,10 +190,10 @@ class Membership:
             return
         except (FormatError, RejectedError) as error:
             self._capsule = None
-            self._alarm("capsule", str(error), (data,))
+            self._keeper.alarm("capsule", str(error), (data,))
             return
         self._capsule = None
-        await self._flush(always=True)
+        await self._keeper.flush(always=True)
         self._missing.came("resync")
         # From here on the state in the store opens what the capsule opened, so its key can go.
         await self._ports.key.delete()
@@ -198,14 +201,14 @@ class Membership:
         self._commits = {epoch: raw for epoch, raw in self._commits.items() if epoch > header.epoch}
         self._want_past()
         await self._ports.ask.receipt(header.epoch)
-        if resync and self._ports.key.lasting:
-            # A household's log says who may read; a reader needs no commits from before its capsule.
+        if self._ports.key.lasting and header.epoch > 1:
+            # A household's log says who may read, also after its loss; others need no commits from before theirs.
             await self._ports.ask.commits(1, header.epoch)
         _log.info("capsule_taken", kind=header.kind.name.lower(), epoch=header.epoch, history=self._history_from)
 
     def _want_past(self) -> None:
         """Until the chain has begun, at its entry or after a restart, the past comes first."""
-        newest = self._params.clamped_slot(self._ports.clock.now())
+        newest = self.params.clamped_slot(self._ports.clock.now())
         # The present slot counts as well: what was sealed in it before this reader came lies in the past.
         if self._reader.epoch and self._slots[0] <= newest and not self._reader.chain.start:
             self._history_from = self._slots[0]
@@ -223,7 +226,7 @@ class Membership:
         if commits:
             facts = await self._ports.facts.facts(self.sid, min(commits))
             good = [raw for epoch, raw in sorted(commits.items()) if facts.commit_hash(epoch) == Commit.hash_of(raw)]
-            self._keep(Progress(), commits=good)
+            self._keeper.keep(Progress(), commits=good)
 
     async def _ask_resync(self) -> None:
         """The state is lost and the key of the Welcome is gone, as it should be: ask for a new way in."""
@@ -235,40 +238,57 @@ class Membership:
         reader = self._reader
         if reader.follower is None or reader.removed_in:
             return
-        while (data := self._commits.get(reader.epoch + 1)) is not None:
+        together = True
+        while (run := next_commits(self._commits, reader.epoch, self.params)) and not self.status().removed_in:
             facts = await self._ports.facts.facts(self.sid, reader.epoch + 1)
+            together = together and len(run) > 1 and self._catch_up(run, facts)
+            if together:
+                continue
+            data = run[0]
             try:
                 progress = reader.process_commit(data, facts)
             except CommitNotOnChain:
                 return
             except ReaderRemoved as gone:
-                self._keep(Progress(), commits=[data])
+                self._keeper.keep(Progress(), commits=[data])
                 _log.info("reader_removed", epoch=gone.epoch)
                 return
             except (FormatError, RejectedError) as error:
                 del self._commits[reader.epoch + 1]
                 alarm = error.alarm if isinstance(error, RejectedError) else None
-                self._alarm_of(alarm) if alarm else self._alarm("commit", str(error), (data,))
+                self._keeper.alarm_of(alarm) if alarm else self._keeper.alarm("commit", str(error), (data,))
                 return
             del self._commits[reader.epoch]
-            self._keep(progress, commits=[data])
+            self._keeper.keep(progress, commits=[data])
         newest = max(self._commits, default=0)
         if newest > reader.epoch and self._missing.due("commits"):
             await self._ports.ask.commits(reader.epoch + 1, newest)
         elif newest <= reader.epoch:
             self._missing.came("commits")
 
-    # Envelopes and checkpoints
+    def _catch_up(self, run: Sequence[bytes], facts: ChainFacts) -> bool:
+        """Many commits with one signature; False when they have to be looked at one by one."""
+        first = self._reader.epoch + 1
+        shown = list(takewhile(lambda raw: facts.commit_hash(Header.decode(raw).epoch) is not None, run))
+        try:
+            progress = self._reader.catch_up(shown, facts)
+        except ReaderRemoved as gone:
+            self._keeper.keep(Progress(), commits=run[: gone.epoch - first + 1])
+            _log.info("reader_removed", epoch=gone.epoch)
+            return True
+        except (FormatError, RejectedError):
+            return False
+        for epoch in range(first, first + len(shown)):
+            del self._commits[epoch]
+        self._keeper.keep(progress, commits=shown)
+        return bool(shown)
 
     def _hold(self, envelope: bytes) -> None:
-        header = self._header(envelope)
-        if self._reader.chain.start and header.seq < self._reader.chain.next_seq and not self._in_gap(header.seq):
+        header, chain = self._header(envelope), self._reader.chain
+        if chain.start and header.seq < chain.next_seq and not in_gap(chain, header.seq):
             return  # the broker delivers at least once: a repetition is no news
         if len(self._held) < MAX_HELD or header.seq in self._held:
             self._held.setdefault(header.seq, envelope)
-
-    def _in_gap(self, seq: int) -> bool:
-        return any(gap.first <= seq <= gap.last for gap in self._reader.chain.gaps)
 
     async def _read(self) -> None:
         """Feeds the reader what continues its chain; what does not waits, is asked for, and at last is fed as it is."""
@@ -276,7 +296,7 @@ class Membership:
             return
         if self._history_from is not None and not await self._begin_history():
             return
-        while batch := self._next_batch():
+        while batch := next_batch(self._held, self._reader.chain):
             if not await self._feed(batch):
                 return
         if not self._held or self._reader.removed_in:
@@ -297,8 +317,12 @@ class Membership:
 
     async def _ask_gaps(self) -> None:
         """What took the place of an envelope and failed its tag left a gap behind: the writer has the genuine one."""
-        for gap in self._reader.chain.gaps[: 0 if self._reader.removed_in else GAPS_AT_ONCE]:
-            if not self._missing.overdue(f"gap {gap.first}") and self._missing.due(f"gap {gap.first}"):
+        if self._reader.removed_in:
+            return
+        # Those that never heal are many where a member is hostile; they keep no later one from being asked for.
+        hopeful = (gap for gap in self._reader.chain.gaps if not self._missing.overdue(f"gap {gap.first}"))
+        for gap in tuple(islice(hopeful, GAPS_AT_ONCE)):
+            if self._missing.due(f"gap {gap.first}"):
                 await self._ports.ask.envelopes(gap.first, gap.last)
 
     async def _begin_history(self) -> bool:
@@ -316,21 +340,6 @@ class Membership:
             await self._ports.ask.history(self._history_from)
         return False
 
-    def _next_batch(self) -> list[bytes]:
-        """What continues the chain, in order; before the chain began, the earliest envelope there is."""
-        chain = self._reader.chain
-        if not self._held:
-            return []
-        seq = chain.next_seq if chain.start else min(self._held)
-        batch: list[bytes] = []
-        while len(batch) < FEED and seq in self._held:
-            batch.append(self._held.pop(seq))
-            seq += 1
-        if not batch:
-            late = [seq for seq in sorted(self._held) if self._in_gap(seq)]
-            batch = [self._held.pop(seq) for seq in late]
-        return batch
-
     async def _feed(self, batch: Sequence[bytes]) -> bool:
         """False when the chain of envelopes stops here until a commit has come, and been seen on the ledger."""
         unknown = [raw for raw in batch if self._header(raw).epoch > self._reader.epoch]
@@ -345,55 +354,28 @@ class Membership:
                 if following not in self._commits and self._missing.due(f"epoch {following}"):
                     await self._ports.ask.commits(following, self._header(unknown[0]).epoch)
                 return False
-        progress = self._reader.open(known, self._ports.clock.now())
-        if known and self._header(known[-1]).slot < self._params.clamped_slot(self._ports.clock.now()) - 1:
+        now = self._ports.clock.now()
+        late = bool(known) and self._header(known[-1]).slot < self.params.clamped_slot(now) - 1
+        self._keeper.keep(self._reader.open(known, None if late else now))  # what was missed says nothing by coming now
+        if late:
             self._behind_at = time.monotonic()
-        self._keep(progress)
         return True
 
     def _header(self, envelope: bytes) -> EnvelopeHeader:
-        return EnvelopeHeader.decode(envelope, self._params.signed_envelopes)
+        return EnvelopeHeader.decode(envelope, self.params.signed_envelopes)
 
     async def _accept(self, data: bytes) -> None:
         if self._reader.epoch == 0:
             return
+        if not self.params.keyed(Checkpoint.decode(data).epoch):
+            self._early = [*self._early, data][-EARLY:]
+            return
         try:
             progress = self._reader.accept_checkpoint(data)
         except RejectedError as error:
-            self._alarm("checkpoint", str(error), (data,))
+            self._keeper.alarm("checkpoint", str(error), (data,))
             return
-        self._keep(progress)
-        last = Checkpoint.decode(data).last_seq
-        expected = self._reader.chain.next_seq
+        self._keeper.keep(progress)
+        last, expected = Checkpoint.decode(data).last_seq, self._reader.chain.next_seq
         if self._reader.chain.start and last >= expected and not self._held and self._missing.due(f"seq {expected}"):
             await self._ports.ask.envelopes(expected, last)
-
-    # Keeping
-
-    def _keep(self, progress: Progress, commits: Sequence[bytes] = ()) -> None:
-        for fault, raw in self._kept.add(self._params, progress, commits):
-            self._alarm("reading", fault, (raw,))
-        for alarm in progress.alarms:
-            self._alarm_of(alarm)
-
-    async def _flush(self, *, always: bool = False) -> None:
-        """One transaction for everything since the last one: state, readings, log and alarms."""
-        kept, self._kept = self._kept, Kept()
-        if not always and kept == Kept():
-            return
-        record = kept.record(snapshot_reader(self._reader))
-        try:
-            await self._ports.store.record_open(self.sid, self._grant_id, record)
-        except StoreConflict as fork:
-            # The log holds what a member forged, or what another grant's reader took on another branch. The alarm has
-            # the evidence of the fork; the log keeps what it has, and reading goes on.
-            _log.warning("log_forked", sid=self.sid.hex(), conflict=str(fork))
-            await self._ports.store.record_open(self.sid, self._grant_id, replace(record, envelopes=()))
-        self.opened += len(kept.readings)
-
-    def _alarm_of(self, alarm: ChannelAlarm) -> None:
-        self._kept.alarms.append(alarm_value(alarm, self._ports.clock.now()))
-
-    def _alarm(self, kind: str, detail: str, evidence: tuple[bytes, ...]) -> None:
-        _log.warning("channel_alarm", kind=kind, detail=detail)
-        self._kept.alarms.append(Alarm(kind, self._ports.clock.now(), detail, evidence))

@@ -5,7 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-__all__ = ["ASK_AGAIN", "HISTORY_AGAIN", "HISTORY_GIVE_UP", "NO_WELCOME", "RESYNC_AGAIN", "Missing"]
+__all__ = [
+    "ASK_AGAIN",
+    "GAPS_AT_ONCE",
+    "HISTORY_AGAIN",
+    "HISTORY_GIVE_UP",
+    "NO_WELCOME",
+    "RESYNC_AGAIN",
+    "SETTLED",
+    "Missing",
+]
 
 ASK_AGAIN = 3.0
 """Seconds between two requests for the same missing part."""
@@ -27,6 +36,12 @@ RESYNC_AGAIN = 6 * 3600.0
 
 NO_WELCOME = 10.0
 """Seconds in which the Welcome of a stream that is being written comes, if it is still at the broker."""
+
+SETTLED = 65.0
+"""Seconds after the last envelope of the past before a missing checkpoint counts as missing."""
+
+GAPS_AT_ONCE = 8
+"""Gaps asked for in one round, of any number that a hostile sender could make."""
 
 MOST = 64
 

@@ -1,16 +1,17 @@
-"""What reading a stream needs from the rest of the node, as narrow protocols."""
+"""What reading a stream needs from the rest of the node, as narrow protocols, and what it shows of itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from channels.follower import ChainFacts
 from channels.stores.base import LogStore, ReaderStore
 from keys.sealing import SealingKey
 from node.clock import Clock
+from node.services.provider.common import Common
 
-__all__ = ["AskPort", "FactsPort", "KeyPort", "Ports", "ReaderLog"]
+__all__ = ["AskPort", "FactsPort", "KeyPort", "MembershipStatus", "Ports", "ReaderLog"]
 
 
 class ReaderLog(LogStore, ReaderStore, Protocol):
@@ -72,10 +73,22 @@ class AskPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The rest of the node, as far as a reader needs it."""
+    """The rest of the node, as far as a reader needs it; `common` is the same one for all readers of a stream."""
 
     store: ReaderLog
     facts: FactsPort
     key: KeyPort
     ask: AskPort
     clock: Clock
+    common: Common = field(default_factory=Common)
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipStatus:
+    """How reading goes."""
+
+    epoch: int
+    removed_in: int
+    next_seq: int
+    held: int
+    opened: int

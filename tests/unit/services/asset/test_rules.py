@@ -1,4 +1,4 @@
-"""What an asset reports and pays: M-45 to M-55, A-10, A-24."""
+"""What an asset reports and pays: M-43, M-45 to M-55, A-10, A-24."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.services.asset.errors import PaymentRefused
-from node.services.asset.rules import Bill, Ordered, check_bill, choose_bills, share_delivery
+from node.services.asset.rules import Bill, Ordered, check_bill, choose_bills, progress_moments, share_delivery
 
 ME = b"\x01" * 20
 ORDER = Ordered(b"r" * 32, ME, 1_000, 250)
@@ -79,3 +79,18 @@ def test_the_oldest_are_paid_as_far_as_the_money_goes(dues: list[int], funds: in
     assert len(chosen) <= 10
     if len(chosen) < min(10, len(bills)):
         assert sum(bill.due for bill in chosen) + bills[len(chosen)].due > funds
+
+
+@pytest.mark.parametrize(
+    ("end", "every", "found"),
+    [(1_900, 300, [1_300, 1_600]), (1_900, 900, []), (1_900, 0, []), (1_000, 300, []), (1_900, 7, None)],
+)
+def test_m43_progress_is_told_within_the_delivery_and_not_too_often(
+    end: int, every: int, found: list[int] | None
+) -> None:
+    """Neither at its ends, which are reported; a day in seconds has as many entries as there is room for."""
+    moments = progress_moments(1_000, end, every, 24)
+    assert found is None or list(moments) == found
+    assert len(moments) <= 24
+    assert all(1_000 < moment < end for moment in moments)
+    assert len(progress_moments(0, 86_400, every or 1, 24)) <= 24

@@ -20,17 +20,17 @@ FILL = Fill(OFFER.key, REQUEST.key, 800, 150)
 
 def test_what_both_signed_is_accepted_to_the_last_wh_and_second() -> None:
     check_fill(FILL, OFFER, REQUEST, OPERATOR, 80)
-    check_fill(replace(FILL, price=250), OFFER, REQUEST, OPERATOR, 80)
+    check_fill(FILL._replace(price=250), OFFER, REQUEST, OPERATOR, 80)
 
 
 @pytest.mark.parametrize(
     ("fill", "offer", "request_", "now", "field"),
     [
-        (replace(FILL, wh=801), OFFER, REQUEST, 80, "energy"),
-        (replace(FILL, wh=0), OFFER, REQUEST, 80, "energy"),
-        (replace(FILL, wh=-5), OFFER, REQUEST, 80, "energy"),
-        (replace(FILL, price=149), OFFER, REQUEST, 80, "price"),
-        (replace(FILL, price=251), OFFER, REQUEST, 80, "price"),
+        (FILL._replace(wh=801), OFFER, REQUEST, 80, "energy"),
+        (FILL._replace(wh=0), OFFER, REQUEST, 80, "energy"),
+        (FILL._replace(wh=-5), OFFER, REQUEST, 80, "energy"),
+        (FILL._replace(price=149), OFFER, REQUEST, 80, "price"),
+        (FILL._replace(price=251), OFFER, REQUEST, 80, "price"),
         (FILL, OFFER, REQUEST, 81, "until"),
         (FILL, OFFER, replace(REQUEST, party=OFFER.party), 80, "request"),
         (FILL, OFFER, replace(REQUEST, operator=b"\x0b" * 20), 80, "operator"),
@@ -38,7 +38,7 @@ def test_what_both_signed_is_accepted_to_the_last_wh_and_second() -> None:
         (FILL, OFFER, replace(REQUEST, end=201), 80, "start"),
         (FILL, replace(OFFER, sells=False), REQUEST, 80, "offer"),
         (FILL, OFFER, replace(REQUEST, sells=True), 80, "offer"),
-        (replace(FILL, offer=REQUEST.key), OFFER, REQUEST, 80, "offer"),
+        (FILL._replace(offer=REQUEST.key), OFFER, REQUEST, 80, "offer"),
     ],
 )
 def test_a_lying_engine_or_operator_is_refused(

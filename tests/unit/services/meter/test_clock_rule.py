@@ -44,6 +44,30 @@ def test_max_skew_of_the_gateway(block: int | None, expected: Reason | None) -> 
     assert not Reason.PAST.recoverable
 
 
+@pytest.mark.parametrize(
+    ("meter_time", "block", "expected"),
+    [
+        (NOW + 120, NOW + 119, None),
+        # Ahead of our clock, as the chain nearly is: it is ours that lags, whoever crosses the limit first.
+        (NOW + 121, NOW + 120, Reason.GATEWAY_CLOCK),
+        (NOW + 121, NOW + 61, Reason.GATEWAY_CLOCK),
+        (NOW + 181, NOW + 61, Reason.GATEWAY_CLOCK),
+        # The chain does not say so, or the meter is ahead of both.
+        (NOW + 121, NOW + 60, Reason.FUTURE),
+        (NOW + 182, NOW + 61, Reason.FUTURE),
+        (NOW + 121, None, Reason.FUTURE),
+    ],
+)
+def test_a_gateway_clock_that_falls_behind_costs_nothing(
+    meter_time: int, block: int | None, expected: Reason | None
+) -> None:
+    """A clock that stands still leaves the meter's time before it leaves the newest block's, which is a little old."""
+    verdict, state = judge(meter_time, ClockView(NOW, block), ClockState(), POLICY)
+    assert verdict.reason is expected
+    if expected is Reason.GATEWAY_CLOCK:
+        assert state == ClockState(), "it is judged again later"
+
+
 def test_a_reading_set_aside_for_our_own_clock_is_taken_later() -> None:
     _, state = judge(NOW, ClockView(NOW + 5000, NOW), ClockState(), POLICY)
     assert state == ClockState()

@@ -96,6 +96,26 @@ def test_nothing_is_lost_while_our_own_clock_is_in_doubt() -> None:
         meter.reconsider(later[2], ClockView(NOW, NOW), 0)
 
 
+def test_what_a_clock_that_stood_still_could_not_judge_waits_until_it_goes_again() -> None:
+    """The gateway's clock stands; the newest block that it knows is a few seconds old all the time."""
+    meter, lag = pipeline(), 5
+    held: list[tuple[int, SetAside]] = []
+    for second in range(140):
+        [found] = meter.receive(at(NOW + second), ClockView(NOW, NOW + second - lag))
+        if isinstance(found, SetAside):
+            assert found.reason is Reason.GATEWAY_CLOCK
+            held.append((second, found))
+        # Another look under the clock that still stands changes nothing.
+        for came, one in held:
+            again = meter.reconsider(one, ClockView(NOW, NOW + second - lag), second - came)
+            assert isinstance(again, SetAside)
+            assert again.reason is Reason.GATEWAY_CLOCK
+    assert [second for second, _ in held] == list(range(121, 140))
+    right = ClockView(NOW + 140, NOW + 140 - lag)
+    later = [meter.reconsider(one, right, 140 - second) for second, one in held]
+    assert all(isinstance(one, Accepted) for one in later)
+
+
 def test_every_reason_has_a_counter() -> None:
     for reason in Reason:
         assert Outcome(f"set_aside_{reason}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from keys.identity import Identity
 from keys.messages import PairDevice
+from keys.sealing import SealingKey
 from keys.signers import LocalSigner
 from node.services.pairing.code import parse_code
 from node.services.pairing.gateway_machine import GatewayMachine, GatewayOutcome
@@ -108,3 +109,10 @@ async def pair(gateway: Gateway, text: str | None = None) -> HomeOutcome:
     claimed = await claim(gateway, text)
     waiting = gateway.answer("finish", claimed.message).raised()
     return home().received_finish(claimed.state, await gateway.sign(waiting.to_sign)).raised()
+
+
+EVIL = SealingKey(b"\x66" * 32)
+
+
+def evil_identity(account: bytes) -> PeerIdentity:
+    return PeerIdentity(account, EVIL.public_bytes, "http://evil.example", "Gateway")

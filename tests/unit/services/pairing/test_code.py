@@ -18,7 +18,6 @@ from node.services.pairing.code import (
     check_url,
     parse_code,
     qr_text,
-    rendezvous,
     typed_code,
     typed_text,
 )
@@ -145,12 +144,6 @@ def test_secrets_are_not_in_text() -> None:
 def test_a_typed_code_tells_nothing_of_the_qr_secret_and_the_other_way_round() -> None:
     assert typed_code(SECRET).password() != QrCode(URL, FINGERPRINT, SECRET).password()
     assert typed_text(SECRET).replace("-", "")[:7].encode() not in SECRET
-
-
-def test_the_meeting_place_depends_on_the_secret() -> None:
-    assert rendezvous(SECRET) != rendezvous(SECRET[::-1])
-    assert len(rendezvous(SECRET)) == 32
-    assert SECRET.hex()[:16] not in rendezvous(SECRET)
 
 
 def test_bad_codes_do_not_repeat_what_was_typed() -> None:

@@ -55,6 +55,12 @@ def _answer(**changes: object) -> ConsentGranted:
     return ConsentGranted.model_validate({**answer, **{k: v for k, v in changes.items() if k in answer}})
 
 
+@pytest.mark.parametrize("url", ["mqtts://broker.example:8883", "http://127.0.0.1:8080", "https://relay.example"])
+def test_streams_are_found_at_brokers_and_relays(url: str) -> None:
+    [access] = _answer().streams
+    assert StreamAccess.model_validate({**access.model_dump(), "broker_url": url}).broker_url == url
+
+
 def test_a_fitting_answer_is_believed() -> None:
     assert check_answer(_request(), _answer(), DOMAIN).reader == READER
 

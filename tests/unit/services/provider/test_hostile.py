@@ -6,22 +6,26 @@ stopped for all streams of its provider.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import pytest
 
-from channels.commit import Commit, second_message
+from channels.commit import Commit
 from channels.envelope import EnvelopeHeader, Lane
 from channels.follower import ChainFacts
 from channels.kdf import sha256
 from channels.readings import Measurement, encode_batch
-from channels.slots import OPEN_SLOT
+from channels.slots import OPEN_SLOT, FormerWriter
 from channels.stores.memory import MemoryStore
 from channels.transports.base import Delivery
 from channels.transports.topics import KEYED, Kind
+from channels.watch import REVOCATION_DELAY
+from channels.writer import Join
 from keys.sealing import SealingKey
-from node.services.provider.membership import MAX_HELD, Membership, Ports
-from tests.unit.channels.world import World, at, sign_commit
+from node.services.provider.membership import Membership, Ports
+from node.services.provider.sorting import MAX_HELD
+from tests.unit.channels.world import TWO_KEYS, World, at, sign_commit
 
 
 @dataclass
@@ -193,7 +197,6 @@ async def test_a_writer_that_signs_a_malformed_commit_is_an_alarm() -> None:
     unsigned = header.encode() + good.body.encode_changes() + wraps + good.epoch_wrap + good.confirm
     message = found.world.prepare(1).message
     signed = unsigned + sign_commit(type(message)(header.sid, header.epoch, sha256(unsigned)))
-    assert second_message(sha256(unsigned))
     found.world.registry.hashes[header.epoch] = sha256(unsigned)
     await found.send(Kind.COMMITS, signed)
     assert "commit" in await found.alarms()
@@ -213,7 +216,7 @@ async def test_a_forged_reading_is_withdrawn_from_the_store() -> None:
     found.membership._held.clear()
     # The relay lets the last one through first, as if the ones between were lost for good.
     progress = found.membership._reader.open([sealed[3]])
-    found.membership._keep(progress)
+    found.membership._keeper.keep(progress)
     await found.send(Kind.DATA, sealed[2], sealed[1])
     [checkpoint] = found.world.writer.shutdown()
     await found.send(Kind.CHECKPOINTS, checkpoint)
@@ -223,3 +226,101 @@ async def test_a_forged_reading_is_withdrawn_from_the_store() -> None:
     await found.send(Kind.DATA, sealed[0])
     assert await found.values() == [(1, False), (2, False), (3, False), (4, False), (5, False)]
     assert "Forked" in await found.alarms()
+
+
+async def test_a_former_writers_stolen_key_signs_nothing_once_the_chain_names_another() -> None:
+    """Attack: the thief holds writer key, stream key, M and T. The owner has set another writer whose key has not come
+    yet; the thief's capsule, commit and checkpoint of the next epoch must not be taken meanwhile."""
+    made = await scene()
+    before = made.membership.params
+    last = made.world.writer.active_epoch
+    former = (FormerWriter(before.writer, before.stream_public, last),)
+    made.membership.renew(replace(before, writer=b"\x09" * 20, stream_public=b"", former=former))
+    leaf = max(made.world.members)
+    made.world.commit(1, [leaf], [Join(1, OPEN_SLOT, leaf)])
+    member = replace(made.world.members[leaf], grant_id=made.membership.grant_id)
+    forged = made.world.writer.welcome(member, made.world.keys[leaf].public_bytes)
+    sealed = made.world.seal(1, batch(666))
+    await made.send(Kind.COMMITS, made.world.commits[-1])
+    await made.send(Kind.CAPSULE, forged)
+    await made.send(Kind.DATA, *sealed)
+    await made.send(Kind.CHECKPOINTS, *made.world.writer.shutdown())
+    assert made.membership.status().epoch == last
+    assert await made.values() == [(1, True)]
+    # Once the real key is known the waiting words are judged by it, and are nobody's.
+    made.membership.renew(replace(made.membership.params, stream_public=TWO_KEYS.public_bytes[:32][::-1]))
+    await made.membership.tick()
+    await made.membership.tick()
+    assert made.membership.status().epoch == last
+    assert await made.values() == [(1, True)]
+    assert "checkpoint" in await made.alarms()
+
+
+async def test_what_a_new_writer_says_waits_for_its_key_and_is_read_then() -> None:
+    """The chain was faster than the parcel with the key: nothing is lost, and there is no false alarm."""
+    made = await scene()
+    known = made.membership.params
+    former = (FormerWriter(known.writer, known.stream_public, made.world.writer.active_epoch),)
+    made.membership.renew(replace(known, stream_public=b"", former=former))
+    made.world.commit(1, joins=[Join(1, OPEN_SLOT)])
+    closing = made.world.checkpoints[-1]
+    await made.send(Kind.CHECKPOINTS, closing)
+    await made.send(Kind.COMMITS, made.world.commits[-1])
+    await made.send(Kind.DATA, *made.world.seal(1, batch(2)))
+    await made.send(Kind.CHECKPOINTS, *made.world.writer.shutdown())
+    assert await made.values() == [(1, False)]
+    made.membership.renew(replace(known, former=former))
+    for _ in range(2):
+        await made.membership.tick()
+    assert await made.values() == [(1, False), (2, False)]
+    assert await made.alarms() == []
+
+
+async def test_a_welcome_that_waits_is_not_displaced_by_the_answer_to_an_old_request() -> None:
+    """A new writer answered what was asked of the one before: that capsule opens with no key that still exists."""
+    made = await scene(welcomed=False)
+    known = made.membership.params
+    former = (FormerWriter(b"\x08" * 20, known.stream_public, 0),)
+    made.membership.renew(replace(known, stream_public=b"", former=former))
+    await made.send(Kind.CAPSULE, made.capsule)
+    member = next(m for m in made.world.members.values() if m.grant_id == made.membership.grant_id)
+    stale = made.world.writer.resync(member, SealingKey.generate().public_bytes, b"\x05" * 32, 0)
+    await made.send(Kind.CAPSULE, stale)
+    assert made.membership.status().epoch == 0
+    made.membership.renew(replace(known, former=former))
+    await made.membership.tick()
+    assert made.membership.status().epoch == made.world.writer.active_epoch
+    assert await made.alarms() == []
+
+
+async def test_a_writer_that_ignores_a_revocation_is_an_alarm_once_for_each_slot() -> None:
+    """channels.md 4 rule 6, attack: the grant is revoked on chain, and its reader keeps the keys of what comes."""
+    found = await scene()
+    clock = cast("Fixed", found.membership._ports.clock)
+    await found.membership.revocation_seen(5_000)
+    clock.time += REVOCATION_DELAY
+    await found.send(Kind.DATA, found.world.seal(3, batch(2))[0])
+    assert await found.alarms() == [], "within the delay"
+    clock.time += 60
+    for value in (3, 4):
+        await found.send(Kind.DATA, found.world.seal(4, batch(value))[0])
+    assert await found.alarms() == ["StaleEpoch"]
+
+
+async def test_what_was_sealed_before_a_revocation_and_comes_late_is_no_alarm() -> None:
+    """A reader that was away takes in the past for longer than the writer may take to answer."""
+    found = await scene()
+    clock = cast("Fixed", found.membership._ports.clock)
+    late = found.world.seal(1, batch(2))[0]
+    clock.time = at(9)
+    await found.membership.revocation_seen(5_000)
+    clock.time += 2 * REVOCATION_DELAY
+    await found.send(Kind.DATA, late)
+    assert await found.values() == [(1, True), (2, True)]
+    assert "StaleEpoch" not in await found.alarms()
+
+
+async def test_a_household_that_lost_its_log_asks_for_it_whichever_capsule_lets_it_in() -> None:
+    """Its log says who sits where when a gateway is dead: without the commits before the capsule nobody could move."""
+    found = await scene()
+    assert ("commits", 1, 2) in found.asked.made

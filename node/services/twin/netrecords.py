@@ -1,0 +1,78 @@
+"""What a party writes into the digital twin of a netted contract: no chain tells of it, so each tells what it saw.
+
+All write the contract; each partner its own report; the market both reports, what counts, and what the day's netting
+made of it. What counts is written by the partners as well, once it agrees with what they know: their signed consent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.projection.trade import TradeStatus
+from node.services.twin.records import CONTRACT, STEP, Record
+
+__all__ = ["NetStory", "counted_in", "net_records"]
+
+REPORT, NETTED = "report", "netted"
+
+
+@dataclass(frozen=True, slots=True)
+class NetStory:
+    """A netted contract as one node knows it. Wh, minor units, seconds UTC; `sold` and `used`: what the partners
+    reported; `due`: Wh that count and what is owed; `netted`: whether its day's batch paid it (False: it was left out),
+    None before. `period`: days since 1970."""
+
+    contract_id: bytes
+    operator: bytes
+    seller: bytes
+    buyer: bytes
+    offer: bytes
+    request: bytes
+    wh: int
+    price: int
+    start: int
+    end: int
+    period: int
+    sold: int | None = None
+    used: int | None = None
+    due: tuple[int, int] | None = None
+    netted: bool | None = None
+
+
+def net_records(story: NetStory, author: bytes) -> tuple[Record, ...]:
+    """The records of one party, in their order."""
+    found: list[Record] = [
+        {
+            "event": CONTRACT,
+            "seller": _hex(story.seller),
+            "buyer": _hex(story.buyer),
+            "offer": _hex(story.offer),
+            "request": _hex(story.request),
+            "wh": story.wh,
+            "price": story.price,
+            "start": story.start,
+            "end": story.end,
+            "netted": True,
+        }
+    ]
+    for account, wh in ((story.seller, story.sold), (story.buyer, story.used)):
+        if wh is not None and author in (account, story.operator):
+            found.append({"event": REPORT, "account": _hex(account), "wh": wh})
+    if story.due is not None:
+        wh, amount = story.due
+        found.append({"event": STEP, "status": TradeStatus.DELIVERED.value, "wh": wh, "amount": amount, "number": 0})
+    if story.netted is not None and author == story.operator:
+        found.append({"event": NETTED, "period": story.period, "paid": story.netted})
+    return tuple(found)
+
+
+def counted_in(record: Record) -> tuple[int, int] | None:
+    """Wh that count and what is owed for them, where a record says so."""
+    if (record.get("event"), record.get("status")) != (STEP, TradeStatus.DELIVERED.value):
+        return None
+    wh, amount = record.get("wh"), record.get("amount")
+    return (wh, amount) if type(wh) is int and type(amount) is int else None
+
+
+def _hex(raw: bytes) -> str:
+    return "0x" + raw.hex()
