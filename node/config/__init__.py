@@ -1,6 +1,7 @@
 """Settings of a node: TOML file < environment < flags. See the README beside this file."""
 
 from node.config.access import ACCESS_NAME, LocalAccess, read_access, remove_access, write_access
+from node.config.bids import BidsSettings
 from node.config.load import (
     CONFIG_NAME,
     DEFAULT_DATA_DIR,
@@ -29,7 +30,7 @@ from node.config.settings import (
     StreamsSettings,
     WebhookSettings,
 )
-from node.config.values import Listen, parse_topic_rule
+from node.config.values import Listen, parse_listen, parse_topic_rule
 
 __all__ = [
     "ACCESS_NAME",
@@ -38,6 +39,7 @@ __all__ = [
     "DEVNET_CHAIN_ID",
     "VERSION",
     "ApiSettings",
+    "BidsSettings",
     "BrokerSettings",
     "BrokerUser",
     "ChainSettings",
@@ -61,6 +63,7 @@ __all__ = [
     "json_schema",
     "keystore_passphrase",
     "load_settings",
+    "parse_listen",
     "parse_topic_rule",
     "read_access",
     "read_secret",

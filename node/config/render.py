@@ -64,6 +64,9 @@ def sample() -> str:
         if name == "broker":
             lines += ["# [[broker.users]]", '# name = "provider-1"', '# password_hash_file = "provider-1.hash"']
             lines += ['# rules = ["read wattpact/v1/+/data", "write wattpact/v1/+/ask"]']
+        if name == "statements":
+            lines += ["# # [[statements.tariffs]]", '# # since = "2026-01-01T00:00:00Z"', "# # shortfall = 300000"]
+            lines += ["# # [[statements.tariffs.fees]]", '# # area = "10YNL----------L"', "# # per_kwh = 50000"]
     return "\n".join(lines) + "\n"
 
 

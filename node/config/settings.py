@@ -8,8 +8,22 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from node.config.api import ApiSettings
+from node.config.bids import BidsSettings
+from node.config.retention import RetentionSettings
 from node.config.settlement import MarketTermsSettings, SettlementSettings
-from node.config.values import AddressText, BrokerUrl, Listen, ListenText, RpcUrl, TextList, Time, TopicRule, WebUrl
+from node.config.statements import StatementSettings
+from node.config.values import (
+    AddressText,
+    BrokerUrl,
+    Listen,
+    ListenText,
+    RpcUrl,
+    TextList,
+    Time,
+    TopicRule,
+    WebUrl,
+)
 
 __all__ = [
     "DEVNET_CHAIN_ID",
@@ -60,7 +74,11 @@ class NodeSettings(_Section):
     )
     policy_url: WebUrl | None = Field(default=None, description="privacy policy, on the party card")
     public_url: WebUrl | None = Field(
-        default=None, description="address under which other nodes reach this one; none for outbound-only"
+        default=None, description="address under which other nodes reach this one; by default api.listen"
+    )
+    outbound_only: bool = Field(
+        default=False,
+        description="no other node can reach this one: pairing by QR code and sealed messages go over the broker",
     )
     passphrase_file: Path | None = Field(
         default=None, description="file with the passphrase of the keystore, readable by its owner only"
@@ -73,6 +91,12 @@ class NodeSettings(_Section):
     def _roles_once(self) -> Self:
         if len(set(self.roles)) != len(self.roles):
             raise ValueError("roles names a role twice")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.outbound_only and self.public_url is not None:
+            raise ValueError("outbound_only and public_url exclude each other: remove one of them")
         return self
 
 
@@ -106,6 +130,11 @@ class ChainSettings(_Section):
     )
     max_skew_s: int = Field(
         default=120, ge=1, le=3_600, description="largest difference between this clock and the newest block"
+    )
+    relay_per_signer_day: int = Field(
+        default=10_000,
+        ge=0,
+        description="messages of one signer that callers of the API may have this node send in a UTC day",
     )
     max_fee_gwei: int = Field(default=500, ge=1, description="highest fee per gas that a transaction offers")
     max_priority_fee_gwei: int = Field(default=50, ge=0, description="highest tip per gas that a transaction offers")
@@ -252,50 +281,6 @@ class StreamsSettings(_Section):
         return self
 
 
-class ApiSettings(_Section):
-    """The REST interface: where it listens and what it puts up with."""
-
-    listen: ListenText = Field(default=Listen("127.0.0.1", 8750), description="beyond this machine TLS is required")
-    tls_cert: Path | None = Field(default=None, description="certificate chain, PEM")
-    tls_key: Path | None = Field(default=None, description="its private key, PEM")
-    plain_http: bool = Field(
-        default=False,
-        description="allow plain HTTP beyond this machine, behind a proxy that speaks TLS",
-    )
-    max_body_bytes: int = Field(default=1_000_000, ge=1_024, le=64_000_000, description="largest request body")
-    max_parcel_bytes: int = Field(
-        default=262_144,
-        ge=1_024,
-        le=16_000_000,
-        description="largest sealed parcel at the inbox",
-    )
-    idle_timeout_s: int = Field(
-        default=20, ge=1, le=30, description="silent, idle and slow-header connections are cut after this"
-    )
-    body_timeout_s: int = Field(default=15, ge=1, le=300, description="a request body must have arrived within this")
-    max_connections: int = Field(default=512, ge=8, le=100_000, description="open connections in all")
-    max_connections_per_address: int = Field(
-        default=64,
-        ge=4,
-        le=100_000,
-        description="open connections from one address",
-    )
-    open_calls_per_minute: int = Field(
-        default=120, ge=1, le=1_000_000, description="calls without a token (inbox, pairing) from one address"
-    )
-
-    @model_validator(mode="after")
-    def _tls(self) -> Self:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together")
-        if not self.listen.is_loopback and self.tls_cert is None and not self.plain_http:
-            raise ValueError(
-                f'listen = "{self.listen}" is reachable from outside: '
-                "name tls_cert and tls_key, or set plain_http behind a proxy"
-            )
-        return self
-
-
 class StorageSettings(_Section):
     """The database."""
 
@@ -353,9 +338,12 @@ class Settings(BaseSettings):
     streams: StreamsSettings = Field(default_factory=StreamsSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     settlement: SettlementSettings = Field(default_factory=SettlementSettings)
     market: MarketTermsSettings = Field(default_factory=MarketTermsSettings)
+    bids: BidsSettings = Field(default_factory=BidsSettings)
+    statements: StatementSettings = Field(default_factory=StatementSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

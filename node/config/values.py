@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,11 +19,13 @@ __all__ = [
     "BrokerUrl",
     "Listen",
     "ListenText",
+    "NetworkText",
     "RpcUrl",
     "TextList",
     "Time",
     "TopicRule",
     "WebUrl",
+    "parse_listen",
     "parse_topic_rule",
 ]
 
@@ -59,10 +61,35 @@ def _listen(value: object) -> object:
     return Listen(match[1] or match[2], int(match[3]))
 
 
+def parse_listen(text: str) -> Listen:
+    """A "host:port" as it stands in the config file. Raises ValueError."""
+    found = _listen(text)
+    assert isinstance(found, Listen)  # noqa: S101 (anything else raised)
+    return found
+
+
 ListenText = Annotated[
     Listen,
     NoDecode,
     BeforeValidator(_listen),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+
+
+def _network(value: object) -> object:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        # strict: "192.168.1.7/24" is either the host or the network, and one of them was meant
+        return ip_network(value) if isinstance(value, str) else ip_network("")
+    except ValueError:
+        raise ValueError('must be a network or one address: "192.168.1.0/24", "fd00:1::/64" or "10.0.0.7"') from None
+
+
+NetworkText = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(_network),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string"}),
 ]

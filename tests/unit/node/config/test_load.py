@@ -167,6 +167,9 @@ def test_broker_users_have_absolute_hash_files_and_checked_rules(folder: Path) -
         ('[broker]\nurl = "ftp://x"\n', "mqtt://"),
         ('[broker]\nca_file = "ca.pem"\n', "mqtts"),
         ('[node]\nroles = []\n', "at least 1 item"),
+        ('[node]\noutbound_only = true\npublic_url = "http://h"\n', "remove one of them"),
+        ('[api]\npairing_networks = ["192.168.1.7/24"]\n', "192.168.1.0/24"),
+        ('[api]\ntrusted_proxies = [7]\n', "must be a network or one address"),
     ],
 )  # fmt: skip
 def test_contradictions_and_bad_values(folder: Path, text: str, complaint: str) -> None:
