@@ -6,6 +6,7 @@ seconds UTC and energy integer Wh. Hex stands only in JSON, logs and on the comm
 
 from __future__ import annotations
 
+import functools
 from typing import Final, NewType
 
 from eth_utils.address import is_checksum_address, to_checksum_address
@@ -49,6 +50,9 @@ SIGNATURE_BYTES: Final = 65
 OPEN_END: Final = Seconds(2**40 - 1)
 
 
+_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
+
+
 def to_hex(value: bytes) -> str:
     """0x and two lower-case digits per byte."""
     return "0x" + value.hex()
@@ -60,7 +64,7 @@ def from_hex(text: str, size: int | None = None) -> bytes:
         raise ValueError("must begin with 0x")
     digits = text[2:]
     # bytes.fromhex skips white space, so two spellings would mean one id.
-    if any(c not in "0123456789abcdefABCDEF" for c in digits) or len(digits) % 2:
+    if not _DIGITS.issuperset(digits) or len(digits) % 2:
         raise ValueError("must be pairs of hexadecimal digits after 0x")
     value = bytes.fromhex(digits)
     if size is not None and len(value) != size:
@@ -72,6 +76,12 @@ def address_to_text(address: bytes) -> str:
     """EIP-55 spelling of 20 bytes."""
     if len(address) != ADDRESS_BYTES:
         raise ValueError(f"an address has {ADDRESS_BYTES} bytes, not {len(address)}")
+    return _checksummed(address)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _checksummed(address: bytes) -> str:
+    # A node spells the same few addresses for ever; each spelling costs a hash and forty comparisons.
     return str(to_checksum_address(address))
 
 

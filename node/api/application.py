@@ -6,15 +6,17 @@ facade. Nothing of a peer's bytes is parsed before the earlier steps have passed
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from node.api.callers import Callers
 from node.api.documentation import DOCUMENTATION_CSP, documentation_page, documentation_script
 from node.api.eventhandlers import FeedParts
 from node.api.facade import NodeFacade
@@ -27,22 +29,27 @@ from node.api.idempotency import (
     call_fingerprint,
     checked_key,
 )
-from node.api.limits import RateLimiter, peer_key, read_body
+from node.api.limits import RateLimiter, read_body
+from node.api.marketdata import LIVE_READERS, LiveReaders
+from node.api.marketplace import MARKETPLACE, marketplace_error
 from node.api.openapi import openapi_document
 from node.api.operations import Answer, BinaryBody, Call, Operation, Streaming, parse_parameter
 from node.api.problems import InvalidForm, problem_response
 from node.api.settlement import SettlementParts
-from node.api.tokens import Tokens
+from node.api.tokens import Scope, Tokens
 from node.clock import Clock, SystemClock
 from node.config import VERSION, ApiSettings
 from node.errors import InvalidInput, NodeError, NotFound, Unauthenticated, UnsupportedMedia, UsageError
 from node.observability import Metrics, current_request_id, request_scope
+from node.runtime.interfaces import Network, own_networks
 
 __all__ = ["ApiParts", "create_api"]
 
 # A nested JSON bomb costs the parser's stack, not memory; real bodies are flat.
 _MAX_JSON_DEPTH: Final = 24
+_NESTS: Final = (dict, list)
 _FAILED_CALLS_PER_MINUTE: Final = 60
+_CALLER: Final = web.RequestKey("caller", str)
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -55,6 +62,7 @@ class ApiParts:
     idempotency: IdempotencyStore | None = None
     feed: FeedParts | None = None
     settlement: SettlementParts | None = None
+    networks: Callable[[], tuple[Network, ...]] = own_networks
 
 
 def create_api(
@@ -62,13 +70,16 @@ def create_api(
 ) -> web.Application:
     """The application. Serve it with `ApiServer`, which adds the limits that live below HTTP."""
     chosen = parts or ApiParts()
-    interface = _Interface(facade, settings, tokens, chosen)
+    callers = Callers(settings, chosen.networks)
+    interface = _Interface(facade, settings, callers, tokens, chosen)
     app = web.Application(middlewares=[_around(chosen)], client_max_size=settings.max_body_bytes)
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, interface.route(operation))
     if chosen.feed is not None:
         app.on_shutdown.append(chosen.feed.followers.close)
-    app.add_routes(health_routes(facade, tokens, chosen.metrics))
+    app[LIVE_READERS] = LiveReaders()
+    app.on_shutdown.append(app[LIVE_READERS].close)
+    app.add_routes(health_routes(facade, tokens, chosen.metrics, callers))
     app.add_routes(_documents())
     return app
 
@@ -83,12 +94,12 @@ def _around(parts: ApiParts) -> Any:
             try:
                 response = await handler(request)
             except NodeError as error:
-                response = problem_response(error, request_id)
+                response = _error(request, error, request_id)
                 if not request.content.is_eof():
                     # What is left of the body is not worth reading.
                     response.force_close()
             except web.HTTPException as error:
-                response = problem_response(_of_http(error), request_id)
+                response = _error(request, _of_http(error), request_id)
             response.headers["X-Request-Id"] = request_id
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -99,6 +110,12 @@ def _around(parts: ApiParts) -> Any:
         return response
 
     return middleware
+
+
+def _error(request: web.Request, error: NodeError, request_id: str) -> web.Response:
+    if request.path in MARKETPLACE:
+        return marketplace_error(error)
+    return problem_response(error, request_id)
 
 
 def _of_http(error: web.HTTPException) -> NodeError:
@@ -116,9 +133,12 @@ class _WrongMethod(UsageError):
 
 
 class _Interface:
-    def __init__(self, facade: NodeFacade, settings: ApiSettings, tokens: Tokens, parts: ApiParts) -> None:
+    def __init__(
+        self, facade: NodeFacade, settings: ApiSettings, callers: Callers, tokens: Tokens, parts: ApiParts
+    ) -> None:
         self._facade = facade
         self._settings = settings
+        self._callers = callers
         self._tokens = tokens
         self._feed = parts.feed
         self._settlement = parts.settlement
@@ -128,9 +148,11 @@ class _Interface:
 
     def route(self, operation: Operation) -> Next:
         async def handle(request: web.Request) -> web.StreamResponse:
-            caller = await self._admit(operation, request)
+            caller = request[_CALLER] = await self._admit(operation, request)
             body = await self._body(operation, request)
-            key = request.headers.get("Idempotency-Key") if operation.idempotent_key else None
+            # Without a token nobody has keys of their own; a sealed parcel has its id instead.
+            keyed = operation.idempotent_key and caller
+            key = request.headers.get("Idempotency-Key") if keyed else None
             if key is None:
                 answer = await self._run(operation, request, body)
                 if isinstance(answer.content, Streaming):
@@ -142,14 +164,21 @@ class _Interface:
 
     async def _admit(self, operation: Operation, request: web.Request) -> str:
         """Who calls, as the id of a token. Raises before a byte of the body is read."""
-        peer = peer_key(request.remote)
+        peer = self._callers.key(request)
         if operation.access == "public":
             return ""
-        if operation.access == "open":
+        if operation.access == "local":
+            self._open_calls.spend(peer)
+            self._callers.check_local(request)
+            return ""
+        scope: Scope = "asset:meter"
+        if operation.access == "open" or (operation.access == "meter" and "Authorization" not in request.headers):
             self._open_calls.spend(peer)
             return ""
         try:
-            record = await self._tokens.check(request.headers.get("Authorization"), operation.access)
+            if operation.access != "meter":
+                scope = operation.access
+            record = await self._tokens.check(request.headers.get("Authorization"), scope)
         except Unauthenticated:
             # Only failures count, so nobody can lock the owner out by calling from elsewhere with wrong tokens.
             self._failed_calls.spend(peer)
@@ -158,8 +187,9 @@ class _Interface:
 
     async def _check(self, operation: Operation, request: web.Request) -> None:
         """While an answer goes on: raises once its token was revoked or has ended."""
-        if operation.access != "open" and operation.access != "public":
-            await self._tokens.check(request.headers.get("Authorization"), operation.access)
+        access = operation.access
+        if access != "open" and access != "local" and access != "public" and access != "meter":
+            await self._tokens.check(request.headers.get("Authorization"), access)
 
     async def _body(self, operation: Operation, request: web.Request) -> bytes:
         limit = self._settings.max_parcel_bytes if operation.body == BinaryBody else self._settings.max_body_bytes
@@ -175,8 +205,9 @@ class _Interface:
 
     async def _run(self, operation: Operation, request: web.Request, body: bytes) -> Answer:
         values = _values(operation, request)
-        peer = peer_key(request.remote)
-        call = Call(self._facade, self._tokens, values, _parsed(operation, body), peer, self._feed, self._settlement)
+        peer = self._callers.key(request)
+        parsed, caller = _parsed(operation, body), request[_CALLER]
+        call = Call(self._facade, self._tokens, values, parsed, peer, self._feed, self._settlement, caller)
         result = await operation.handler(call)
         return result if isinstance(result, Answer) else Answer(result)
 
@@ -205,10 +236,11 @@ class _Interface:
 
 
 def _values(operation: Operation, request: web.Request) -> dict[str, Any]:
-    known = {parameter.name for parameter in operation.parameters if parameter.location == "query"}
-    unknown = sorted(set(request.query) - known)
-    if unknown:
-        raise InvalidInput(f"{unknown[0][:60]!r} is not a parameter of this call.", field=unknown[0][:60])
+    if request.query_string:
+        known = {parameter.name for parameter in operation.parameters if parameter.location == "query"}
+        unknown = sorted(set(request.query) - known)
+        if unknown:
+            raise InvalidInput(f"{unknown[0][:60]!r} is not a parameter of this call.", field=unknown[0][:60])
     values: dict[str, Any] = {}
     for parameter in operation.parameters:
         source = request.match_info if parameter.location == "path" else request.query
@@ -222,10 +254,11 @@ def _parsed(operation: Operation, body: bytes) -> Any:
     if not (isinstance(operation.body, type) and issubclass(operation.body, BaseModel)):
         return body
     try:
-        document = json.loads(body or b"{}", parse_constant=_no_constant)
+        document = _READER.decode((body or b"{}").decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise UsageError("The body is not valid JSON.", remedy="Send a JSON object in UTF-8.") from None
-    if _depth(document) > _MAX_JSON_DEPTH:
+    # Where there are not that many brackets in all, the levels need not be counted.
+    if body.count(b"{") + body.count(b"[") > _MAX_JSON_DEPTH and _depth(document) > _MAX_JSON_DEPTH:
         raise InvalidInput(f"The body nests more than {_MAX_JSON_DEPTH} levels.")
     try:
         return operation.body.model_validate(document)
@@ -237,6 +270,10 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+_READER: Final = json.JSONDecoder(parse_constant=_no_constant)
+_WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _depth(document: object) -> int:
     """Levels of nesting, without recursion; stops counting where it is too deep anyway."""
     level, present = 0, [document]
@@ -244,10 +281,10 @@ def _depth(document: object) -> int:
         level += 1
         inner: list[object] = []
         for item in present:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
+            if type(item) is dict:
+                inner += [value for value in item.values() if type(value) in _NESTS]
+            elif type(item) is list:
+                inner += [value for value in item if type(value) in _NESTS]
         present = inner
     return level
 
@@ -260,18 +297,22 @@ def _response(operation: Operation, answer: Answer) -> web.Response:
         return web.Response(body=answer.content, status=status, content_type=BinaryBody)
     if isinstance(answer.content, Streaming):
         raise UsageError("This answer goes on; it cannot be kept.")
-    if isinstance(answer.content, BaseModel):
-        text = answer.content.model_dump_json()
-    else:
-        text = json.dumps(answer.content, ensure_ascii=False, separators=(",", ":"))
+    content = answer.content
+    text = content.model_dump_json() if isinstance(content, BaseModel) else _WRITER.encode(content)
     return web.Response(body=text.encode(), status=status, content_type="application/json")
 
 
+@cache
+def _description() -> bytes:
+    return json.dumps(openapi_document(OPERATIONS, VERSION), ensure_ascii=False).encode()
+
+
 def _documents() -> list[web.RouteDef]:
-    document = json.dumps(openapi_document(OPERATIONS, VERSION), ensure_ascii=False).encode()
     script = documentation_script()
 
     async def description(_request: web.Request) -> web.StreamResponse:
+        # Made when somebody asks: it takes a tenth of the time of a start, and most nodes are never asked.
+        document = await asyncio.to_thread(_description)
         return web.Response(body=document, content_type="application/json")
 
     async def page(_request: web.Request) -> web.StreamResponse:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from node.api.forms import (
     ConsentRequestForm,
+    EraseForm,
+    ErasePastForm,
     ExternalSignature,
     GrantScope,
     PairForm,
@@ -21,10 +23,12 @@ from node.api.views import (
     ActionView,
     AlarmView,
     ConsentView,
+    ErasureView,
     ExportView,
     MoveView,
     PairingCodeView,
     PairingView,
+    PastErasureView,
     ReadinessView,
     ReadingsPage,
     RequestView,
@@ -70,6 +74,14 @@ class StreamFacade(Protocol):
         """Readings with start <= meter time < end, in order, from `cursor` on; at most `limit`."""
         ...
 
+    async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
+        """Asks the gateway to destroy a stream's past (home). Raises NotFound, Conflict, InvalidInput."""
+        ...
+
+    async def past_erasure(self, sid: bytes) -> PastErasureView:
+        """The newest. Raises NotFound where nobody asked."""
+        ...
+
     async def export(self, sid: bytes) -> ExportView:
         """The headers, registry events and commits that prove this stream's history."""
         ...
@@ -106,6 +118,14 @@ class ConsentFacade(Protocol):
         """A new sealing key for a consent that this node reads under; raises NodeUnreachable without the home."""
         ...
 
+    async def erase(self, grant_id: bytes, form: EraseForm) -> ErasureView:
+        """Destroys what was read under a consent that is over (Conflict otherwise), or asks the reader's node to."""
+        ...
+
+    async def erasure(self, grant_id: bytes) -> ErasureView:
+        """Raises NotFound where nobody asked."""
+        ...
+
 
 class PairingFacade(Protocol):
     """Home and gateway find each other."""
@@ -114,6 +134,10 @@ class PairingFacade(Protocol):
 
     async def move_gateway(self, form: PairForm) -> PairingView:
         """Pairs with a second gateway and hands it every stream of the first (home)."""
+        ...
+
+    async def rotate_stream(self, sid: bytes) -> MoveView:
+        """Gives a stream another writer, M, T and stream key at its own gateway (home)."""
         ...
 
     async def moving(self) -> tuple[MoveView, ...]:

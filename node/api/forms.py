@@ -13,6 +13,8 @@ from node.config import StreamName
 __all__ = [
     "ConsentRequestForm",
     "DenyForm",
+    "EraseForm",
+    "ErasePastForm",
     "ExternalSignature",
     "GrantForm",
     "GrantScope",
@@ -67,8 +69,28 @@ class RevokeForm(RevokeScope):
     external: ExternalSignature | None = None
 
 
+class EraseForm(Form):
+    """Why; told to the other side and part of the receipt."""
+
+    reason: str = Field(default="", max_length=500)
+
+
+class ErasePastForm(Form):
+    """Either a moment, before which everything goes, or `everything` that is sealed by now."""
+
+    before: UnixTime | None = Field(default=None, description="a slot that reaches beyond it goes as a whole")
+    everything: bool = False
+    reason: str = Field(default="", max_length=500, description="part of the receipt, which the readers get as well")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.before is not None) == self.everything:
+            raise ValueError("say either before when, or everything")
+        return self
+
+
 class ConsentRequestForm(Form):
-    """A provider asks a home. `home` is the home's public URL, or its inbox topic when it is outbound-only."""
+    """A provider asks a home. `home` is the home's public URL, or the topic of its mailbox when it is outbound-only."""
 
     home: str = Field(min_length=1, max_length=500)
     owner: AddressHex | None = Field(

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from node.api.assets import ASSET_OPERATIONS
+from node.api.erasure import ERASURE_OPERATIONS
 from node.api.eventhandlers import FEED_OPERATIONS
 from node.api.forms import (
     ConsentRequestForm,
@@ -19,6 +21,10 @@ from node.api.forms import (
     RevokeScope,
     TokenForm,
 )
+from node.api.jobs import JOB_OPERATIONS
+from node.api.lifecycle import LIFE_OPERATIONS
+from node.api.marketplace import MARKETPLACE_OPERATIONS
+from node.api.netting import NETTING_OPERATIONS
 from node.api.operations import Answer, BinaryBody, Call, Operation, Parameter
 from node.api.settlement import SETTLEMENT_OPERATIONS
 from node.api.tokens import TokenRecord
@@ -167,6 +173,10 @@ async def _move(call: Call) -> PairingView:
     return await call.facade.move_gateway(call.form(PairForm))
 
 
+async def _rotate(call: Call) -> MoveView:
+    return await call.facade.rotate_stream(call.values["sid"])
+
+
 async def _moving(call: Call) -> Answer:
     return _items(await call.facade.moving())
 
@@ -252,6 +262,8 @@ OPERATIONS: tuple[Operation, ...] = (
               tag="streams", parameters=(_SID,)),
     Operation("GET", f"{_API}/streams/{{sid}}/readings", "listReadings", "read", "Readings in order of time", _readings,
               ReadingsPage, tag="streams", parameters=(_SID, *_RANGE)),
+    Operation("POST", f"{_API}/streams/{{sid}}/rotate", "rotateStream", "admin", "New keys (home)", _rotate,
+              MoveView, status=202, tag="streams", parameters=(_SID,)),
     Operation("GET", f"{_API}/streams/{{sid}}/export", "exportStream", "read", "Headers, events, log for `verify`",
               _export, ExportView, tag="streams", parameters=(_SID,)),
     Operation("GET", f"{_API}/requests", "listRequests", "read", "Consents asked for", _requests, Items[RequestView],
@@ -290,8 +302,9 @@ OPERATIONS: tuple[Operation, ...] = (
               ActionView, status=202, tag="pairing"),
     Operation("POST", f"{_API}/pairing/code", "newPairingCode", "admin", "A new one-time code (gateway)", _pairing_code,
               PairingCodeView, status=201, tag="pairing"),
-    Operation("POST", "/pairing/v1/{step}", "pairingStep", "open", "One step of the pairing exchange (gateway)",
-              _pairing_step, BinaryBody, BinaryBody, tag="pairing", parameters=(_STEP,)),
+    Operation("POST", "/pairing/v1/{step}", "pairingStep", "local",
+              "One step of the pairing exchange (gateway; from its own network)", _pairing_step, BinaryBody, BinaryBody,
+              tag="pairing", parameters=(_STEP,)),
     Operation("POST", f"{_API}/inbox", "inbox", "open", "A sealed, signed parcel of another node", _inbox, None,
               BinaryBody, 202, tag="messages"),
     Operation("GET", "/.well-known/wattpact.json", "getCard", "open", "The signed party card", _card, dict,
@@ -303,7 +316,13 @@ OPERATIONS: tuple[Operation, ...] = (
               201, tag="tokens"),
     Operation("DELETE", f"{_API}/tokens/{{token_id}}", "endToken", "admin", "Revoke a token", _end_token, None,
               status=204, tag="tokens", parameters=(_TOKEN,)),
+    *ERASURE_OPERATIONS,
     *FEED_OPERATIONS,
     *SETTLEMENT_OPERATIONS,
+    *MARKETPLACE_OPERATIONS,
+    *JOB_OPERATIONS,
+    *ASSET_OPERATIONS,
+    *NETTING_OPERATIONS,
+    *LIFE_OPERATIONS,
 )
 # fmt: on

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_address
 
 from aiohttp import web
 
+from node.api.callers import Callers
 from node.api.facade import HealthFacade
 from node.api.tokens import Tokens
 from node.errors import NodeError
@@ -15,7 +15,7 @@ from node.observability import METRICS_CONTENT_TYPE, Metrics
 __all__ = ["health_routes"]
 
 
-def health_routes(facade: HealthFacade, tokens: Tokens, metrics: Metrics) -> list[web.RouteDef]:
+def health_routes(facade: HealthFacade, tokens: Tokens, metrics: Metrics, callers: Callers) -> list[web.RouteDef]:
     async def live(_request: web.Request) -> web.StreamResponse:
         """The process answers; nothing else is claimed."""
         return _json({"status": "alive"}, 200)
@@ -30,18 +30,12 @@ def health_routes(facade: HealthFacade, tokens: Tokens, metrics: Metrics) -> lis
         return _json({"status": "ready" if found.ready else "not ready", "checks": checks}, 200 if found.ready else 503)
 
     async def measure(request: web.Request) -> web.StreamResponse:
-        if not _is_local(request.remote):
+        address = callers.address(request)
+        if address is None or not address.is_loopback:
             await tokens.check(request.headers.get("Authorization"), "read")
         return web.Response(body=metrics.render(), headers={"Content-Type": METRICS_CONTENT_TYPE})
 
     return [web.get("/livez", live), web.get("/readyz", ready), web.get("/metrics", measure)]
-
-
-def _is_local(address: str | None) -> bool:
-    try:
-        return ip_address(address or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _json(content: dict[str, object], status: int) -> web.Response:

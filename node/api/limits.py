@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -18,6 +19,7 @@ __all__ = ["RateLimiter", "peer_key", "read_body"]
 _MAX_BUCKETS: Final = 10_000
 
 
+@lru_cache(maxsize=1_024)
 def peer_key(address: str | None) -> str:
     """What counts as one peer: an IPv4 address, or a /64, because one customer gets that many IPv6 addresses."""
     try:
@@ -77,6 +79,11 @@ async def read_body(request: web.Request, limit: int, deadline_s: float) -> byte
         raise UnsupportedMedia("Compressed bodies are not read here.", remedy="Send the body uncompressed.")
     if request.content_length is not None and request.content_length > limit:
         raise TooLarge(f"The body may have {limit} bytes.")
+    if request.content.is_eof():  # the usual case: it came together with the header
+        whole = request.content.read_nowait()
+        if len(whole) > limit:
+            raise TooLarge(f"The body may have {limit} bytes.")
+        return whole
     parts: list[bytes] = []
     size = 0
     try:

@@ -7,7 +7,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from node.api.operations import BinaryBody, EventStream, Operation, Parameter
+from node.api.marketplace import MARKETPLACE, SuccessView
+from node.api.operations import BinaryBody, EventStream, FileAnswer, Operation, Parameter
 from node.api.problems import PROBLEM_TYPE, Problem
 
 __all__ = ["openapi_document"]
@@ -26,6 +27,7 @@ _TAGS: Final = {
     "pairing": "Home and gateway",
     "messages": "Messages between nodes, and to the registry",
     "tokens": "Access of programs",
+    "marketplace": "The marketplace's own addresses: sealed messages by role",
     "events": "Numbered events for other programs: pages, streams, webhooks",
 }
 _ABOUT: Final = """Bytes are hexadecimal with 0x, times seconds since 1970 UTC, energy integer Wh.
@@ -33,14 +35,14 @@ _ABOUT: Final = """Bytes are hexadecimal with 0x, times seconds since 1970 UTC, 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and a `remedy`. A POST with an
 `Idempotency-Key` (8 to 128 visible ASCII characters) acts once, however often it is sent; the answer is kept for seven
 days. Scopes of tokens: `read`, `consent` (includes read), `admin` (includes all), `events:read`,
-`webhooks:manage`.
+`webhooks:manage`, `asset:meter`.
 
 A webhook is a POST with the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`: `v1,` and the Base64 of
 HMAC-SHA256 over id, timestamp and body, joined by full stops, under the secret's bytes (Standard Webhooks)."""
 
 
 def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[str, Any]:
-    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization"), (SuccessView, "serialization")]
     for operation in operations:
         if isinstance(operation.body, type) and issubclass(operation.body, BaseModel):
             wanted.append((operation.body, "validation"))
@@ -71,7 +73,16 @@ def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[st
                 "Problem": {
                     "description": "What went wrong and what to do",
                     "content": {PROBLEM_TYPE: {"schema": references[Problem, "serialization"]}},
-                }
+                },
+                "NoSuccess": {
+                    "description": "Why not, as clients of a marketplace know it",
+                    "content": {
+                        "application/json": {
+                            "schema": references[SuccessView, "serialization"],
+                            "example": {"success": False, "error": "The parcel was not accepted."},
+                        }
+                    },
+                },
             },
         },
     }
@@ -83,20 +94,26 @@ def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, An
         success["content"] = {BinaryBody: {"schema": {"type": "string", "format": "binary"}}}
     elif isinstance(operation.answer, EventStream):
         success = _stream(operation.answer, references)
+    elif operation.answer is FileAnswer:
+        success = {"description": "A file, in pieces", "content": {"*/*": {"schema": {"type": "string"}}}}
     elif operation.answer is dict:
         success["content"] = {"application/json": {"schema": {"type": "object"}}}
     elif operation.answer is not None:
         success["content"] = {"application/json": {"schema": references[operation.answer, "serialization"]}}
-    responses: dict[str, Any] = {str(operation.status): success, "default": {"$ref": "#/components/responses/Problem"}}
+    refusal = "NoSuccess" if operation.path in MARKETPLACE else "Problem"
+    responses: dict[str, Any] = {
+        str(operation.status): success,
+        "default": {"$ref": f"#/components/responses/{refusal}"},
+    }
     if operation.name == "getReadiness":
         responses["503"] = {**success, "description": "Not ready; the body says why"}
-    guarded = operation.access not in ("open", "public")
+    guarded = operation.access not in ("open", "local", "public", "meter")
     document: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
         "description": f"Scope: `{operation.access}`." if guarded else "No token; limited per address.",
-        "security": [{"bearer": []}] if guarded else [],
+        "security": [{}, {"bearer": []}] if operation.access == "meter" else [{"bearer": []}] if guarded else [],
         "responses": responses,
     }
     parameters = [_parameter(parameter) for parameter in operation.parameters]

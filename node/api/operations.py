@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from node.api.facade import NodeFacade
 from node.api.tokens import Scope, Tokens
 from node.errors import InvalidInput
-from node.types import HASH_BYTES, from_hex
+from node.types import HASH_BYTES, address_from_text, from_hex
 
 __all__ = [
     "Access",
@@ -21,14 +21,16 @@ __all__ = [
     "BinaryBody",
     "Call",
     "EventStream",
+    "FileAnswer",
     "Operation",
     "Parameter",
     "Streaming",
     "parse_parameter",
 ]
 
-# `open`: no token, but rate-limited per address; `public`: no token, cheap, not limited.
-Access = Scope | Literal["open", "public"]
+# `open`: no token, but rate-limited per address; `public`: no token, cheap, not limited; `meter`: open for what is
+# sealed, and whoever shows a token must have the scope asset:meter.
+Access = Scope | Literal["open", "local", "public", "meter"]
 BinaryBody: Final = "application/octet-stream"
 _SECRET_ANSWERS: Final = frozenset({"addWebhook", "createToken"})
 _M = TypeVar("_M", bound=BaseModel)
@@ -46,7 +48,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as a handler sees it: checked parameters and body, never the raw request."""
+    """One request as a handler sees it: checked parameters and body, never the raw request.
+
+    `caller` is the id of the token that was shown, if one was.
+    """
 
     facade: NodeFacade
     tokens: Tokens
@@ -55,12 +60,38 @@ class Call:
     peer: str
     feed: Any = None
     settlement: Any = None
+    caller: str = ""
 
     def form(self, model: type[_M]) -> _M:
         """The body, which was checked against the operation's model."""
         if not isinstance(self.body, model):
             raise InvalidInput("The request needs a JSON body.")
         return self.body
+
+    def period(self) -> tuple[int, int]:
+        """The query's `from` and `to`, seconds UTC. Raises InvalidInput where one is missing or none is later."""
+        for name in ("from", "to"):
+            if name not in self.values:
+                raise InvalidInput(f"{name} is missing.", field=name)
+        if self.values["from"] >= self.values["to"]:
+            raise InvalidInput("to must be later than from.", field="to")
+        return self.values["from"], self.values["to"]
+
+    def account(self, name: str) -> bytes | None:
+        """An address in the query (20 bytes), if it is there. Raises InvalidInput for anything else."""
+        if name not in self.values:
+            return None
+        try:
+            return bytes(address_from_text(self.values[name]))
+        except ValueError as error:
+            raise InvalidInput(f"{name} {error}.", field=name) from None
+
+    def choice(self, name: str, known: Sequence[str], default: str) -> str:
+        """One of the known words. Raises InvalidInput, naming them."""
+        found: str = self.values.get(name, default)
+        if found not in known:
+            raise InvalidInput(f"{name} is one of {', '.join(known)}.", field=name)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +107,10 @@ class EventStream:
 
     item: type[BaseModel]
     websocket: bool = False
+
+
+class FileAnswer:
+    """How the API description shows an answer that is a file, in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +134,7 @@ class Operation:
     access: Access
     summary: str
     handler: Handler
-    answer: type[BaseModel] | type[dict[str, Any]] | EventStream | str | None
+    answer: type[BaseModel] | type[dict[str, Any]] | type[FileAnswer] | EventStream | str | None
     body: type[BaseModel] | str | None = None
     status: int = 200
     tag: str = "node"
@@ -108,7 +143,8 @@ class Operation:
     @property
     def idempotent_key(self) -> bool:
         """Whether an Idempotency-Key is honoured. Not where the answer is a secret that must not be kept."""
-        return self.method == "POST" and self.access not in ("open", "public") and self.name not in _SECRET_ANSWERS
+        known = self.access not in ("open", "local", "public")
+        return self.method == "POST" and known and self.name not in _SECRET_ANSWERS
 
 
 def parse_parameter(parameter: Parameter, text: str) -> bytes | int | str:

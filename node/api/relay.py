@@ -116,7 +116,7 @@ class Relay:
 
     async def _sweep(self) -> None:
         while True:
-            await self._log.sweep(self._clock.now())
+            await self._log.sweep(self._clock.now(), tuple(self._polls))
             await asyncio.sleep(_SWEEP_S)
 
     def _guarded(
@@ -189,7 +189,7 @@ class Relay:
 
     async def _news(self, request: web.Request, user: BrokerUser) -> web.Response:
         client = self._client(request, user)
-        after, limit, wait = _number(request, "after", 2**62), _number(request, "limit", _MAX_ENTRIES), 0
+        after, limit = _number(request, "after", 2**62), _number(request, "limit", _MAX_ENTRIES)
         wait = _number(request, "wait", _MAX_WAIT_S)
         poll = _Poll(user.name, await self._log.topics(client))
         before = self._polls.get(client)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
+from node.api.flows import FLOW_OPERATIONS, FlowFacade
+from node.api.marketdata import MARKET_DATA_OPERATIONS, MarketDataFacade
 from node.api.operations import Answer, Call, Operation, Parameter
 from node.api.settlementviews import (
     DepositForm,
@@ -16,10 +19,14 @@ from node.api.settlementviews import (
     SlotView,
     SourceForm,
     TermsView,
+    TradeQuery,
     TradeView,
 )
+from node.api.statements import STATEMENT_OPERATIONS, StatementFacade
+from node.api.twins import TWIN_OPERATIONS, TwinFacade
 from node.api.views import ActionView, Items
-from node.errors import NotFound
+from node.errors import InvalidInput, NotFound
+from node.wire.desk import DeskAnswer, DeskQuestion
 
 __all__ = ["SETTLEMENT_OPERATIONS", "EnergyFacade", "MarketFacade", "SettlementParts"]
 
@@ -53,7 +60,7 @@ class MarketFacade(Protocol):
 
     async def order(self, form: OrderForm) -> OrderView: ...
 
-    async def trades(self) -> tuple[TradeView, ...]: ...
+    async def trades(self, query: TradeQuery) -> tuple[TradeView, ...]: ...
 
     async def markets(self) -> tuple[MarketView, ...]: ...
 
@@ -65,6 +72,10 @@ class MarketFacade(Protocol):
 
     async def book(self) -> tuple[SlotView, ...]: ...
 
+    async def desk(self, question: DeskQuestion) -> DeskAnswer:
+        """Market: an account's contracts and money, for itself."""
+        ...
+
 
 class SettlementParts(Protocol):
     """Both, as the application hands them over."""
@@ -74,6 +85,18 @@ class SettlementParts(Protocol):
 
     @property
     def market(self) -> MarketFacade: ...
+
+    @property
+    def data(self) -> MarketDataFacade: ...
+
+    @property
+    def statements(self) -> StatementFacade: ...
+
+    @property
+    def flows(self) -> FlowFacade: ...
+
+    @property
+    def twins(self) -> TwinFacade: ...
 
 
 def _parts(call: Call) -> SettlementParts:
@@ -117,7 +140,20 @@ async def _order(call: Call) -> OrderView:
 
 
 async def _trades(call: Call) -> Items[TradeView]:
-    return Items(items=await _parts(call).market.trades())
+    values = call.values
+    begins = str(values.get("id", "")).lower().removeprefix("0x")
+    if not re.fullmatch(r"[0-9a-f]{0,64}", begins):
+        raise InvalidInput("id is the beginning of a contract's id in hex.", field="id")
+    query = TradeQuery(
+        min(values.get("limit", 500), _MOST_TRADES),
+        values.get("before"),
+        values.get("status"),
+        call.account("account"),
+        begins,
+        values.get("from"),
+        values.get("to"),
+    )
+    return Items(items=await _parts(call).market.trades(query))
 
 
 async def _markets(call: Call) -> Items[MarketView]:
@@ -140,7 +176,21 @@ async def _book(call: Call) -> Items[SlotView]:
     return Items(items=await _parts(call).market.book())
 
 
+async def _desk(call: Call) -> DeskAnswer:
+    return await _parts(call).market.desk(call.form(DeskQuestion))
+
+
 _API = "/api/v1"
+_MOST_TRADES = 1_000
+_TRADE_PARAMETERS = (
+    Parameter("limit", "count", "at most 1000; 500 by default"),
+    Parameter("before", "number", "the last number of the former page"),
+    Parameter("status", "text", "matched, reported, delivered, paid, confirmed, claimed, ..."),
+    Parameter("account", "text", "address of one of the partners"),
+    Parameter("id", "text", "beginning of a contract's id"),
+    Parameter("from", "time", "made then or later"),
+    Parameter("to", "time", "made before"),
+)
 _SOURCE = Parameter("source", "number", "number of the source", "path")
 
 # fmt: off
@@ -162,8 +212,9 @@ SETTLEMENT_OPERATIONS: tuple[Operation, ...] = (
               tag="market"),
     Operation("POST", f"{_API}/market/orders", "placeOrder", "admin", "Offer or request energy (gateway)", _order,
               OrderView, OrderForm, 201, tag="market"),
-    Operation("GET", f"{_API}/market/trades", "listTrades", "read", "Contracts", _trades, Items[TradeView],
-              tag="market"),
+    Operation("GET", f"{_API}/market/trades", "listTrades", "read",
+              "Contracts, the newest first, page by page (M-80)", _trades, Items[TradeView], tag="market",
+              parameters=_TRADE_PARAMETERS),
     Operation("GET", f"{_API}/market/accounts", "listMarketAccounts", "read", "Markets of this asset, and its money",
               _markets, Items[MarketView], tag="market"),
     Operation("POST", f"{_API}/market/accounts", "joinMarket", "admin", "Trade in a market (gateway)", _join,
@@ -174,5 +225,12 @@ SETTLEMENT_OPERATIONS: tuple[Operation, ...] = (
               TermsView, tag="market"),
     Operation("GET", f"{_API}/market/book", "getBook", "read", "The order book by time of delivery (market)", _book,
               Items[SlotView], tag="market"),
+    *MARKET_DATA_OPERATIONS,
+    Operation("POST", f"{_API}/market/desk", "askDesk", "open",
+              "Contracts and money of the account that signs the question (market)", _desk, DeskAnswer, DeskQuestion,
+              tag="market"),
+    *STATEMENT_OPERATIONS,
+    *TWIN_OPERATIONS,
+    *FLOW_OPERATIONS,
 )
 # fmt: on

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from node.api.values import AddressHex, Form, HashHex, UnixTime, View
+from node.wire.orderdetails import Name as MarketName
 
 __all__ = [
     "AskedSourceView",
+    "ConditionForm",
     "DepositForm",
     "EnergyView",
     "JoinForm",
@@ -17,11 +20,13 @@ __all__ = [
     "MarketView",
     "OrderForm",
     "OrderView",
+    "ProgressView",
     "ShareForm",
     "SlotView",
     "SourceForm",
     "SourceView",
     "TermsView",
+    "TradeQuery",
     "TradeView",
 ]
 
@@ -81,6 +86,20 @@ class EnergyView(View):
     asked: tuple[AskedSourceView, ...]
 
 
+class ConditionForm(Form):
+    """One of several that are joined by "or"; an empty list asks for nothing (G-5)."""
+
+    partners: tuple[AddressHex, ...] = Field(default=(), max_length=16, description="accounts of the market")
+    areas: tuple[MarketName, ...] = Field(default=(), max_length=16)
+    energies: tuple[MarketName, ...] = Field(default=(), max_length=16)
+    price: int | None = Field(
+        default=None, ge=0, lt=2**80, description="an offer's least or a request's highest price under this condition"
+    )
+    wh: int | None = Field(
+        default=None, gt=0, lt=2**63, description="what may be filled of the order in all when this condition is used"
+    )
+
+
 class OrderForm(Form):
     """An offer or a request of this gateway's asset."""
 
@@ -90,7 +109,15 @@ class OrderForm(Form):
     price: int = Price
     start: UnixTime = Field(description="begin of the delivery")
     end: UnixTime = Field(description="end of the delivery")
-    valid_until: UnixTime | None = Field(default=None, description="by default the begin of the delivery")
+    partner: AddressHex | None = Field(default=None, description="the only account that it may be matched with")
+    area: MarketName | None = Field(default=None, description="where it is, as the market names its areas")
+    energy: MarketName | None = Field(default=None, description="what kind of energy it is, as the market names them")
+    conditions: tuple[ConditionForm, ...] = Field(
+        default=(), max_length=8, description="whom it takes; at least one must hold"
+    )
+    valid_until: UnixTime | None = Field(
+        default=None, description="by default settlement.offer_ttl_s; never into the delivery"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -100,11 +127,13 @@ class OrderForm(Form):
 
 
 class OrderView(View):
-    """An offer or a request, at the asset that made it or at the market."""
+    """An offer or a request, at the asset that made it or at the market (M-21, M-22). `seed_status`: what the life
+    cycle calls its state; `area`, `energy`: what its details say, if they say any."""
 
     id: HashHex
     side: Literal["offer", "request"]
     state: str
+    seed_status: str = ""
     account: AddressHex
     wh: int
     filled_wh: int
@@ -112,12 +141,25 @@ class OrderView(View):
     start: UnixTime
     end: UnixTime
     valid_until: UnixTime
+    timestamp: UnixTime | None = Field(default=None, description="when the asset made it, or the market took it in")
+    area: str | None = None
+    energy: str | None = None
+
+
+class ProgressView(View):
+    """Wh that the own meter had counted for a contract at its time, on the side of `account` (M-43)."""
+
+    account: AddressHex
+    wh: int
+    meter_time: UnixTime
 
 
 class TradeView(View):
     """A contract, as the chain has it. `status` is the contract's, `seed_status` what the life cycle calls it."""
 
+    number: int = Field(description="pages: `before` this one come older contracts")
     id: HashHex
+    made_at: UnixTime = Field(description="time of the block in which it was made")
     status: str
     seed_status: str
     final: bool
@@ -126,7 +168,8 @@ class TradeView(View):
     offer: HashHex
     request: HashHex
     wh: int
-    price: int
+    price: int = Field(description="minor units per kWh")
+    amount: int = Field(description="minor units for all of it (A-17)")
     start: UnixTime | None = Field(description="begin of the delivery, where this node knows one of the orders")
     end: UnixTime | None
     reported_seller_wh: int | None
@@ -134,6 +177,20 @@ class TradeView(View):
     delivered_wh: int | None
     due: int | None
     paid: int
+    progress: tuple[ProgressView, ...] = Field(default=(), description="during the delivery, by the own meter")
+
+
+@dataclass(frozen=True, slots=True)
+class TradeQuery:
+    """Which contracts: of one status, of one account, whose id begins so (hex), made in [since, until)."""
+
+    limit: int = 500
+    before: int | None = None
+    status: str | None = None
+    account: bytes | None = None
+    begins: str = ""
+    since: int | None = None
+    until: int | None = None
 
 
 class JoinForm(Form):
@@ -164,6 +221,12 @@ class TermsView(View):
     operator: AddressHex
     terms: HashHex
     market: AddressHex
+    settle: Literal["gross", "net"] = Field(
+        default="gross", description="net: orders are signed for the net settlement"
+    )
+    net_settlement: AddressHex | None = Field(
+        default=None, description="the contract in which a market that nets settles"
+    )
 
 
 class LevelView(View):

@@ -15,7 +15,7 @@ from node.errors import NotFound, Refused, Unauthenticated
 
 __all__ = ["SCOPES", "MemoryTokenStore", "Scope", "TokenRecord", "TokenStore", "Tokens"]
 
-Scope = Literal["read", "consent", "admin", "events:read", "webhooks:manage"]
+Scope = Literal["read", "consent", "admin", "events:read", "webhooks:manage", "asset:meter"]
 SCOPES: Final[tuple[Scope, ...]] = ("read", "consent", "admin")
 """Each of these includes those before it. The other scopes include nothing and are included in `admin` only."""
 _PREFIX: Final = "wattpact_"

@@ -14,13 +14,13 @@ __all__ = ["AddressHex", "Form", "HashHex", "SignatureHex", "UnixTime", "View"]
 class View(BaseModel):
     """A fact that the node shows. Made by the facade from bytes and integers; written as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Form(BaseModel):
     """What a caller sends. Unknown members are refused, so a misspelled limit never widens a consent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def _bytes(size: int) -> tuple[BeforeValidator, AfterValidator, PlainSerializer, WithJsonSchema]:

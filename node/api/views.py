@@ -20,16 +20,20 @@ __all__ = [
     "CheckView",
     "ConsentStreamView",
     "ConsentView",
+    "ErasureView",
     "ExportView",
     "Items",
     "PairingCodeView",
     "PairingView",
     "PartyView",
+    "PastErasureView",
     "ReadinessView",
     "ReadingView",
     "ReadingsPage",
     "RequestView",
     "RequestedStreamView",
+    "ResyncView",
+    "RetentionView",
     "StatusView",
     "StreamView",
     "TransactionView",
@@ -86,11 +90,21 @@ class ChainView(View):
 
 
 class BrokerView(View):
-    """The MQTT broker."""
+    """The MQTT broker. `mailbox`: the topic on which this node takes messages, where they come that way."""
 
     connected: bool
     embedded: bool
     url: str
+    mailbox: str | None = None
+
+
+class RetentionView(View):
+    """For how many days opened readings are kept, and how many went since this node started."""
+
+    raw_days: int = Field(description="own values of every second")
+    quarter_days: int = Field(description="own values of intervals")
+    consent_days: int | None = Field(description="values read under consents; none: without limit")
+    removed: int
 
 
 class StatusView(View):
@@ -114,6 +128,15 @@ class StatusView(View):
     started_at: UnixTime
     now: UnixTime
     ready: bool
+    retention: RetentionView
+
+
+class ResyncView(View):
+    """A reader that had lost its state and was let in again. The household itself has the grant id 0."""
+
+    grant_id: HashHex
+    at: UnixTime
+    since_epoch: int = Field(description="it had followed the stream up to here")
 
 
 class StreamView(View):
@@ -134,6 +157,7 @@ class StreamView(View):
     first_reading_at: UnixTime | None = None
     readings: int | None = Field(default=None, description="readings held by this node")
     alarms: int = 0
+    resyncs: tuple[ResyncView, ...] = Field(default=(), description="answered by the writer (owner, writer)")
 
 
 class ReadingView(View):
@@ -224,6 +248,33 @@ class ConsentView(View):
     granted_at: UnixTime | None = None
     text: str | None = Field(default=None, description="the accepted text, canonical JSON")
     text_hash: HashHex
+
+
+class ErasureView(View):
+    """How far an erasure is. The receipt says what was destroyed, when and by whom, and which commitments stay."""
+
+    grant_id: HashHex
+    state: Literal["asked", "due", "done"] = Field(description="asked: of the reader's node; due: this node erases")
+    requested_by: Literal["owner", "reader"]
+    reason: str
+    asked_at: UnixTime | None
+    done_at: UnixTime | None
+    receipt: dict[str, Any] | None = Field(description="the receipt and its signature, for `wattpact verify-receipt`")
+
+
+class PastErasureView(View):
+    """How far the erasure of a stream's past is. Readers keep what they have read: that is erased by their consent."""
+
+    sid: HashHex
+    state: Literal["asked", "erasing", "done", "told"] = Field(
+        description="asked: of the gateway; erasing: the gateway has, this household's own copy goes; "
+        "done; told: another household erased, and this node reads its stream"
+    )
+    before: UnixTime | None = Field(description="null: everything that was sealed when it was asked for")
+    reason: str
+    asked_at: UnixTime
+    done_at: UnixTime | None
+    receipt: dict[str, Any] | None = Field(description="the receipt and its signature, for `wattpact verify-receipt`")
 
 
 class MoveView(View):

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import json
 import os
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
-from pydantic import ValidationError
+import structlog
 
-from keys.errors import KeysError
-from keys.messages import Statement, parcel_domain, verify
-from node.app.core import Core, canonical
+from channels.errors import TransportError, TransportRefused
+from channels.transports.base import LinkState
+from channels.transports.topics import Kind, Topic
+from keys.messages import parcel_domain
+from keys.sealing import reader_key_hash
+from node.app.core import Core
+from node.app.services import until_stopped
 from node.errors import NodeUnreachable, Refused
+from node.runtime.outbound import read_at_most
+from node.runtime.supervisor import Lifecycle, Service
+from node.wire.cards import CARD_PATH, card_statement, read_card
 from node.wire.consents import PartyCard
 
-__all__ = ["OwnCard", "fetch_card"]
+__all__ = ["CardShown", "OwnCard", "fetch_card"]
 
-TOPIC = "party card"
-VALID_SECONDS = 7 * 86_400
+_log = structlog.get_logger(__name__)
+
 MAX_BYTES = 65_536
-
-
-def _statement(card: PartyCard, nonce: bytes, signed_at: int) -> Statement:
-    digest = hashlib.sha256(canonical(card.to_json()).encode()).digest()
-    return Statement(card.address, TOPIC, digest, nonce, signed_at, signed_at + VALID_SECONDS)
+SHOW_S = 86_400.0
+RETRY_S = 30.0
+WAIT_S = 10.0
+MAILBOXES = "wattpact/"
+"""How the name of every mailbox begins, and no address."""
 
 
 class OwnCard:
@@ -39,34 +47,103 @@ class OwnCard:
         core = self._core
         card, nonce, now = core.card, os.urandom(32), core.clock.now()
         domain = parcel_domain(core.settings.chain.chain_id)
-        signature = await core.signer.sign_message(_statement(card, nonce, now), domain)
+        signature = await core.signer.sign_message(card_statement(card, nonce, now), domain)
         return {"card": card.to_json(), "nonce": nonce.hex(), "signed_at": now, "signature": signature.hex()}
 
 
-async def fetch_card(core: Core, url: str) -> PartyCard:
-    """The card that a node shows of itself. Raises NodeUnreachable, or Refused for something that is no signed card."""
-    address = url.rstrip("/") + "/.well-known/wattpact.json"
+class CardShown:
+    """The card of a node without an address, kept by the broker beside its mailbox."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def service(self) -> Service:
+        """Shows it, every day anew, for a card holds for a week, and at each connection: a broker may forget."""
+
+        async def run(life: Lifecycle) -> None:
+            connected = asyncio.Event()
+
+            def changed(state: LinkState, _: str) -> None:
+                if state is LinkState.CONNECTED:
+                    connected.set()
+
+            off = self._core.transport.on_state(changed)
+            try:
+                await until_stopped(life, self._show(connected))
+            finally:
+                off()
+
+        return Service("card", run)
+
+    async def _show(self, connected: asyncio.Event) -> None:
+        topic = Topic(Kind.CARD, self._core.keys.sealing.key_hash())
+        while True:
+            document = json.dumps(await OwnCard(self._core).signed()).encode()
+            pause = SHOW_S
+            try:
+                await self._core.transport.publish(topic, document)
+            except TransportRefused as error:
+                pause = RETRY_S
+                _log.error(
+                    "card_refused", reason=str(error), remedy=f"give this user at the broker: write {topic.name}"
+                )
+            connected.clear()  # this connection was asked
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await connected.wait()
+
+
+async def fetch_card(core: Core, place: str) -> PartyCard:
+    """The card that a node shows of itself, at its address or, for a node without one, beside its mailbox (whose topic
+    is the place). Raises NodeUnreachable, or Refused for something that is no signed card."""
+    if not place.startswith(MAILBOXES):
+        return await _over_http(core, place)
     try:
-        async with core.http.get(address, allow_redirects=False) as answer:
-            raw = await answer.content.read(MAX_BYTES)
+        topic = Topic.parse(place)
+    except TransportError:
+        topic = None
+    if topic is None or topic.kind is not Kind.MAIL:
+        raise Refused(f"{place} is not the topic of a mailbox.", remedy="`wattpact status` at that node shows it.")
+    card = read_card(_document(await _kept(core, topic), place), place, core.settings.chain.chain_id, core.clock.now())
+    if reader_key_hash(card.sealing_key) != topic.sid:
+        raise Refused(f"The card beside {place} is of another node.", remedy="Do not use it.")
+    return card
+
+
+async def _kept(core: Core, mailbox: Topic) -> bytes:
+    """What the broker keeps beside a mailbox."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            async with await core.transport.subscribe(Topic(Kind.CARD, mailbox.sid)) as shown:
+                try:
+                    found = (await anext(shown)).payload
+                finally:
+                    await shown.unsubscribe()
+    except (TimeoutError, TransportRefused) as error:
+        raise NodeUnreachable(
+            f"The broker shows no card beside {mailbox.name}.",
+            remedy="See that the node there runs, uses the same broker and may `write` its card, and that this user may"
+            " `read wattpact/v1/+/card`.",
+        ) from error
+    if len(found) > MAX_BYTES:
+        raise Refused(f"What the broker keeps beside {mailbox.name} is too large for a card.", remedy="Do not use it.")
+    return found
+
+
+def _document(raw: bytes, place: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{place} does not show a party card.", remedy="Is a Wattpact node there?") from error
+    return found
+
+
+async def _over_http(core: Core, url: str) -> PartyCard:
+    try:
+        async with core.http.get(url.rstrip("/") + CARD_PATH, allow_redirects=False) as answer:
+            raw = await read_at_most(answer, MAX_BYTES)
             if answer.status != 200:
                 raise NodeUnreachable(f"{url} answers {answer.status}.", remedy="Check the address.")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NodeUnreachable(f"{url} cannot be reached.", remedy="Check the address and the network.") from error
-    try:
-        document = json.loads(raw)
-        card = PartyCard.model_validate(document["card"])
-        signed_at = int(document["signed_at"])
-        message = _statement(card, bytes.fromhex(document["nonce"]), signed_at)
-        signature = bytes.fromhex(document["signature"])
-    except (ValueError, ValidationError, KeyError, TypeError) as error:
-        raise Refused(f"{url} does not show a party card.", remedy="Is a Wattpact node there?") from error
-    except KeysError as error:
-        raise Refused(f"{url} shows a card that cannot be signed: {error}.") from error
-    try:
-        verify(message, parcel_domain(core.settings.chain.chain_id), signature, card.address)
-    except KeysError as error:
-        raise Refused(f"The card of {url} is not signed by the account it shows.", remedy="Do not use it.") from error
-    if core.clock.now() > message.expires_at:
-        raise Refused(f"The card of {url} has expired.", remedy="Check both clocks.")
-    return card
+    return read_card(_document(raw, url), url, core.settings.chain.chain_id, core.clock.now())

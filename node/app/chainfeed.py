@@ -94,8 +94,9 @@ class ChainFeed:
                 # Else the next range is fetched while this one is written. If that fails, everything in memory is left
                 # and the reading begins again with what is on disk.
         finally:
-            if applying is not None and not applying.done():
-                applying.cancel()
+            if applying is not None:
+                # A write that has begun is not called back: whoever begins again reads what it left on disk.
+                await asyncio.gather(applying, return_exceptions=True)
 
     def _note(self, batch: ChainBatch[ChainEvent]) -> None:
         """Where the way to the head is long, say every few seconds how far it is done."""

@@ -13,8 +13,8 @@ from channels.errors import FolderLocked, StoreError, StoreKeyWrong
 from channels.guard import FolderLock
 from channels.highwater import HighWater
 from node.api import ApiParts, ApiServer, FeedParts, Tokens, create_api
-from node.app.asking import AnswerDesk
-from node.app.cards import OwnCard
+from node.api.callers import unnamed_proxy
+from node.app.cards import CardShown, OwnCard
 from node.app.chainfeed import ChainFeed
 from node.app.commands.broker import OwnBroker
 from node.app.core import Core, open_core
@@ -26,19 +26,31 @@ from node.app.facade.health import Health
 from node.app.facade.ledger import LedgerPart
 from node.app.facade.pairing import PairingPart
 from node.app.facade.streams import Streams
-from node.app.gateway import GatewayRole
-from node.app.home import HomeRole
-from node.app.intake import Intake
-from node.app.moving import Mover
-from node.app.owntopic import OwnTopics
-from node.app.pairing import GatewayPairing, HomePairing
-from node.app.parcels import Inbox, Post
-from node.app.provider import ProviderRole
-from node.app.refreshing import KeyCourier, KeyRefresher
-from node.app.services import collect_seldom, looped, until_stopped
+from node.app.garbage import keep_what_is_there
+from node.app.inbox import Inbox
+from node.app.mail import Mailbox
+from node.app.parcels import Post
+from node.app.services import hand_over_soon, looped, until_stopped
 from node.app.settling import make_settling
+from node.app.streams.asking import AnswerDesk
+from node.app.streams.erasing import Eraser
+from node.app.streams.gateway import GatewayRole
+from node.app.streams.home import HomeRole
+from node.app.streams.intake import Intake
+from node.app.streams.meeting import MeetingPoint
+from node.app.streams.moving import Mover
+from node.app.streams.owntopic import OwnTopics
+from node.app.streams.pairing import GatewayPairing, HomePairing
+from node.app.streams.pasterasing import PastEraser
+from node.app.streams.pastkeeping import PastKeeper
+from node.app.streams.provider import ProviderRole
+from node.app.streams.refreshing import KeyCourier, KeyRefresher
+from node.app.streams.resyncs import ResyncPost, register_resyncs
+from node.app.streams.retention import Opened, Retention
+from node.app.streams.rotating import Rotator
+from node.app.streams.takeover import Takeover
+from node.app.streams.undone import UndoneGrants
 from node.app.submissions import Submissions
-from node.app.takeover import Takeover
 from node.app.tokens import StoredTokens
 from node.clock import SystemClock
 from node.config import LoadedConfig, LocalAccess, Settings, keystore_passphrase, remove_access, write_access
@@ -72,7 +84,8 @@ def run_node(config: LoadedConfig, without_history: bool) -> None:
     """Runs until a signal or a fatal error; raises the fatal error for the command line to show."""
     settings = config.settings
     configure_logging(settings.log.level, settings.log.format)
-    collect_seldom()
+    keep_what_is_there()
+    hand_over_soon()
     supervisor = Supervisor(SystemClock())
     try:
         code = asyncio.run(_serve(settings, without_history, supervisor))
@@ -134,10 +147,19 @@ class _Node:
         core.chain.balance.listener = self._balance_told
         self._post = Post(core)
         self._inbox = Inbox(core)
+        self._mailbox = Mailbox(core, self._from_mail)
+        core.mail = self._mailbox
         self._handlers = Handlers()
         self._tokens = Tokens(StoredTokens(core.storage.database, core.clock), core.clock)
         self._mover: Mover | None = None
+        self._rotator: Rotator | None = None
+        self._meeting: MeetingPoint | None = None
         self._roles = self._make_roles(without_history)
+        self._retention = self._make_retention()
+        self._eraser = Eraser(core, self._roles.provider)
+        self._eraser.register(self._inbox)
+        self._pasts = PastKeeper(core, self._post, self._roles.home, self._roles.provider)
+        self._pasts.register(self._inbox)
         self._settling = make_settling(core, self._post, self._inbox, self._roles.home, self._roles.gateway)
         self._pairing = self._make_pairing()
         self._server: ApiServer | None = None
@@ -156,6 +178,7 @@ class _Node:
             home = HomeRole(core, self._post, submissions)
             home.register(self._handlers, self._inbox)
             KeyCourier(core, self._post, home).register(self._handlers, self._inbox)
+            register_resyncs(self._inbox, home)
         else:
             self._handlers.on(SubmitMessage, submissions.submit)
         if "gateway" in chosen:
@@ -163,6 +186,7 @@ class _Node:
             gateway = GatewayRole(core, self._feed, self._post, high_water)
             gateway.register(self._handlers, self._inbox)
             Takeover(core, self._post, gateway).register(self._inbox)
+            UndoneGrants(core, gateway).register(self._handlers)
         self._handlers.on(SendParcel, self._post.carry_out)
         return Roles(provider, home, gateway)
 
@@ -175,14 +199,16 @@ class _Node:
         if home is not None and as_home is not None:
             self._mover = Mover(self._core, self._post, home, as_home)
             self._mover.register(self._inbox)
-        return PairingPart(home, as_home, as_gateway, self._mover)
+            self._rotator = Rotator(self._core, home, self._mover)
+        self._meeting = MeetingPoint(self._core, as_gateway) if as_gateway is not None else None
+        return PairingPart(home, as_home, as_gateway, self._mover, self._rotator)
 
     def services(self) -> Sequence[Service]:
         """In the order of their start: what others rely on comes first."""
         core, roles = self._core, self._roles
         core.storage.journal.want(self._handlers.wanted())
         self._handlers.ignore(*EFFECTS)
-        options = ExecutorOptions(poll=1.0, backoff=Backoff(0.5, 30.0))
+        options = ExecutorOptions(parallel=64, poll=1.0, backoff=Backoff(0.5, 30.0))
         executor = Executor(core.storage.outbox, core.storage.journal, self._handlers, core.clock, options)
         scheduler = Scheduler(core.storage.timers, core.storage.journal, core.clock, self._horizon)
         services = [
@@ -190,24 +216,52 @@ class _Node:
             Service("api", self._serve_api, needed=True),
             Service("outbox", executor.run),
             Service("sender", self._send),
-            Service("batches", self._ran(core.chain.batches.run)),
+            *(Service("batches", self._ran(each.run)) for each in core.chain.batches),
             Service("heads", self._ran(core.chain.heads.run)),
             Service("balance", self._ran(core.chain.balance.run)),
             self._feed.service(),
             Service("timers", scheduler.run),
             self._events.service(),
             self._webhooks.service(),
+            self._retention.service(),
+            self._eraser.service(),
+            self._pasts.service(),
+            self._inbox.service(self._horizon),
+            self._mailbox.service(),
             Service("replicas", looped(core.new_wake(), self._copy, COPY_S)),
         ]
+        if core.settings.node.outbound_only:
+            services.append(CardShown(core).service())
         if roles.gateway is not None:
             services += roles.gateway.services()
             services.append(Intake(core, self._feed, roles.gateway, self._settling.shown).service())
-            services.append(AnswerDesk(core, roles.gateway).service())
+            services.append(AnswerDesk(core, roles.gateway, ResyncPost(core, self._post)).service())
             services.append(OwnTopics(core, roles.gateway).service())
+            services.append(self._past_eraser(roles.gateway).service())
+        if self._meeting is not None and core.settings.node.outbound_only:
+            services.append(self._meeting.service())
+        if self._rotator is not None:
+            services.append(Service("rotator", looped(core.new_wake(), self._rotator.step, COPY_S)))
         if self._mover is not None:
             services.append(Service("mover", looped(core.new_wake(), self._mover.step, COPY_S)))
         services.append(roles.provider.service())
         return [*services, *self._settling.services()]
+
+    def _past_eraser(self, gateway: GatewayRole) -> PastEraser:
+        eraser = PastEraser(self._core, self._post, gateway)
+        eraser.register(self._inbox)
+        return eraser
+
+    def _make_retention(self) -> Retention:
+        core, reading = self._core, self._roles.provider.reading
+        return Retention(
+            core.storage.channels,
+            core.settings.retention,
+            core.clock,
+            core.metrics,
+            lambda: [Opened(r.sid, r.grant_id, r.category, r.membership.forget) for r in reading.values()],
+            self._horizon,
+        )
 
     def _own_broker(self) -> list[Service]:
         """The embedded broker, where the config asks for one; everything else waits until it listens."""
@@ -252,19 +306,25 @@ class _Node:
 
         return run
 
+    async def _from_mail(self, parcel: bytes) -> None:
+        await self._inbox.take(parcel, "mailbox")
+
     async def _send(self, life: Lifecycle) -> None:
         await until_stopped(life, self._core.chain.sender.run())
 
     async def _serve_api(self, life: Lifecycle) -> None:
         core = self._core
         feed = FeedParts(self._events, self._webhooks)
-        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=self._settling.facade())
+        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=self._settling.facade(self._roles.provider))
         app = create_api(self._facade(), core.settings.api, self._tokens, parts)
         server = ApiServer(app, core.settings.api, core.metrics)
         await server.start()
         token = self._tokens.issue_local()
         write_access(self._folder.root, LocalAccess(server.url, token, core.settings.api.tls_cert))
         _log.info("listening", url=server.url, roles=core.settings.node.roles)
+        unnamed = unnamed_proxy(core.settings.api)
+        if unnamed and "gateway" in core.settings.node.roles:
+            _log.warning("proxy_not_named", reason=unnamed, remedy="name every proxy before it in api.trusted_proxies")
         life.ready()
         try:
             await life.stop.wait()
@@ -276,9 +336,9 @@ class _Node:
         core, roles = self._core, self._roles
         asked = roles.provider if "provider" in core.settings.node.roles else None
         return NodeFacadeOfApp(
-            Health(core, self._feed, self._pairing, roles.gateway, roles.provider),
-            Streams(core, roles.gateway, roles.home, roles.provider),
-            Consents(core, roles.home, asked, KeyRefresher(core, self._post, roles.provider)),
+            Health(core, self._feed, self._pairing, self._retention, roles.gateway, roles.provider),
+            Streams(core, roles.gateway, roles.home, roles.provider, self._pasts),
+            Consents(core, roles.home, asked, KeyRefresher(core, self._post, roles.provider), self._eraser),
             self._pairing,
             LedgerPart(core),
             self._inbox,

@@ -11,7 +11,7 @@ from keys.errors import KeystoreMissing, WrongPassphrase
 from keys.identity import Identity
 from keys.keystore import Keystore
 from node.config import Settings
-from node.errors import ConfigError
+from node.errors import ConfigError, NeedsPerson
 
 __all__ = ["MNEMONIC", "DataDir", "open_identity"]
 
@@ -34,8 +34,18 @@ class DataDir:
         return self.root / "high-water"
 
     @property
+    def trees(self) -> Path:
+        """Sealed snapshots of writers' key trees, one beside the T that an erasure made (channels.md 4, rule 11)."""
+        return self.root / "trees"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
+
+    @property
+    def reset_marker(self) -> Path:
+        """There while a reset has begun and is not finished."""
+        return self.root / "reset.json"
 
     @property
     def channels_url(self) -> str:
@@ -47,7 +57,12 @@ class DataDir:
 
 
 def open_identity(folder: DataDir, passphrase: SecretStr) -> tuple[Keystore, Identity]:
-    """Opens the keystore and derives the identity. Raises ConfigError with what to do."""
+    """Opens the keystore and derives the identity. Raises ConfigError with what to do, NeedsPerson during a reset."""
+    if folder.reset_marker.exists():
+        raise NeedsPerson(
+            f"A reset of the gateway in {folder.root} has begun and is not finished.",
+            remedy="Run `wattpact gateway reset` again.",
+        )
     try:
         keystore = Keystore.open(folder.keystore, passphrase.get_secret_value())
     except KeystoreMissing as missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from channels.errors import ChannelError, StoreUnavailable
 from channels.private_log import PrivateLog
+from channels.stores.records import Past
 from channels.stores.replica import StreamCopy, restore_stream
 from channels.stores.sql import SqlStore
 from node.config import Settings
@@ -43,6 +45,7 @@ class Replicas:
         self.all = tuple(replicas)
         self._primary = primary
         self._key = key
+        self._changing = asyncio.Lock()  # a copy on its way must not come back into a store that was erased
 
     @classmethod
     async def open(cls, settings: Settings, channels_url: str, primary: SqlStore, key: bytes) -> Replicas:
@@ -106,8 +109,26 @@ class Replicas:
             _log.warning("stream_restored", sid=sid.hex()[:8], records=came)
         return came
 
+    async def erase(self, sid: bytes, past: Past) -> int:
+        """Erasure of a stream's past in every second store; returns how many there are.
+
+        Raises StoreUnavailable while one cannot be reached: what lies there is not erased.
+        """
+        async with self._changing:
+            for replica in self.all:
+                store = await self._reach(replica)
+                if store is None:
+                    raise StoreUnavailable(f"{replica.name} cannot be reached: {replica.fault}")
+                await store.erase_past(sid, past, capsules=())
+                await store.scrub()
+        return len(self.all)
+
     async def update(self, log: PrivateLog, sids: Iterable[bytes]) -> None:
         """Copies what is new to every store that can be reached; what keeps one back is told in its `fault`."""
+        async with self._changing:
+            await self._update(log, tuple(sids))
+
+    async def _update(self, log: PrivateLog, sids: Iterable[bytes]) -> None:
         for replica in self.all:
             store = await self._reach(replica)
             if store is None:

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from node.app.asset import AssetRole
-from node.app.community import CommunityRole
 from node.app.core import Core
 from node.app.counters import Counters
+from node.app.facade.assets import AssetsPart
+from node.app.facade.flows import FlowPart
+from node.app.facade.jobs import JobsPart
+from node.app.facade.lifecycle import LifePart
+from node.app.facade.marketdata import MarketDataPart
+from node.app.facade.marketplace import MarketplacePart
+from node.app.facade.netting import NettingPart
 from node.app.facade.settlement import EnergyPart, MarketPart, Settlement
-from node.app.gateway import GatewayRole
-from node.app.home import HomeRole
-from node.app.market import MarketRole
-from node.app.parcels import Inbox, Post
-from node.app.sources import OwnedSources, SourceMeter
+from node.app.facade.statements import StatementPart
+from node.app.facade.twins import TwinPart
+from node.app.inbox import Inbox
+from node.app.parcels import Post
+from node.app.streams.gateway import GatewayRole
+from node.app.streams.home import HomeRole
+from node.app.streams.provider import ProviderRole
+from node.app.trading.asset import AssetRole
+from node.app.trading.assetpool import AssetPool
+from node.app.trading.assettelling import AssetTelling
+from node.app.trading.community import CommunityRole
+from node.app.trading.deciding import Arbiter
+from node.app.trading.market import MarketRole
+from node.app.trading.ownedassets import Gateway, OwnedAssets
+from node.app.trading.owning import OwnerFunds
+from node.app.trading.sources import OwnedSources, SourceMeter
+from node.app.trading.statements import StatementBook
+from node.app.trading.twins import Holders, Twins
 from node.errors import ConfigError
 from node.runtime.supervisor import Service
 
@@ -30,18 +48,37 @@ class Settling:
     owned: OwnedSources | None
     community: CommunityRole | None
     operator: MarketRole | None
+    book: StatementBook | None
+    twins: Twins | None
+    inbox: Inbox
+    pool: AssetPool | None = None
+    funds: OwnerFunds | None = None
+    assets: OwnedAssets | None = None
+    telling: AssetTelling | None = None
     shown: Counters = field(default_factory=Counters)
 
     def services(self) -> list[Service]:
         """The loops of what this node has."""
-        loops = (self.meter, self.asset, self.operator)
+        operator = self.operator
+        cycles = (operator.duties, operator.netting, operator.anchoring, operator.bids) if operator is not None else ()
+        loops = (self.meter, self.asset, self.pool, self.telling, self.assets, operator, self.book, *cycles, self.twins)
         return [each.service() for each in loops if each is not None]
 
-    def facade(self) -> Settlement:
-        """For the REST interface."""
+    def facade(self, readers: ProviderRole) -> Settlement:
+        """For the REST interface; `readers` has the streams that this node reads."""
         core = self.core
         return Settlement(
-            EnergyPart(core, self.meter, self.owned, self.community), MarketPart(core, self.asset, self.operator)
+            EnergyPart(core, self.meter, self.owned, self.community),
+            MarketPart(core, self.asset, self.operator),
+            MarketDataPart(core, self.operator),
+            StatementPart(core, self.book, self.asset, self.operator),
+            FlowPart(core, readers),
+            TwinPart(core, self.twins),
+            MarketplacePart(core, self.inbox, self.pool),
+            JobsPart(core, self.pool),
+            LifePart(self.asset, self.funds, Arbiter(core) if core.chain.market is not None else None),
+            AssetsPart(core, self.assets),
+            NettingPart(core, self.asset, self.operator),
         )
 
 
@@ -54,14 +91,52 @@ def make_settling(core: Core, post: Post, inbox: Inbox, home: HomeRole | None, g
     ):
         if role in roles and contract is None:
             raise ConfigError(f"The role {role} needs {name}.", field=name, remedy=f"Set {name} in the config file.")
+    if "market" in roles and core.settings.market.settle == "net" and core.chain.netting is None:
+        name = "settlement.net_settlement"
+        raise ConfigError("A market that nets needs a net settlement.", field=name, remedy=f"Set {name}.")
     meter = asset = None
     if gateway is not None:
         meter = SourceMeter(core, post, gateway, shown) if core.chain.energy else None
-        asset = AssetRole(core, post, shown) if core.chain.market else None
+        asset = AssetRole(core, post, shown, gateway.owner_peer) if core.chain.market else None
     owned = OwnedSources(core, post, home) if home is not None and core.chain.energy else None
+    funds = _owner_funds(core, home) if home is not None and core.chain.funding else None
     community = CommunityRole(core) if "community" in roles else None
     operator = MarketRole(core) if "market" in roles else None
-    for each in (owned, community, operator):
+    twins = Twins(core, Holders(operator, asset, gateway, home)) if core.chain.market is not None else None
+    assets = _owned_assets(core, post, home) if home is not None and core.chain.market else None
+    for each in (asset, owned, funds, assets, community, operator, twins):
         if each is not None:
             each.register(inbox)
-    return Settling(core, meter, asset, owned, community, operator, shown)
+    netted = operator.netting.contracts if operator is not None else None
+    book = StatementBook(core, netted) if asset is not None or operator is not None else None
+    pool = _asset_pool(core, asset, gateway) if asset is not None and gateway is not None else None
+    telling = None
+    if pool is not None and asset is not None and gateway is not None:
+        pool.register(inbox)
+        telling = AssetTelling(core, asset, pool, gateway.owner_peer)
+    parts = (pool, funds, assets, telling, shown)
+    return Settling(core, meter, asset, owned, community, operator, book, twins, inbox, *parts)
+
+
+def _asset_pool(core: Core, asset: AssetRole, gateway: GatewayRole) -> AssetPool:
+    async def owner() -> bytes | None:
+        device = await gateway.owner()
+        return device.owner if device is not None else None
+
+    return AssetPool(core, asset, owner)
+
+
+def _owner_funds(core: Core, home: HomeRole) -> OwnerFunds:
+    async def gateway() -> bytes | None:
+        device = await home.gateway()
+        return device.device if device is not None else None
+
+    return OwnerFunds(core, gateway)
+
+
+def _owned_assets(core: Core, post: Post, home: HomeRole) -> OwnedAssets:
+    async def gateway() -> Gateway | None:
+        device = await home.gateway()
+        return Gateway(device.device, device.local.peer) if device is not None and device.local is not None else None
+
+    return OwnedAssets(core, post, gateway)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
 from keys.eip712 import Domain
-from keys.messages import Message, digest, from_typed_data, typed_data
-from node.app.core import Core, canonical
+from keys.messages import Message, from_typed_data
+from node.app.core import Core
+from node.app.spelling import wish_for
+from node.errors import NodeError
 from node.ledger.errors import MessageRefused
 from node.ledger.transaction import Inclusion, Transaction, TxState
-from node.projection.base import AggregateId, Block, Event
+from node.projection.base import Block, Event
 from node.projection.effects import SubmitMessage
 from node.projection.events import (
     LoggedMessageIncluded,
@@ -34,17 +37,7 @@ def submission_of(
 
     `opening`: what the call discloses beside it (device and salt, the orders of a match).
     """
-    wanted = domain or core.chain.domain
-    document = {"typed": typed_data(message, wanted), "opening": [part.hex() for part in opening]}
-    deadline = getattr(message, "deadline", None)
-    return RequestedSubmission(
-        digest(message, wanted),
-        type(message).__name__,
-        canonical(document),
-        tuple(signatures),
-        deadline,
-        core.clock.now(),
-    )
+    return wish_for(message, signatures, opening, domain or core.chain.domain, core.clock.now())
 
 
 class Submissions:
@@ -60,7 +53,11 @@ class Submissions:
         message, domain = from_typed_data(document["typed"])
         opening = [bytes.fromhex(part) for part in document["opening"]]
         try:
-            relayed = await self._core.chain.relay.relay(message, effect.signatures, opening, domain)
+            relay = self._core.chain.relay
+            if domain == self._core.chain.domain:
+                relayed = await relay.relay(message, effect.signatures, opening, domain)
+            else:
+                relayed = await relay.share(message, effect.signatures, opening, domain)
         except MessageRefused as refused:
             await self._tell(ReceivedSubmissionRefused(effect.digest, str(refused), self._core.clock.now()))
             return
@@ -77,38 +74,69 @@ class Submissions:
             return
         await self._tell_of(known)
 
+    async def give_up(self, effect: SubmitMessage, why: str) -> None:
+        """It is not sent, and its wish counts as refused."""
+        await self._tell(ReceivedSubmissionRefused(effect.digest, why, self._core.clock.now()))
+
     async def _still_there(self, inclusion: Inclusion) -> bool:
         """Whether no reorg has removed the block since."""
         receipt = await self._core.chain.rpc.receipt(inclusion.transaction_hash)
         return receipt is not None and receipt.block_hash == inclusion.block_hash
 
     async def _heard(self, transactions: Sequence[Transaction]) -> None:
-        for transaction in transactions:
-            # What is gathered for a batch came from others, through the relay: nobody's wish of this node.
-            if not transaction.call.item and not transaction.members:
-                await self._tell_of(transaction)
+        # What is gathered for the registry came from others, through the relay: nobody's wish of this node.
+        registry = self._core.registry
+        ours = [tx for tx in transactions if not tx.members and not (tx.call.item and tx.call.to == registry)]
+        news = await self._news(ours)
+        try:
+            # The members of a batch in one transaction.
+            await self._tell(*(event for events in news for event in events))
+        except NodeError:
+            # One that is refused keeps no other from being told.
+            told = await asyncio.gather(*(self._tell(*events) for events in news), return_exceptions=True)
+            for failure in told:
+                if failure is not None:
+                    raise failure from None
 
     async def _tell_of(self, transaction: Transaction) -> None:
-        key = transaction.key
-        known = await self._core.storage.views.get(AggregateId("submission", key))
-        if not isinstance(known, Submission) or known.status is SubmissionStatus.NONE:
-            return
-        now = self._core.clock.now()
-        if transaction.state is TxState.REFUSED:
-            reason = str(transaction.reason) if transaction.reason else "refused"
-            await self._tell(ReceivedSubmissionRefused(key, reason, now))
-            return
-        latest = transaction.latest
-        if latest is not None and known.status is SubmissionStatus.QUEUED:
-            await self._tell(ReceivedSubmissionSent(key, latest.hash, now))
-        found = transaction.inclusion
-        if transaction.state in (TxState.MINED, TxState.FINAL) and found is not None and transaction.succeeded:
-            block = Block(found.block_number, found.block_hash)
-            if known.block not in (None, block):
-                # The sender saw the reorg before the journal: after the rollback the effect asks again.
-                return
-            await self._tell(LoggedMessageIncluded(block, key))
+        for news in await self._news([transaction]):
+            await self._tell(*news)
 
-    async def _tell(self, event: Event) -> None:
-        await self._core.storage.journal.apply([event])
-        self._core.wake()
+    async def _news(self, transactions: Sequence[Transaction]) -> list[list[Event]]:
+        """What the journal does not know yet, for each of those that there is something to tell of, in order."""
+        # What waits for a batch, or goes back to its batch because a reorg took the block, has been sent nowhere itself
+        # and is in no block. That the block is gone, the journal hears from the chain.
+        told = [tx for tx in transactions if tx.latest or tx.state not in (TxState.GATHERED, TxState.CARRIED)]
+        known = await self._core.storage.views.many(Submission, {tx.key for tx in told}) if told else {}
+        now = self._core.clock.now()
+        return [_news_of(tx, known[tx.key], now) for tx in told if tx.key in known]
+
+    async def _tell(self, *events: Event) -> None:
+        if events:
+            await self._core.storage.journal.apply(events)
+            self._core.wake()
+
+
+def _news_of(transaction: Transaction, known: Submission, now: int) -> list[Event]:
+    key, latest, found = transaction.key, transaction.latest, transaction.inclusion
+    if transaction.state is TxState.REFUSED:
+        return [ReceivedSubmissionRefused(key, str(transaction.reason) if transaction.reason else "refused", now)]
+    if (
+        transaction.state is TxState.MINED
+        and transaction.carrier
+        and not transaction.succeeded
+        and known.kind == "Match"
+    ):
+        # Two orders wait for what becomes of it. Where a reorg has it mined anew after all, its contract says so.
+        return [ReceivedSubmissionRefused(key, str(transaction.reason) if transaction.reason else "refused", now)]
+    news: list[Event] = []
+    if latest is not None and known.status is SubmissionStatus.QUEUED:
+        news.append(ReceivedSubmissionSent(key, latest.hash, now))
+    if transaction.state in (TxState.MINED, TxState.FINAL) and found is not None and transaction.succeeded:
+        block = Block(found.block_number, found.block_hash)
+        if known.block == block and known.status in (SubmissionStatus.INCLUDED, SubmissionStatus.FINAL):
+            return news  # told when it was mined
+        # Another block: the sender saw the reorg before the journal; after the rollback the effect asks again.
+        if known.block in (None, block):
+            news.append(LoggedMessageIncluded(block, key))
+    return news

@@ -1,6 +1,7 @@
 """The command line: thin, over the REST interface of the running node. See `wattpact --help`."""
 
 from node.cli.factories import (
+    BidsOptions,
     CliFactories,
     DemoOptions,
     DevnetOptions,
@@ -10,12 +11,17 @@ from node.cli.factories import (
     KeyCommands,
     KeyRow,
     RebuildOptions,
+    ReceiptOptions,
+    ResetOptions,
+    ResetResult,
     RunOptions,
+    SimulateOptions,
     VerifyOptions,
 )
 from node.cli.program import create_cli
 
 __all__ = [
+    "BidsOptions",
     "CliFactories",
     "DemoOptions",
     "DevnetOptions",
@@ -25,7 +31,11 @@ __all__ = [
     "KeyCommands",
     "KeyRow",
     "RebuildOptions",
+    "ReceiptOptions",
+    "ResetOptions",
+    "ResetResult",
     "RunOptions",
+    "SimulateOptions",
     "VerifyOptions",
     "create_cli",
 ]

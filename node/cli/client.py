@@ -14,6 +14,7 @@ import aiohttp
 from node import errors
 from node.config import LocalAccess
 from node.errors import ExitCode, NodeError, NodeUnreachable
+from node.runtime.outbound import read_at_most
 
 __all__ = ["ApiClient", "RemoteProblem"]
 
@@ -101,6 +102,32 @@ class ApiClient:
                     raise NodeUnreachable(f"The node at {self._access.url} does not answer.") from None
         raise NodeUnreachable(f"The node at {self._access.url} does not answer.")
 
+    def download(self, path: str, query: Mapping[str, str], take: Callable[[bytes, Mapping[str, str]], None]) -> None:
+        """Hand the answer's pieces to `take` as they come, with the headers. Raises if it breaks off half-way."""
+        asyncio.run(self._download(path, query, take))
+
+    async def _download(
+        self, path: str, query: Mapping[str, str], take: Callable[[bytes, Mapping[str, str]], None]
+    ) -> None:
+        headers = {"Authorization": f"Bearer {self._access.token}"}
+        url = self._access.url.rstrip("/") + _PREFIX + path
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=120)
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
+            try:
+                async with session.get(url, params=dict(query), ssl=self._tls(), allow_redirects=False) as response:
+                    if response.status != 200:
+                        await _read(response)
+                        raise RemoteProblem(response.status, {})
+                    async for piece in response.content.iter_any():
+                        take(piece, response.headers)
+            except aiohttp.ClientConnectorError:
+                raise NodeUnreachable(f"The node at {self._access.url} does not answer.") from None
+            except (aiohttp.ClientError, TimeoutError):
+                raise NodeUnreachable(
+                    f"The node at {self._access.url} broke off in the middle.",
+                    remedy="Look at its log, then try again.",
+                ) from None
+
     def follow(
         self, path: str, query: Mapping[str, str], take: Callable[[dict[str, Any]], dict[str, Any] | None]
     ) -> None:
@@ -150,7 +177,7 @@ class ApiClient:
 
 
 async def _read(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    data = await response.content.read(_MAX_ANSWER)
+    data = await read_at_most(response, _MAX_ANSWER)
     try:
         document = json.loads(data) if data else {}
     except ValueError:

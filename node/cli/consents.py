@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from node.cli.client import ApiClient
+from node.cli.erasing import add_erasure_commands
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, pick, session_of
 from node.cli.times import parse_time, show_time
@@ -90,18 +91,21 @@ def add_consent_commands(app: typer.Typer) -> None:
     _add_granting(group)
     _add_ending(group)
     _add_refresh(group)
+    add_erasure_commands(group)
 
 
 def _add_asking(group: typer.Typer) -> None:
     @group.command(
         help="Ask a home for consent (provider).\n\n"
         "  wattpact consent request https://home.example --stream electricity/15min --purpose 'Heat pump advice' "
-        "--from -30d --until +365d"
+        "--from -30d --until +365d\n\n"
+        "A home without an address is asked by its mailbox, which `wattpact status` there shows:\n\n"
+        "  wattpact consent request wattpact/v1/4f1c.../mail --stream electricity/15min --purpose 'Heat pump advice'"
     )
     @guarded
     def request(
         context: typer.Context,
-        home: Annotated[str, typer.Argument(help="Public URL of the home node.")],
+        home: Annotated[str, typer.Argument(help="Public URL of the home node, or its mailbox.")],
         stream: Annotated[list[str], typer.Option(help="Stream name; may be repeated.")],
         purpose: Annotated[str, typer.Option(help="What the data is for, in words for people.")],
         start: Annotated[str | None, typer.Option("--from", help="Time; before now includes history.")] = None,

@@ -18,6 +18,7 @@ from node.cli.factories import (
     Finding,
     InitOptions,
     RebuildOptions,
+    ReceiptOptions,
     RunOptions,
     VerifyOptions,
 )
@@ -33,7 +34,7 @@ _FINDINGS: Final[tuple[Column, ...]] = (
     ("", lambda row: "ok" if row["ok"] else "FAIL"),
     ("check", "name"),
     ("found", "detail"),
-    ("what to do", lambda row: "" if row["ok"] else row["remedy"]),
+    ("what to do", "remedy"),
 )
 
 
@@ -254,4 +255,23 @@ def _add_checks(app: typer.Typer, factories: CliFactories) -> None:
         _show_findings(findings, as_json)
         # Nothing checked is not the same as nothing wrong.
         if not findings or not all(finding.ok for finding in findings):
+            raise typer.Exit(int(ExitCode.FAILED))
+
+    @app.command(
+        name="verify-receipt",
+        help="Check the signed receipt of an erasure, offline; with exports also the commits that stay.\n\n"
+        "  wattpact verify-receipt receipt.json --account 0x... --export export.json",
+    )
+    @guarded
+    def verify_receipt(
+        receipt: Annotated[Path, typer.Argument(help="Receipt.", exists=True, dir_okay=False)],
+        account: Annotated[str | None, typer.Option(help="The account that must have signed it.")] = None,
+        export: Annotated[
+            list[Path] | None, typer.Option(help="Export of a stream; may be repeated.", exists=True, dir_okay=False)
+        ] = None,
+        as_json: JsonFlag = False,
+    ) -> None:
+        findings = list(factories.receipt(ReceiptOptions(receipt, account, tuple(export or ()))))
+        _show_findings(findings, as_json)
+        if not all(finding.ok for finding in findings):
             raise typer.Exit(int(ExitCode.FAILED))

@@ -1,4 +1,4 @@
-"""events tail, subscription list and remove, webhook add, list, show, test, enable, remove."""
+"""events tail, subscription list and remove, webhook add, list, test, enable, remove."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 
-from node.config import LoadedConfig
+from node.config import Listen, LoadedConfig
 
 __all__ = [
     "CliFactories",
@@ -25,7 +25,11 @@ __all__ = [
     "KeyCommands",
     "KeyRow",
     "RebuildOptions",
+    "ReceiptOptions",
+    "ResetOptions",
+    "ResetResult",
     "RunOptions",
+    "SimulateOptions",
     "VerifyOptions",
 ]
 
@@ -46,6 +50,29 @@ class InitResult:
 
     config_path: Path
     addresses: Mapping[str, str]
+    mnemonic: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResetOptions:
+    """A gateway's reset: the passphrase of its new keystore, and the file that the new mnemonic goes into, if one."""
+
+    passphrase: SecretStr
+    mnemonic_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResetResult:
+    """The accounts that ended and began, files that went, files that are left, and what no reset reaches.
+
+    `mnemonic` is set where it is in no file, and shown once. `former` is empty where the old keystore did not open.
+    """
+
+    former: Mapping[str, str]
+    addresses: Mapping[str, str]
+    erased: tuple[str, ...]
+    left: tuple[str, ...]
+    stays: tuple[str, ...]
     mnemonic: SecretStr | None
 
 
@@ -87,6 +114,30 @@ class DemoOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """`assets` for `days`, or for so many `slots` of `slot_s` seconds; where report and pictures go."""
+
+    assets: int
+    days: int
+    out: Path
+    slots: int = 0
+    slot_s: int = 3_600
+    seed: int = 1
+    first_hour: int = 0
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BidsOptions:
+    """A bid manager of its own: where it listens, its certificates, and where its market takes matches."""
+
+    listen: Listen
+    tls: Path
+    market: str
+    engine: str = "continuous"
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One line of `doctor` or `verify`."""
 
@@ -103,6 +154,15 @@ class VerifyOptions:
     export: Path
     log: Path | None = None
     registry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptOptions:
+    """The receipt of an erasure; `account` as 0x... pins who signed; `exports` of its streams prove commits."""
+
+    receipt: Path
+    account: str | None = None
+    exports: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +200,8 @@ class CliFactories:
     demo: Callable[[DemoOptions], bool]
     doctor: Callable[[LoadedConfig], Sequence[Finding]]
     verify: Callable[[VerifyOptions], Sequence[Finding]]
-    keys: KeyCommands
+    receipt: Callable[[ReceiptOptions], Sequence[Finding]]
+    keys: Callable[[], KeyCommands]
+    simulate: Callable[[SimulateOptions], Mapping[str, Any]]
+    bids: Callable[[BidsOptions], None]
+    reset: Callable[[LoadedConfig, ResetOptions], ResetResult]

@@ -7,6 +7,7 @@ behind the newest meter time, and a reading that became final is told a second t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 __all__ = ["OVERLAP_S", "news", "pages"]
@@ -37,13 +38,13 @@ def news(
     newest = start
     while True:
         first = start if newest is None else max(start or 0, newest - OVERLAP_S)
-        for items in pages(lambda cursor, many, first=first: fetch(first, cursor, many), 2**62, size):  # type: ignore[misc]
+        for items in pages(partial(fetch, first), 2**62, size):
             fresh = [row for row in items if told.get(_name(row)) not in (row["provisional"], False)]
             told.update((_name(row), row["provisional"]) for row in fresh)
             newest = max([newest or 0, *(row["time"] for row in items)])
+            told = {name: state for name, state in told.items() if newest is None or name[0] >= newest - OVERLAP_S}
             if fresh:
                 yield fresh
-        told = {name: state for name, state in told.items() if newest is None or name[0] >= newest - OVERLAP_S}
         pause()
 
 

@@ -33,14 +33,14 @@ def add_key_commands(app: typer.Typer, factories: CliFactories) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         config = session_of(context).load()
-        row = factories.keys.new(config, name, kind, read_passphrase(config))
+        row = factories.keys().new(config, name, kind, read_passphrase(config))
         Output(as_json).one({"name": row.name, "kind": row.kind, "public": row.public}, _KEYS)
 
     @group.command(help="Names and public parts; never a secret.\n\n  wattpact keys show --json")
     @guarded
     def show(context: typer.Context, as_json: JsonFlag = False) -> None:
         config = session_of(context).load()
-        rows = factories.keys.show(config, read_passphrase(config))
+        rows = factories.keys().show(config, read_passphrase(config))
         found = [{"name": row.name, "kind": row.kind, "public": row.public} for row in rows]
         Output(as_json).many(found, _KEYS, "The keystore is empty.")
 
@@ -59,7 +59,7 @@ def add_key_commands(app: typer.Typer, factories: CliFactories) -> None:
             raise Conflict(f"{out} exists.", remedy="Name a new file.")
         config = session_of(context).load()
         passphrase = read_passphrase(config)
-        document = factories.keys.export(config, name, passphrase, _new_passphrase())
+        document = factories.keys().export(config, name, passphrase, _new_passphrase())
         out.touch(mode=0o600, exist_ok=False)
         out.write_text(json.dumps(document) + "\n", encoding="utf-8")
         Output(as_json).one({"name": name, "file": str(out)}, (("key", "name"), ("written to", "file")))

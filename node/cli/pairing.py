@@ -24,8 +24,9 @@ _PAIRING: Final[tuple[Column, ...]] = (
     ("streams", "streams"),
 )
 _CODE: Final[tuple[Column, ...]] = (
-    ("code", "code"),
-    ("gateway", "url"),
+    ("code", lambda row: row["code"] if row["url"] else f"{row['code']} (with --url, in this network only)"),
+    ("gateway", lambda row: row["url"] or "over the broker, by the QR code"),
+    ("text of the QR code", "qr"),
     ("valid until", lambda row: show_time(row.get("expires_at"))),
 )
 _ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"), ("transaction", "transaction"))
@@ -34,9 +35,13 @@ _ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"), 
 def add_pairing_commands(app: typer.Typer) -> None:
     @app.command(
         help="Pair a home with its gateway; without a code, show how things stand.\n\n"
-        "  wattpact pair new                                  on the gateway: a new code\n\n"
-        "  wattpact pair 7-amber-lake --url http://10.0.0.7:8750     on the home\n\n"
-        "  wattpact pair                                      on either: the state"
+        "On the gateway, a new code:\n\n"
+        "  wattpact pair new\n\n"
+        "On the home, in the gateway's network, the typed code:\n\n"
+        "  wattpact pair K7PM-3XQD --url http://10.0.0.7:8750\n\n"
+        "On the home, the text of the QR code. Where no node can reach the gateway (node.outbound_only) it has no "
+        "address, and both meet over the broker:\n\n"
+        "  wattpact pair 'WATTPACT-PAIR:1:...'"
     )
     @guarded
     def pair(

@@ -26,7 +26,17 @@ from node.config import (
 )
 from node.errors import ExitCode, NodeError, NotFound, UsageError
 
-__all__ = ["JsonFlag", "Session", "YesFlag", "confirm", "guarded", "pick", "read_passphrase", "session_of"]
+__all__ = [
+    "JsonFlag",
+    "Session",
+    "YesFlag",
+    "confirm",
+    "confirm_by_word",
+    "guarded",
+    "pick",
+    "read_passphrase",
+    "session_of",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,8 +113,11 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def pick(items: Sequence[Mapping[str, Any]], key: str, text: str, what: str) -> Mapping[str, Any]:
-    """The item whose id or name is `text`, or whose id begins with it (six characters). Raises NotFound."""
+def pick(
+    items: Sequence[Mapping[str, Any]], key: str, text: str, what: str, listing: str | None = None
+) -> Mapping[str, Any]:
+    """The item whose id or name is `text`, or whose id begins with it (six characters). Raises NotFound, naming the
+    command that lists them."""
     wanted = text.strip()
     for item in items:
         if wanted in (item.get(key), item.get("name")):
@@ -113,7 +126,7 @@ def pick(items: Sequence[Mapping[str, Any]], key: str, text: str, what: str) -> 
     if len(found) > 1:
         raise UsageError(f"{len(found)} {what}s begin with {wanted}.", remedy="Type more of it.")
     if not found:
-        raise NotFound(f"There is no {what} {wanted}.", remedy=f"`wattpact {what} list` shows all.")
+        raise NotFound(f"There is no {what} {wanted}.", remedy=f"`{listing or f'wattpact {what} list'}` shows all.")
     return found[0]
 
 
@@ -124,6 +137,16 @@ def confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError("This cannot be undone and there is nobody to ask.", remedy="Add --yes if it is meant.")
     if not typer.confirm(question, err=True):
+        raise UsageError("Nothing was done.", remedy="")
+
+
+def confirm_by_word(warning: str, word: str, yes: bool) -> None:
+    """As `confirm`, for what is worse: the word has to be typed. Raises UsageError."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("This cannot be undone and there is nobody to ask.", remedy="Add --yes if it is meant.")
+    if typer.prompt(f"{warning}\nType {word} to go on", default="", show_default=False, err=True).strip() != word:
         raise UsageError("Nothing was done.", remedy="")
 
 

@@ -8,9 +8,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.lifecycle import add_lifecycle_commands
+from node.cli.netting import add_netting_commands
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, session_of
 from node.cli.times import parse_time, show_time
+from node.cli.twins import add_twin_commands
 from node.errors import UsageError
 
 __all__ = ["add_settlement_commands"]
@@ -58,16 +61,7 @@ _ORDERS: Final[tuple[Column, ...]] = (
     ("filled", lambda row: f"{row['filled_wh']} Wh"),
     ("price per kWh", "price"),
     ("delivery", lambda row: f"{show_time(row['start'])} to {show_time(row['end'])}"),
-)
-_TRADES: Final[tuple[Column, ...]] = (
-    ("id", lambda row: short(row["id"])),
-    ("status", "seed_status"),
-    ("energy", lambda row: f"{row['wh']} Wh"),
-    ("delivered", lambda row: "" if row["delivered_wh"] is None else f"{row['delivered_wh']} Wh"),
-    ("price per kWh", "price"),
-    ("due", "due"),
-    ("paid", "paid"),
-    ("delivery", lambda row: f"{show_time(row['start'])} to {show_time(row['end'])}" if row["end"] else ""),
+    ("since", lambda row: show_time(row["timestamp"]) if row.get("timestamp") else ""),
 )
 _ACCOUNTS: Final[tuple[Column, ...]] = (
     ("market", lambda row: short(row["operator"])),
@@ -84,6 +78,18 @@ _LEVELS: Final[tuple[Column, ...]] = (
 )
 
 
+_FLOWS: Final[tuple[Column, ...]] = (
+    ("from", lambda row: show_time(row["start"])),
+    ("member", lambda row: short(row["member"]) if "member" in row else "all"),
+    ("made", _kwh("produced_wh")),
+    ("used", _kwh("consumed_wh")),
+    ("of it green", _kwh("green_wh")),
+    ("from the grid", _kwh("import_wh")),
+    ("into the grid", _kwh("export_wh")),
+    ("missing", lambda row: row.get("missing") or ""),
+)
+
+
 def add_settlement_commands(app: typer.Typer) -> None:
     """The groups `energy` and `market`."""
     energy = typer.Typer(help="Sources of energy, their readings and shares.", no_args_is_help=True)
@@ -92,8 +98,12 @@ def add_settlement_commands(app: typer.Typer) -> None:
     app.add_typer(market, name="market")
     _add_energy(energy)
     _add_shares(energy)
+    _add_flows(energy)
     _add_orders(market)
     _add_money(market)
+    add_lifecycle_commands(market)
+    add_netting_commands(market)
+    add_twin_commands(market)
 
 
 def _add_energy(energy: typer.Typer) -> None:
@@ -155,6 +165,31 @@ def _add_shares(energy: typer.Typer) -> None:
         Output(as_json).one(session_of(context).client().post(f"/energy/sources/{source}/claim"), _ACTION)
 
 
+def _add_flows(energy: typer.Typer) -> None:
+    @energy.command(
+        help="Who used whose production, of the households that this community reads.\n\n"
+        "  wattpact energy flows --from -30d\n\n"
+        "  wattpact energy flows --from 2026-01-01 --to 2027-01-01 --by month --json"
+    )
+    @guarded
+    def flows(
+        context: typer.Context,
+        begin: Annotated[str, typer.Option("--from", help="First quarter of an hour.")],
+        end: Annotated[str, typer.Option("--to", help="Time to stop before.")] = "now",
+        by: Annotated[str, typer.Option(help="quarter, day, month or year.")] = "day",
+        member: Annotated[str | None, typer.Option(help="Only this member beside the community.")] = None,
+        as_json: JsonFlag = False,
+    ) -> None:
+        now = int(time.time())
+        first, last = parse_time(begin, now, "--from"), parse_time(end, now, "--to")
+        found = session_of(context).client().get("/energy/flows", from_=first, to=last, by=by, member=member)
+        if as_json:
+            Output(True).many(found["items"], _FLOWS, "")
+            return
+        rows = [row for item in found["items"] for row in (item, *({**item, **each} for each in item["members"]))]
+        Output(False).many(rows, _FLOWS, "No quarter hours of members in this time.")
+
+
 def _add_orders(market: typer.Typer) -> None:
     @market.command(
         help="Offer or request energy for a time of delivery (gateway). Prices in minor units per kWh.\n\n"
@@ -191,11 +226,6 @@ def _add_orders(market: typer.Typer) -> None:
         Output(as_json).many(
             session_of(context).client().get("/market/orders")["items"], _ORDERS, "No offers or requests."
         )
-
-    @market.command(help="Contracts and what became of them.\n\n  wattpact market trades")
-    @guarded
-    def trades(context: typer.Context, as_json: JsonFlag = False) -> None:
-        Output(as_json).many(session_of(context).client().get("/market/trades")["items"], _TRADES, "No contracts.")
 
     @market.command(help="The order book (market).\n\n  wattpact market book")
     @guarded
@@ -243,3 +273,25 @@ def _add_money(market: typer.Typer) -> None:
         Output(as_json).many(
             session_of(context).client().get("/market/accounts")["items"], _ACCOUNTS, "This asset trades nowhere yet."
         )
+
+    @market.command(
+        help="Ask for money of this asset out of a market's book; it waits as the contract says (gateway).\n\n"
+        "  wattpact market withdraw 5000 --market https://market.example:8750\n\n"
+        "  wattpact market withdraw --out --market https://market.example:8750"
+    )
+    @guarded
+    def withdraw(
+        context: typer.Context,
+        market_url: Annotated[str, typer.Option("--market", help="Address of the market's node.")],
+        amount: Annotated[int, typer.Argument(min=0, help="Minor units.")] = 0,
+        out: Annotated[bool, typer.Option("--out", help="Take what was asked for before; the wait is over.")] = False,
+        as_json: JsonFlag = False,
+    ) -> None:
+        if out is bool(amount):
+            raise UsageError("Name an amount, or --out for what was asked for before.")
+        client = session_of(context).client()
+        if out:
+            Output(as_json).one(client.post("/market/withdrawals/out", {"market": market_url}), _ACTION)
+        else:
+            form = {"market": market_url, "amount": amount}
+            Output(as_json).one(client.post("/market/withdrawals", form), _ACTION)

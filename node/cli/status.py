@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -27,12 +28,14 @@ _STATUS: Final[tuple[Column, ...]] = (
     ("head", lambda row: _head(row["chain"])),
     ("reading", lambda row: _reading(row["chain"].get("catching_up"))),
     ("broker", lambda row: _broker(row["broker"])),
+    ("mailbox", lambda row: row["broker"].get("mailbox")),
     ("pairing", "pairing"),
     ("streams", "streams"),
     ("live consents", "live_consents"),
     ("open requests", "pending_requests"),
     ("outbox", "outbox_pending"),
     ("open alarms", "open_alarms"),
+    ("retention", lambda row: _retention(row["retention"])),
     ("running since", lambda row: f"{show_time(row['started_at'])} ({show_age(row['now'] - row['started_at'])})"),
 )
 _ALARMS: Final[tuple[Column, ...]] = (
@@ -53,6 +56,12 @@ _TRANSACTIONS: Final[tuple[Column, ...]] = (
     ("gas", "gas_used"),
     ("error", "error"),
 )
+
+
+def _retention(kept: Mapping[str, Any]) -> str:
+    others = "without limit" if kept["consent_days"] is None else f"{kept['consent_days']} days"
+    own = f"own readings {kept['raw_days']} days, own intervals {kept['quarter_days']} days"
+    return f"{own}, under consents {others}; {kept['removed']} removed since the start"
 
 
 def _ether(wei: object) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.erasing import add_past_commands
 from node.cli.following import news, pages
 from node.cli.output import Column, Output, short
-from node.cli.session import JsonFlag, guarded, pick, session_of
+from node.cli.session import JsonFlag, YesFlag, confirm, guarded, pick, session_of
 from node.cli.times import parse_time, show_time
 
 __all__ = ["add_stream_commands"]
@@ -42,12 +43,27 @@ _SHOW: Final[tuple[Column, ...]] = (
     ("first reading", lambda row: show_time(row.get("first_reading_at"))),
     ("last reading", lambda row: show_time(row.get("last_reading_at"))),
     ("alarms", "alarms"),
+    ("resyncs", lambda row: _resyncs(row.get("resyncs", ()))),
 )
+_ROTATED: Final[tuple[Column, ...]] = (("sid", "sid"), ("name", "name"), ("state", "state"))
 _READINGS: Final[tuple[Column, ...]] = (
     ("time", lambda row: show_time(row["time"])),
     ("values", lambda row: [f"{key}={value}" for key, value in row["values"].items()]),
     ("", lambda row: "provisional" if row["provisional"] else ""),
 )
+
+
+def _resyncs(given: Sequence[dict[str, Any]]) -> list[str]:
+    """Who was let in again, how often, and when last."""
+    times: dict[str, list[int]] = {}
+    for each in given:
+        times.setdefault(each["grant_id"], []).append(each["at"])
+    return [
+        f"{'this household' if not int(grant, 16) else short(grant)}: {len(at)}, last {show_time(max(at))}"
+        for grant, at in times.items()
+    ]
+
+
 _Stream = Annotated[str, typer.Argument(help="Name such as electricity/1s, or sid, or its beginning.")]
 
 
@@ -68,6 +84,21 @@ def add_stream_commands(app: typer.Typer) -> None:
         found = pick(client.get("/streams")["items"], "sid", stream, "stream")
         Output(as_json).one(client.get(f"/streams/{found['sid']}"), _SHOW)
 
+    @group.command(
+        help="Give a stream new keys at its own gateway: another writer, stream key, M and T (home).\n\n"
+        "For keys that may be stolen: who has the old ones neither writes nor reads from then on. "
+        "A stolen gateway needs `wattpact gateway move`.\n\n"
+        "  wattpact stream rotate electricity/1s\n\n"
+        "  wattpact gateway status                 how far it is"
+    )
+    @guarded
+    def rotate(context: typer.Context, stream: _Stream, yes: YesFlag = False, as_json: JsonFlag = False) -> None:
+        client = session_of(context).client()
+        found = pick(client.get("/streams")["items"], "sid", stream, "stream")
+        confirm(f"Give {found.get('name') or found['sid']} new keys? The old ones never work again.", yes)
+        Output(as_json).one(client.post(f"/streams/{found['sid']}/rotate", {}), _ROTATED)
+
+    add_past_commands(group)
     _add_reading(group)
 
 

@@ -14,7 +14,7 @@ from node.errors import UsageError
 
 __all__ = ["add_token_commands"]
 
-_SCOPES: Final = "read, consent, admin, events:read or webhooks:manage; may be repeated."
+_SCOPES: Final = "read, consent, admin, events:read, webhooks:manage or asset:meter; may be repeated."
 _TOKENS: Final[tuple[Column, ...]] = (
     ("id", "id"),
     ("name", "name"),

@@ -16,7 +16,7 @@ METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _TELEGRAM_OUTCOMES: Final = frozenset({"ok", "checksum", "truncated", "malformed", "skew", "duplicate"})
 _ALARM_KINDS: Final = frozenset(
     {"writer_fork", "late_checkpoint", "commit_mismatch", "stale_epoch", "chain_silent", "clock", "meter_silent",
-     "second_writer", "backlog", "unfunded", "broker", "reorg_too_deep"}
+     "second_writer", "backlog", "unfunded", "broker", "reorg_too_deep", "engine_fault"}
 )  # fmt: skip
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE"})
 
@@ -35,6 +35,7 @@ class Metrics:
         self.commits = self._counter("commits", "Channel commits published")
         self.envelopes_sealed = self._counter("envelopes_sealed", "Envelopes sealed")
         self.envelopes_opened = self._counter("envelopes_opened", "Envelopes opened and verified")
+        self.readings_removed = self._counter("readings_removed", "Opened readings removed because of their age")
         self.parcels = self._counter("parcels", "Sealed messages of other nodes by outcome", "outcome")
         self._telegrams = self._counter("telegrams", "Meter telegrams by outcome", "outcome")
         self._alarms = self._counter("alarms", "Alarms raised by kind", "kind")

@@ -11,6 +11,7 @@ with its reason. A fatal error ends the node and leaves the effect where it is. 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -25,7 +26,7 @@ from node.runtime.backoff import Backoff
 from node.runtime.errors import HandlerMissing
 from node.runtime.supervisor import Lifecycle, attempt, fatal_part
 from node.storage.journal import Applied, Journal
-from node.storage.outbox import Outbox, OutboxItem
+from node.storage.outbox import LOCAL, Outbox, OutboxItem
 
 __all__ = ["Executor", "ExecutorOptions", "Handler", "Handlers"]
 
@@ -92,11 +93,18 @@ class Executor:
         self._options = options or ExecutorOptions()
         self._wake = asyncio.Event()
         self._busy = {True: 0, False: 0}
+        # By reach: whether there may be something to claim, and when to look at the latest, for what falls due while
+        # commits leave no time to sleep. A claim is a transaction, also one that finds nothing.
+        self._some = {True: True, False: True}
+        self._look = {True: 0, False: 0}
+        self._longest = max(1, math.ceil(self._options.poll))
         journal.subscribe(self._committed)
 
     def _committed(self, applied: Applied) -> None:
-        if applied.effects:
-            self._wake.set()
+        for effect in applied.effects:
+            if self._handlers[type(effect)] != (_nothing,):
+                self._some[type(effect).__name__.startswith(LOCAL)] = True
+                self._wake.set()
 
     async def step(self) -> int:
         """Carry out one round of what can be claimed now; return how many were tried."""
@@ -132,7 +140,14 @@ class Executor:
 
     async def _begin(self, group: asyncio.TaskGroup, now: int, local: bool) -> None:
         free = self._options.parallel - self._busy[local]
-        items = await self._outbox.claim(now, free, self._options.lease, local=local) if free > 0 else []
+        # Further ahead than it was ever set: the clock was put back.
+        waits = 0 < self._look[local] - now <= self._longest
+        if free <= 0 or (waits and not self._some[local]):
+            return
+        self._some[local] = False
+        self._look[local] = now + self._longest
+        items = await self._outbox.claim(now, free, self._options.lease, local=local)
+        self._some[local] = self._some[local] or len(items) == free
         for lane in _lanes(items):
             self._busy[local] += 1
             group.create_task(self._tracked(lane, local))
@@ -142,6 +157,7 @@ class Executor:
             await self._lane(lane)
         finally:
             self._busy[local] -= 1
+            self._some[local] = True  # what follows in its lane
             self._wake.set()
 
     async def _lane(self, lane: Sequence[OutboxItem]) -> None:
@@ -154,10 +170,14 @@ class Executor:
                 return
 
     async def _sleep(self) -> None:
+        if self._wake.is_set():
+            return
         now, wait = self._clock.now(), self._options.poll
         for local, busy in self._busy.items():
             due = await self._outbox.next_due(now, local=local) if busy < self._options.parallel else None
             if due is not None:
+                self._some[local] = self._some[local] or due <= now
+                self._look[local] = min(self._look[local], due)
                 # A floor, because another process may hold the row that looks free from here.
                 wait = min(wait, max(0.02, due - now))
         try:
@@ -187,7 +207,10 @@ class Executor:
         pause = self._options.backoff.delay(item.attempts + 1)
         known = isinstance(error, NodeError | OSError | TimeoutError)
         _log.warning("effect_put_off", effect=name, reason=reason, pause=round(pause, 1), exc_info=not known and error)
-        await self._outbox.put_off(item, now + max(1, round(pause)), reason)
+        due = now + max(1, round(pause))
+        await self._outbox.put_off(item, due, reason)
+        local = name.startswith(LOCAL)
+        self._look[local] = min(self._look[local], due)
         self._observe(name, "retry")
         return False
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -21,10 +20,9 @@ from aiohttp.resolver import ThreadedResolver
 
 from node.errors import InvalidInput, RecoverableError
 
-__all__ = ["Forbidden", "NoAnswer", "Outbound", "OutboundAnswer", "is_public", "origin_of"]
+__all__ = ["Forbidden", "NoAnswer", "Outbound", "is_public", "origin_of", "read_at_most"]
 
 _TIMEOUT_S: Final = 10.0
-_MAX_ANSWER: Final = 65_536
 # IPv6 ranges that carry an IPv4 address inside; a translator would send them to it.
 _CARRYING: Final = ((IPv6Network("64:ff9b::/96"), 0), (IPv6Network("2002::/16"), 80))
 
@@ -39,12 +37,15 @@ class NoAnswer(RecoverableError):
     """Nobody answered in time, or not with HTTP."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundAnswer:
-    """Status and the beginning of the body."""
+async def read_at_most(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body of an answer, or its first `limit` bytes. Raises aiohttp.ClientError where the connection breaks.
 
-    status: int
-    body: bytes
+    `content.read(limit)` alone gives what has arrived so far: a part of the document wherever the network cuts it.
+    """
+    body = bytearray()
+    while len(body) < limit and (more := await answer.content.read(limit - len(body))):
+        body += more
+    return bytes(body)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -123,15 +124,18 @@ class Outbound:
         if literal is not None and not is_public(literal):
             raise Forbidden("The address is not a public one.", field="url")
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> OutboundAnswer:
-        """Post once. Raises Forbidden, or NoAnswer, whose sentence holds nothing of the address but its host."""
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Post once; returns the status of the answer.
+
+        Raises Forbidden, or NoAnswer, whose sentence holds nothing of the address but its host.
+        """
         self.check(url)
         if self._session is None:
             self._session = self._open()
         host = _split(url).hostname
         try:
             async with self._session.post(url, data=body, headers=dict(headers), allow_redirects=False) as answer:
-                return OutboundAnswer(answer.status, await answer.content.read(_MAX_ANSWER))
+                return answer.status
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _NotPublic):
                 raise error.os_error from None

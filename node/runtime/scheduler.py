@@ -8,6 +8,7 @@ margin). The writer's gate does not rely on this: it tests ends by itself, again
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,7 @@ import structlog
 
 from node.clock import Clock
 from node.errors import FatalError, NodeError
+from node.projection.aggregates import deadlines_of
 from node.runtime.supervisor import Lifecycle
 from node.storage.journal import Applied, Journal
 from node.storage.timers import Timer, Timers
@@ -37,10 +39,17 @@ class Scheduler:
         self._clock = clock
         self._horizon = horizon
         self._wake = asyncio.Event()
+        self._until: float | None = None  # what is waited for; None while that is being looked up
         journal.subscribe(self._committed)
 
     def _committed(self, applied: Applied) -> None:
-        if applied.records:
+        """Wakes for what falls due earlier than what is waited for; nothing else moves the next time."""
+        if self._until is None or any(
+            deadline.at < self._until
+            for record in applied.records
+            for change in record.changes
+            for deadline in deadlines_of(change.state)
+        ):
             self._wake.set()
 
     def now(self) -> int:
@@ -77,9 +86,13 @@ class Scheduler:
         life.ready()
         while not life.stop.is_set():
             self._wake.clear()
-            await self.step()
+            self._until = None
             due = await self._timers.next_at()
+            if due is not None and due <= self.now():
+                await self.step()
+                due = await self._timers.next_at()
             wait = _POLL if due is None else min(_POLL, max(0.05, due - self.now()))
+            self._until = math.inf if due is None else due
             await self._sleep(life, wait)
 
     async def _sleep(self, life: Lifecycle, seconds: float) -> None:

@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 
 from node.clock import Clock
-from node.errors import Gone, NodeError, NotFound
+from node.errors import Gone, NeedsPerson, NodeError, NotFound
 from node.runtime.backoff import Backoff
 from node.runtime.outbound import Outbound
 from node.runtime.supervisor import Lifecycle
@@ -132,9 +132,10 @@ class WebhookPost:
                     return
         except NotFound:
             return  # removed while it was served
-        except Gone as gone:
-            await self.rows.failed(webhook_id, self.clock.now(), 0, gone.message, disable=True)
-            _log.error("webhook_disabled", webhook_id=webhook_id, reason=gone.message)
+        except (Gone, NeedsPerson) as error:
+            # One that cannot go on, also for a secret that this node cannot read, is no reason to stop the others.
+            await self.rows.failed(webhook_id, self.clock.now(), 0, error.message, disable=True)
+            _log.error("webhook_disabled", webhook_id=webhook_id, reason=error.message)
 
     async def _deliver(self, hook: Webhook, event: FeedEvent) -> bool:
         """Tell one event; what came of it is on disk when this returns."""
@@ -158,12 +159,12 @@ class WebhookPost:
         """One signed call: the status of the answer (None without one) and a sentence about it."""
         headers = signed_headers(self.ways.unseal(hook), message_id, self.clock.now(), body)
         try:
-            answer = await self.ways.outbound.post(hook.url, body, headers)
+            status = await self.ways.outbound.post(hook.url, body, headers)
         except NodeError as error:
             return None, error.message
-        if 300 <= answer.status < 400:
-            return answer.status, f"The receiver answers {answer.status}: redirects are not followed."
-        return answer.status, f"The receiver answers {answer.status}."
+        if 300 <= status < 400:
+            return status, f"The receiver answers {status}: redirects are not followed."
+        return status, f"The receiver answers {status}."
 
 
 async def _first(waiting: Awaitable[object], seconds: float) -> None:

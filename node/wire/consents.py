@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, StreamPublic, Url
+from node.wire.fields import Address, Body, Hash, InboxUrl, PublicKey, Seconds, Signature, StreamPublic
 
 __all__ = [
     "Category",
@@ -34,7 +34,7 @@ class PartyCard(Body):
     policy_url: Annotated[str, Field(max_length=512)] = ""
     address: Address
     sealing_key: PublicKey
-    inbox_url: Url
+    inbox_url: InboxUrl
 
 
 class ConsentRequest(Body):
@@ -84,7 +84,7 @@ class StreamAccess(Body):
     slot_seconds: Annotated[int, Field(ge=60, lt=2**32)]
     writer: Address
     stream_key: StreamPublic
-    broker_url: Annotated[str, Field(max_length=300, pattern=r"^mqtts?://[^\s@/]+$")]
+    broker_url: Annotated[str, Field(max_length=300, pattern=r"^(mqtt|http)s?://[^\s@/]+$")]
     broker_user: Annotated[str, Field(max_length=120)] = ""
     broker_password: Annotated[str, Field(max_length=200)] = ""
 

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import Field
 
 from node.wire.consents import PartyCard
-from node.wire.fields import Body, Signature
+from node.wire.fields import Address, Body, Hash, Opening, Seconds, Signature
+from node.wire.orderdetails import OrderDetails
 
-__all__ = ["OrderPlaced", "SignedMessage", "SourceProposal"]
-
-_LONGEST_OPENING = 2_048
-
-
-def _read(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str) or not value.startswith("0x") or len(value) > 2 + 2 * _LONGEST_OPENING:
-        raise ValueError("must be bytes in hex, with 0x in front")
-    try:
-        return bytes.fromhex(value[2:])
-    except ValueError:
-        raise ValueError("has characters that are not hex") from None
-
-
-Opening = Annotated[bytes, BeforeValidator(_read), PlainSerializer(lambda raw: "0x" + raw.hex())]
+__all__ = [
+    "EvidenceGiven",
+    "FundWanted",
+    "NetContractMade",
+    "NetLeftOut",
+    "NetLineSigned",
+    "NetReported",
+    "OrderPlaced",
+    "SignedMessage",
+    "SourceProposal",
+    "WordRefused",
+]
 
 
 class SignedMessage(Body):
@@ -41,11 +37,99 @@ class SignedMessage(Body):
 
 
 class OrderPlaced(Body):
-    """A signed offer or request, and the card of the node that makes it."""
+    """A signed offer or request, and the card of the node that makes it. `details`: what its nonce commits to."""
 
     typed: dict[str, Any]
     signature: Signature
     card: PartyCard
+    details: OrderDetails | None = None
+
+
+class EvidenceGiven(Body):
+    """A meter's absolute counters (Wh) at both ends of a delivery, each signed by the device that an order of the
+    contract names, at its own time. Anybody may bring them: the contract decides what they count for."""
+
+    contract: Hash
+    of_seller: bool
+    device: Address
+    first_wh: Annotated[int, Field(ge=0, lt=2**64)]
+    first_at: Seconds
+    last_wh: Annotated[int, Field(ge=0, lt=2**64)]
+    last_at: Seconds
+    first_signature: Opening
+    last_signature: Opening
+
+
+class FundWanted(Body):
+    """An asset lacks money for a contract and asks its owner: which account, in whose market, and how much."""
+
+    operator: Address
+    account: Address
+    contract: Hash
+    missing: Annotated[int, Field(gt=0, lt=2**88)]
+
+
+class NetLineSigned(Body):
+    """What a request that was signed for netting pays to one seller: Wh at minor units per kWh."""
+
+    typed: dict[str, Any]
+    signature: Signature
+    seller: Address
+    wh: Annotated[int, Field(gt=0, lt=2**63)]
+    price: Annotated[int, Field(ge=0, lt=2**80)]
+    amount: Annotated[int, Field(ge=0, lt=2**88)] | None = None
+
+
+class NetContractMade(Body):
+    """A market that nets tells both partners of a contract. Its id is the hash of all of it; seconds UTC."""
+
+    operator: Address
+    offer: Hash
+    request: Hash
+    seller: Address
+    buyer: Address
+    wh: Annotated[int, Field(gt=0, lt=2**63)]
+    price: Annotated[int, Field(ge=0, lt=2**80)]
+    start: Annotated[int, Field(ge=0, lt=2**40)]
+    end: Annotated[int, Field(ge=0, lt=2**40)]
+    nonce: Hash
+
+
+class NetLeftOut(Body):
+    """A market that nets tells both partners of a line that the netting of a day left out: it is owed by itself.
+
+    `block`: number of the block with the day's batch, 0 where there is none; `leaf`: the line's leaf, by which it is
+    known; `reminders` and `claimed`: what became of it so far.
+    """
+
+    operator: Address
+    period: Annotated[int, Field(ge=0, lt=2**24)]
+    block: Annotated[int, Field(ge=0, lt=2**62)]
+    leaf: Hash
+    request: Hash
+    seller: Address
+    buyer: Address
+    wh: Annotated[int, Field(gt=0, lt=2**63)]
+    price: Annotated[int, Field(ge=0, lt=2**80)]
+    amount: Annotated[int, Field(gt=0, lt=2**88)]
+    reminders: Annotated[int, Field(ge=0, le=3)] = 0
+    claimed: bool = False
+
+
+class NetReported(Body):
+    """What a partner of a netted contract delivered or used: a Provision, signed for the net settlement."""
+
+    typed: dict[str, Any]
+    signature: Signature
+    start: Annotated[int, Field(ge=0, lt=2**40)]
+
+
+class WordRefused(Body):
+    """The market's answer to a message that the chain did not take: which one, of which kind, and why."""
+
+    about: Hash
+    kind: Annotated[str, Field(max_length=40)]
+    reason: Annotated[str, Field(max_length=600)]
 
 
 class SourceProposal(Body):

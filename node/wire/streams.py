@@ -17,6 +17,7 @@ __all__ = [
     "GrantForWriter",
     "Handover",
     "OwnerKey",
+    "ResyncGiven",
     "StreamKeyChanged",
     "StreamOffer",
     "StreamTake",
@@ -59,7 +60,10 @@ class GrantForWriter(Body):
 
 
 class StreamTake(Body):
-    """The owner wants this gateway to write a stream that another one has written; name and slots stay as they are."""
+    """The owner wants this gateway to write a stream that another one has written; name and slots stay as they are.
+
+    `generation` above 0 asks for keys that this gateway never had before: those it has may be stolen.
+    """
 
     sid: Hash
     category: Category
@@ -67,6 +71,7 @@ class StreamTake(Body):
     genesis: Seconds
     slot_seconds: Annotated[int, Field(ge=60, lt=2**32)]
     owner_key: PublicKey
+    generation: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class WriterSigned(Body):
@@ -96,6 +101,16 @@ class Handover(Body):
     last_seq: Annotated[int, Field(ge=0, lt=2**63)]
     last_hash: Hash
     through: Seconds = 0
+
+
+class ResyncGiven(Body):
+    """A reader that had lost its state was let in again, from the epoch after `since_epoch` on."""
+
+    sid: Hash
+    grant_id: Hash
+    request_id: Hash
+    at: Seconds
+    since_epoch: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class StreamKeyChanged(Body):

@@ -8,7 +8,7 @@ from channels.errors import FolderLocked
 from channels.guard import FolderLock
 from node.api.relay import Relay
 from node.api.server import ApiServer
-from node.app.commands.stopping import say, stop_signals
+from node.app.stopping import say, stop_signals
 from node.clock import Clock, SystemClock
 from node.config import ApiSettings, Listen, LoadedConfig, Settings, parse_topic_rule, read_secret
 from node.errors import Busy

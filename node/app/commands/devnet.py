@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from node.app.commands.stopping import say, stop_signals
+from node.app.stopping import say, stop_signals
 from node.cli.factories import DevnetOptions
 from node.errors import ConfigError
 from node.runtime.devnet.anvil import AnvilOptions

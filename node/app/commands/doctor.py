@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from keys.identity import Identity
 from node.app.commands.checks.broker import check_broker
 from node.app.commands.checks.chain import check_chain
-from node.app.commands.checks.local import check_disk, check_folder, check_keystore, check_meter
+from node.app.commands.checks.local import check_disk, check_folder, check_keystore, check_meter, check_proxy
 from node.app.commands.checks.running import check_running
 from node.cli.factories import Finding
 from node.clock import Clock, SystemClock
@@ -23,7 +23,8 @@ def examine(config: LoadedConfig, clock: Clock | None = None) -> Sequence[Findin
     keystore, identity = check_keystore(settings)
     running, runs = check_running(settings)
     reached = asyncio.run(_reach(settings, identity, clock or SystemClock(), runs))
-    return [check_folder(settings), check_disk(settings), keystore, *check_meter(settings), *reached, *running]
+    local = [check_folder(settings), check_disk(settings), keystore, *check_meter(settings), *check_proxy(settings)]
+    return [*local, *reached, *running]
 
 
 async def _reach(settings: Settings, identity: Identity | None, clock: Clock, runs: bool) -> list[Finding]:

@@ -30,7 +30,7 @@ from node.config import CONFIG_NAME
 from node.errors import Busy, ConfigError, Conflict
 from node.types import address_to_text
 
-__all__ = ["initialize"]
+__all__ = ["initialize", "put_identity"]
 
 _STAGING: Final = ".init-"
 
@@ -59,6 +59,12 @@ def initialize(options: InitOptions) -> InitResult:
         if fresh:
             _forget_empty(root)
     return InitResult(root / CONFIG_NAME, addresses, SecretStr(words) if given is None else None)
+
+
+def put_identity(root: Path, words: str, passphrase: SecretStr) -> dict[str, str]:
+    """A new identity in a folder that has a config file and no keystore; the accounts. The caller holds the lock."""
+    with keys_errors():
+        return _Place(root).renew(words, passphrase)
 
 
 def _forget_empty(root: Path) -> None:
@@ -92,10 +98,28 @@ class _Place:
             shutil.rmtree(self._staging, ignore_errors=True)
             if wrote and not done:
                 self._config.unlink(missing_ok=True)
+        return self._accounts(identity)
+
+    def renew(self, words: str, passphrase: SecretStr) -> dict[str, str]:
+        try:
+            self._staging.mkdir(mode=0o700)
+            identity = self._stage_keys(words, passphrase)
+            self._put_keystore()
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+        return self._accounts(identity)
+
+    @staticmethod
+    def _accounts(identity: Identity) -> dict[str, str]:
         signers = {"wallet": identity.wallet(), "device": identity.device(), "sender": identity.sender()}
         return {name: address_to_text(signer.address) for name, signer in signers.items()}
 
     def _refuse_existing(self, text: str) -> None:
+        if DataDir(self._root).reset_marker.exists():
+            raise Conflict(
+                f"A reset of the gateway in {self._root} has begun and is not finished. Nothing was changed.",
+                remedy="Run `wattpact gateway reset` again.",
+            )
         if self._keystore.is_symlink() or (self._keystore.exists() and any(self._keystore.iterdir())):
             raise Conflict(
                 f"There is an identity in {self._root}. Nothing was changed.",

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from eth_account import Account
 from pydantic import SecretStr
 
+from keys.ethereum import Account
 from keys.identity import Identity
 from keys.keystore import WALLET, Keystore
 from keys.sealing import SealingKey

@@ -21,7 +21,6 @@ from keys.identity import Identity
 from node.app.core import open_chain, open_storage
 from node.app.datadir import DataDir, open_identity
 from node.app.progress import FINAL, Progress, told
-from node.app.services import collect_seldom
 from node.cli import RebuildOptions
 from node.clock import Clock, SystemClock
 from node.config import LoadedConfig, Settings, keystore_passphrase
@@ -38,7 +37,6 @@ Show = Callable[[Progress], None]
 
 def rebuild(config: LoadedConfig, options: RebuildOptions) -> dict[str, object]:
     """Raises Busy while a node runs on the folder, UsageError where a database cannot be put aside."""
-    collect_seldom()
     settings = config.settings
     passphrase = keystore_passphrase(settings)
     if passphrase is None:

@@ -141,11 +141,14 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """What a node listed before its database was deleted and after it came back without one."""
+    """What a node listed before its database was deleted and after it came back without one; `had` and `has`: all the
+    readings that it showed, by stream."""
 
     who: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+    had: Mapping[bytes, tuple[Reading, ...]] = field(default_factory=dict)
+    has: Mapping[bytes, tuple[Reading, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

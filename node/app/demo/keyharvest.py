@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from channels.errors import ChannelError
+from channels.errors import ChannelError, StoreKeyGone
 from channels.reader_state import restore_reader
 from channels.slots import StreamParams
 from channels.stores.sealed import StoreSeal
+from channels.stores.vault import KeystoreVault
 from keys.errors import KeysError
 from keys.identity import Identity
 from keys.keystore import MNEMONIC, Keystore
@@ -95,16 +96,17 @@ class KeyHarvest:
         if self._keystore is None:
             self._keystore = Keystore.open(copy, self.passphrase)
         for name in self._keystore.names():
-            self._take(self._keystore.kind(name), self._keystore.get(name))
+            self._take(self._keystore, name)
 
-    def _take(self, kind: str, secret: bytes) -> None:
+    def _take(self, keystore: Keystore, name: str) -> None:
+        kind, secret = keystore.kind(name), keystore.get(name)
         if len(secret) == 32:
             self.secrets.add(secret)
             if kind != "wallet":
                 self.seeds.add(secret)
         if kind == MNEMONIC and self._seal is None:
             identity = Identity.from_mnemonic(secret.decode())
-            self._seal = StoreSeal(identity.secret("channel-store"))
+            self._seal = StoreSeal(identity.secret("channel-store"), KeystoreVault(keystore))
             self.secrets.update(identity.secret(label) for label in _SECRET_LABELS)
             self.seeds.update(identity.sealing_key(label).to_bytes() for label in _LABELS)
 
@@ -125,7 +127,11 @@ class KeyHarvest:
                 "SELECT s.sid, r.grant_id, r.snapshot FROM channel_reader r JOIN channel_stream s ON s.id = r.stream"
             )
             for sid, grant_id, sealed in copy.execute(query):
-                state = self._seal.open("reader", sid + grant_id, b"", sealed)
+                try:
+                    state = self._seal.open("reader", sid + grant_id, b"", sealed)
+                except StoreKeyGone:  # its key was made after the keystore was copied
+                    self._stamp = 0
+                    continue
                 if self.latest.get(sid) != state:
                     self.latest[sid] = state
                     self.secrets |= reader_secrets(sid, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import shutil
@@ -29,6 +30,9 @@ APP: Final = (sys.executable, "-m", "node.app")
 FINALITY: Final = 4
 """Blocks after which a grant acts."""
 
+_FIRST_PORT: Final = 12_000
+_PORTS: Final = 20_000
+
 # How the REST interface calls what telegrams call by OBIS code.
 _CODES: Final = {
     "import_1_wh": "1-0:1.8.1", "import_2_wh": "1-0:1.8.2", "export_1_wh": "1-0:2.8.1", "export_2_wh": "1-0:2.8.2",
@@ -39,10 +43,13 @@ _CODES: Final = {
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing listens on at this moment. Who asked for it listens seconds later, so it is none of those
+    that systems give to outgoing connections (Linux: from 32768 on): one of these might be in use by then."""
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def write_private(path: Path, text: str) -> Path:
@@ -235,7 +242,12 @@ class DemoNode:
             stderr=asyncio.subprocess.PIPE,
             env={**self.shared.processes.clean_environment(), **(environment or {})},
         )
-        out, err = await process.communicate(stdin.encode())
+        try:
+            out, err = await process.communicate(stdin.encode())
+        finally:
+            if process.returncode is None:  # broken off: it must not outlive the run
+                process.kill()
+                await process.wait()
         if process.returncode:
             said = " ".join(err.decode(errors="replace").split())[-400:]
             raise DemoFailed(f"`wattpact {' '.join(words)}` on {self.name} ends with {process.returncode}: {said}")

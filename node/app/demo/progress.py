@@ -39,8 +39,9 @@ class Steps:
 
     def say(self, text: str) -> None:
         """A remark between the steps."""
-        self._progress.console.print(text, markup=False)
+        self._progress.console.print(text, markup=False, soft_wrap=True)
 
     def _line(self, text: str) -> None:
         if not self.console.is_terminal:
-            self.console.print(f"{time.monotonic() - self._began:6.1f} s  {text}", markup=False)
+            elapsed = time.monotonic() - self._began
+            self.console.print(f"{elapsed:6.1f} s  {text}", markup=False, soft_wrap=True)

@@ -137,9 +137,10 @@ def write_report(report: dict[str, Any], path: Path) -> None:
 
 def show_report(report: dict[str, Any], console: Console) -> None:
     """Providers, then checks."""
-    providers = Table(
-        "provider", "stream", "slots granted", "slots read", "slots refused", "readings", title="Who read what"
-    )
+    providers = Table("provider", title="Who read what")
+    providers.add_column("stream", no_wrap=True)  # cut short, two streams of one meter look alike
+    for heading in ("slots granted", "slots read", "slots refused", "readings"):
+        providers.add_column(heading, justify="right")
     for letter, row in report["providers"].items():
         for name, stream in row["streams"].items():
             if stream["slots_granted"] or stream["readings"] or name == "electricity/1s":

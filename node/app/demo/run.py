@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import time
@@ -13,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -64,8 +66,8 @@ async def run_demo(options: Options) -> bool:
         path = out / leftover
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    with Steps(console) as steps, _ended_by(signal.SIGTERM):
-        async with _stage(steps, out) as story:
+    with Steps(console) as steps, _ended_by(signal.SIGTERM) as taking_down:
+        async with _stage(steps, out, taking_down) as story:
             try:
                 await play(story)
                 story.note("end")
@@ -82,13 +84,19 @@ async def run_demo(options: Options) -> bool:
 
 
 @contextmanager
-def _ended_by(number: signal.Signals) -> Iterator[None]:
-    """A signal ends the run as Ctrl-C does, so that no process is left behind."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    if task is not None:
-        loop.add_signal_handler(number, task.cancel)
+def _ended_by(number: signal.Signals) -> Iterator[asyncio.Event]:
+    """A signal ends the run as Ctrl-C does, so that no process is left behind. While the event that this gives is set
+    everything is being taken down, and a signal, the first or another one, breaks that off no more."""
+    task, loop, taking_down = asyncio.current_task(), asyncio.get_running_loop(), asyncio.Event()
+
+    def end() -> None:
+        if task is not None and not taking_down.is_set():
+            taking_down.set()
+            task.cancel()
+
+    loop.add_signal_handler(number, end)
     try:
-        yield
+        yield taking_down
     finally:
         loop.remove_signal_handler(number)
 
@@ -104,9 +112,13 @@ async def judge(evidence: Evidence) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     order = sorted(range(len(CHECKS)), key=lambda number: CHECKS[number] is not a_keys_after_revocation)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count() or 1, context, _hold, (evidence,)) as pool:
-        jobs = [loop.run_in_executor(pool, _check_and_tell, number) for number in order]
-        done = dict(zip(order, await asyncio.gather(*jobs), strict=True))
+    # By a file: the evidence is larger than a pipe, whose writer waits for ever where the reading process was ended.
+    with TemporaryDirectory() as folder:
+        kept = Path(folder) / "evidence"
+        kept.write_bytes(pickle.dumps(evidence))
+        with ProcessPoolExecutor(os.cpu_count() or 1, context, _hold, (kept,)) as pool:
+            jobs = [loop.run_in_executor(pool, _check_and_tell, number) for number in order]
+            done = dict(zip(order, await asyncio.gather(*jobs), strict=True))
     told = next(told for _, told in done.values() if told is not None)
     checks = [done[number][0] for number in range(len(CHECKS))]
     # The time that the judging took counts as well.
@@ -118,9 +130,9 @@ async def judge(evidence: Evidence) -> dict[str, Any]:
 _HELD: list[Evidence] = []
 
 
-def _hold(evidence: Evidence) -> None:
+def _hold(kept: Path) -> None:
     """Runs once in each process: the evidence is large."""
-    _HELD[:] = [evidence]
+    _HELD[:] = [pickle.loads(kept.read_bytes())]  # noqa: S301 (written by the process that started this one)
 
 
 def _check_and_tell(number: int) -> tuple[Check, dict[str, Any] | None]:
@@ -131,8 +143,8 @@ def _check_and_tell(number: int) -> tuple[Check, dict[str, Any] | None]:
 
 
 @asynccontextmanager
-async def _stage(steps: Steps, out: Path) -> AsyncIterator[Story]:
-    """Chain, broker, meter and all nodes run inside; afterwards nothing does."""
+async def _stage(steps: Steps, out: Path, taking_down: asyncio.Event) -> AsyncIterator[Story]:
+    """Chain, broker, meter and all nodes run inside; afterwards nothing does. `taking_down` is set when it ends."""
     async with AsyncExitStack() as stack:
         processes = Processes(out / "logs")
         began = time.time()
@@ -164,6 +176,7 @@ async def _stage(steps: Steps, out: Path) -> AsyncIterator[Story]:
         stack.push_async_callback(_forget, story.providers)
         story.villagers = asyncio.create_task(_start_villagers(story))
         stack.push_async_callback(_forget, story.villagers)
+        stack.callback(taking_down.set)
         yield story
 
 

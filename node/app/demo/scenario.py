@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 from eth_utils.address import to_canonical_address
 
+from keys.ethereum import Account
 from node.app.demo.errors import DemoFailed
-from node.app.demo.evidence import Outage, Rebuild, WalletSignature
+from node.app.demo.evidence import Outage, Reading, Rebuild, WalletSignature
 from node.app.demo.nodes import FINALITY, DemoNode
 from node.app.demo.story import GATEWAY, PROVIDERS, SLOT_SECONDS, Story
 from node.app.demo.trading import admit_source, trade
@@ -279,7 +280,9 @@ async def _expire(story: Story, end: int) -> None:
 
 # Rebuilding
 
-_VOLATILE: Final = {"readings", "last_reading_at", "first_reading_at", "live_readers", "alarms"}
+_VOLATILE: Final = {"readings", "last_reading_at", "first_reading_at", "live_readers", "alarms", "resyncs"}
+
+STANDS_S = 3.0
 
 
 async def _listing(node: DemoNode) -> dict[str, Any]:
@@ -292,9 +295,30 @@ async def _listing(node: DemoNode) -> dict[str, Any]:
     return found
 
 
+async def _standing(node: DemoNode) -> dict[str, Any]:
+    """The listing once it stands still: the commit after a revocation may be a block or two away."""
+    found = await _listing(node)
+    while True:
+        await asyncio.sleep(STANDS_S)
+        before, found = found, await _listing(node)
+        if before == found:
+            return found
+
+
+async def _held(story: Story, node: DemoNode) -> dict[bytes, tuple[Reading, ...]]:
+    """Every reading that the home shows, by stream; a gateway reads nothing."""
+    found: dict[bytes, tuple[Reading, ...]] = {}
+    for sid in story.names if node is story.home else ():
+        found[sid] = ()
+        with contextlib.suppress(DemoFailed):  # refused until it has opened its stream again
+            found[sid] = await node.readings(sid)
+    return found
+
+
 async def _rebuild(story: Story, title: str, node: DemoNode) -> None:
     with story.steps.step(title):
-        before = await _listing(node)
+        before = await _standing(node)
+        had = await _held(story, node)
         began = time.time()
         code = await story.processes.end(node.name, signal.SIGTERM)
         node.delete_database()
@@ -302,18 +326,20 @@ async def _rebuild(story: Story, title: str, node: DemoNode) -> None:
         await node.until_up()
         if node.name == GATEWAY:
             story.outages.append(Outage(node.name, began, time.time(), code))
-        after = before
+        after, has = before, had
 
         async def same() -> bool:
-            nonlocal after
+            nonlocal after, has
             after = await _listing(node)
-            return after == before
+            if after == before:
+                has = await _held(story, node)
+            return after == before and all(len(has[sid]) >= len(rows) for sid, rows in had.items())
 
         try:
             await story.until("the listings are the same again", same, 25)
         except DemoFailed:
             story.steps.say(f"{node.name} lists something else than before")
-        story.rebuilds.append(Rebuild(node.name, before, after))
+        story.rebuilds.append(Rebuild(node.name, before, after, had, has))
         if node.name == GATEWAY:
             await _writes_again(story, time.time())
 

@@ -40,6 +40,7 @@ class Contracts:
             "market": "0x" + self.market.hex(),
             "reading_interval_s": 5,
             "answer_after_s": 20,
+            "payment_every_s": 1,
         }
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
-from node.api.forms import ConsentRequestForm, ExternalSignature, GrantScope, RevokeScope
+from node.api.forms import ConsentRequestForm, EraseForm, ExternalSignature, GrantScope, RevokeScope
 from node.api.views import (
     ActionView,
     ConsentStreamView,
     ConsentView,
+    ErasureView,
     PartyView,
     RequestedStreamView,
     RequestView,
     UnsignedView,
 )
 from node.app.core import Core
-from node.app.home import HomeRole
-from node.app.provider import ProviderRole
-from node.app.refreshing import KeyRefresher
+from node.app.streams.erasing import Eraser
+from node.app.streams.home import HomeRole
+from node.app.streams.provider import ProviderRole
+from node.app.streams.refreshing import KeyRefresher
 from node.errors import NotFound, Refused
 from node.projection.asking import Asking, AskingStatus
 from node.projection.consent import Consent, ConsentStatus
+from node.projection.erasure import Erasure, ErasureStatus
 from node.projection.request import Request, RequestStatus
 from node.projection.stream import Stream
 from node.types import OPEN_END, from_hex, to_hex
@@ -52,6 +56,11 @@ ASKING_STATES: dict[AskingStatus, RequestState] = {
     AskingStatus.DENIED: "denied",
     AskingStatus.EXPIRED: "expired",
 }
+ERASURE_STATES: dict[ErasureStatus, Literal["asked", "due", "done"]] = {
+    ErasureStatus.ASKED: "asked",
+    ErasureStatus.DUE: "due",
+    ErasureStatus.DONE: "done",
+}
 MANY = 1_000
 
 
@@ -59,10 +68,16 @@ class Consents:
     """Implements the consent part of the facade; a role that this node lacks refuses."""
 
     def __init__(
-        self, core: Core, home: HomeRole | None, provider: ProviderRole | None, refresher: KeyRefresher
+        self,
+        core: Core,
+        home: HomeRole | None,
+        provider: ProviderRole | None,
+        refresher: KeyRefresher,
+        eraser: Eraser,
     ) -> None:
         self._core = core
         self._refresher = refresher
+        self._eraser = eraser
         self._home = home
         self._provider = provider
 
@@ -134,6 +149,12 @@ class Consents:
         self._as_provider()
         digest = await self._refresher.refresh(grant_id)
         return ActionView(state="queued", digest=digest, transaction=to_hex(digest))
+
+    async def erase(self, grant_id: bytes, form: EraseForm) -> ErasureView:
+        return _erasure_view(await self._eraser.ask(grant_id, form.reason))
+
+    async def erasure(self, grant_id: bytes) -> ErasureView:
+        return _erasure_view(await self._eraser.of(grant_id))
 
     async def _known(self, grant_id: bytes) -> None:
         """Raises NotFound. What was granted a moment ago may be revoked before the chain has it: that voids it."""
@@ -215,6 +236,18 @@ class Consents:
             offer = (await self._home.streams()).get(sid)
             return offer.category if offer else None
         return await self._as_provider().category(sid) if self._provider else None
+
+
+def _erasure_view(state: Erasure) -> ErasureView:
+    return ErasureView(
+        grant_id=state.grant_id,
+        state=ERASURE_STATES[state.status],
+        requested_by="owner" if state.by_owner else "reader",
+        reason=state.reason,
+        asked_at=state.asked_at or None,
+        done_at=state.done_at,
+        receipt=json.loads(state.receipt) if state.receipt else None,
+    )
 
 
 def _id(text: str) -> bytes:

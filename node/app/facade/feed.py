@@ -26,6 +26,7 @@ from node.api.eventviews import (
     subscription_view,
     webhook_view,
 )
+from node.app.wakes import Wakes
 from node.clock import Clock
 from node.errors import Conflict, NeedsPerson
 from node.runtime.outbound import Outbound
@@ -143,11 +144,12 @@ class WebhookPart:
         self._cipher = AESGCM(key)
         self._outbound = Outbound(allow)
         ways = HookWays(self._outbound, self._body, self._unseal)
-        self._post = WebhookPost(feed, self._rows, ways, ground.clock, options or HookOptions())
+        self._wakes = Wakes()
+        self._post = WebhookPost(feed, self._rows, ways, ground.clock, options or HookOptions(), self._wakes.new())
         ground.journal.subscribe(self._committed)
 
     def _committed(self, _applied: Applied) -> None:
-        self._post.wake.set()
+        self._wakes.tell()
 
     def _body(self, event: FeedEvent) -> bytes:
         return event_view(self._feed.id, event).model_dump_json().encode()

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from channels.transports.base import LinkState
-from node.api.views import AlarmView, BrokerView, CatchingUpView, ChainView, CheckView, ReadinessView, StatusView
+from channels.transports.topics import Kind, Topic
+from node.api.views import (
+    AlarmView,
+    BrokerView,
+    CatchingUpView,
+    ChainView,
+    CheckView,
+    ReadinessView,
+    RetentionView,
+    StatusView,
+)
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
 from node.app.facade.pairing import PairingPart
-from node.app.gateway import GatewayRole
-from node.app.provider import ProviderRole
+from node.app.streams.gateway import GatewayRole
+from node.app.streams.provider import ProviderRole
+from node.app.streams.retention import Retention
 from node.config import VERSION
 from node.ledger.balance import Balance
 from node.ledger.errors import LedgerError
@@ -31,12 +42,14 @@ class Health:
         core: Core,
         feed: ChainFeed,
         pairing: PairingPart,
+        retention: Retention,
         gateway: GatewayRole | None,
         provider: ProviderRole | None,
     ) -> None:
         self._core = core
         self._feed = feed
         self._pairing = pairing
+        self._retention = retention
         self._gateway = gateway
         self._provider = provider
 
@@ -88,6 +101,7 @@ class Health:
                 connected=core.transport.state is LinkState.CONNECTED,
                 embedded=core.settings.broker.embedded,
                 url=str(core.settings.broker.url),
+                mailbox=self._mailbox if core.mail is not None and core.mail.reads is not None else None,
             ),
             pairing=pairing.state,
             streams=sum((await views.counts(Stream)).values()),
@@ -98,6 +112,7 @@ class Health:
             started_at=core.started_at,
             now=core.clock.now(),
             ready=readiness.ready,
+            retention=RetentionView(**self._retention.settings.model_dump(), removed=self._retention.removed),
         )
 
     async def _balance(self) -> int | None:
@@ -110,12 +125,27 @@ class Health:
         return ReadinessView(
             checks=(
                 self._chain_check(),
+                *self._clock_check(),
                 self._broker_check(),
+                *self._mailbox_check(),
                 await self._outbox_check(),
                 *self._replica_checks(),
                 *self._faults(),
             )
         )
+
+    @property
+    def _mailbox(self) -> str:
+        return Topic(Kind.MAIL, self._core.keys.sealing.key_hash()).name
+
+    def _mailbox_check(self) -> tuple[CheckView, ...]:
+        """Only where messages come over the broker; without a connection the broker's own check says so."""
+        mail = self._core.mail
+        if mail is None or mail.reads is None or self._core.transport.state is not LinkState.CONNECTED:
+            return ()
+        right = f"read {self._mailbox}"
+        detail = "messages come over the broker" if mail.reads else f"give this user at the broker: {right}"
+        return (CheckView(name="mailbox", ok=mail.reads, detail=detail),)
 
     def _chain_check(self) -> CheckView:
         chain = self._chain()
@@ -130,6 +160,20 @@ class Health:
                 name="chain", ok=False, detail=detail + why, remedy="Check chain.rpc_urls and the network."
             )
         return CheckView(name="chain", ok=True, detail=f"block {chain.head_block}, {chain.head_age_s} s old")
+
+    def _clock_check(self) -> tuple[CheckView, ...]:
+        """A block is never from the future. Behind this clock it is old, or this clock is ahead, and looks the same."""
+        age, limit = self._chain().head_age_s, self._core.settings.chain.max_skew_s
+        if age is None:
+            return ()
+        if abs(age) <= limit:
+            return (CheckView(name="clock", ok=True, detail=f"within {limit} s of the newest block"),)
+        behind = f"{-age} s behind the newest block"
+        remedy = "Set this clock (timedatectl, NTP): nothing is sealed while it is wrong."
+        if age > limit:
+            behind = f"{age} s ahead of the newest block, which may be an old one"
+            remedy = "If new blocks come, set this clock (timedatectl, NTP); else wait for the chain."
+        return (CheckView(name="clock", ok=False, detail=behind, remedy=remedy),)
 
     def _broker_check(self) -> CheckView:
         state = self._core.transport.state
@@ -170,8 +214,11 @@ class Health:
                 detail = f"{writing.spec.category}: {writing.engine.fault}"
                 checks.append(CheckView(name="writer", ok=True, detail=detail))
         for category, writer in self._gateway.ended.items() if self._gateway else ():
-            detail = f"{category}: the owner has set another writer, 0x{writer.hex()}; this gateway writes it no more"
+            who = f"the owner has set another writer, 0x{writer.hex()}" if any(writer) else "the pairing has ended"
+            detail = f"{category}: {who}; this gateway writes it no more"
             checks.append(CheckView(name="moved", ok=True, detail=detail))
+        for category, waits in self._gateway.erasing.items() if self._gateway else ():
+            checks.append(CheckView(name="erasure", ok=True, detail=f"{category}: its past is not erased yet: {waits}"))
         return tuple(checks)
 
     async def alarms(self) -> tuple[AlarmView, ...]:

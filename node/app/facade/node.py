@@ -6,6 +6,8 @@ from typing import Any
 
 from node.api.forms import (
     ConsentRequestForm,
+    EraseForm,
+    ErasePastForm,
     ExternalSignature,
     GrantScope,
     PairForm,
@@ -16,10 +18,12 @@ from node.api.views import (
     ActionView,
     AlarmView,
     ConsentView,
+    ErasureView,
     ExportView,
     MoveView,
     PairingCodeView,
     PairingView,
+    PastErasureView,
     ReadinessView,
     ReadingsPage,
     RequestView,
@@ -34,7 +38,7 @@ from node.app.facade.health import Health
 from node.app.facade.ledger import LedgerPart
 from node.app.facade.pairing import PairingPart
 from node.app.facade.streams import Streams
-from node.app.parcels import Inbox
+from node.app.inbox import Inbox
 
 __all__ = ["NodeFacadeOfApp"]
 
@@ -80,6 +84,12 @@ class NodeFacadeOfApp:
     ) -> ReadingsPage:
         return await self._streams.readings(sid, start, end, cursor, limit)
 
+    async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
+        return await self._streams.erase_past(sid, form)
+
+    async def past_erasure(self, sid: bytes) -> PastErasureView:
+        return await self._streams.past_erasure(sid)
+
     async def export(self, sid: bytes) -> ExportView:
         return await self._streams.export(sid)
 
@@ -116,6 +126,12 @@ class NodeFacadeOfApp:
     async def refresh(self, grant_id: bytes) -> ActionView:
         return await self._consents.refresh(grant_id)
 
+    async def erase(self, grant_id: bytes, form: EraseForm) -> ErasureView:
+        return await self._consents.erase(grant_id, form)
+
+    async def erasure(self, grant_id: bytes) -> ErasureView:
+        return await self._consents.erasure(grant_id)
+
     async def pairing_status(self) -> PairingView:
         return await self._pairing.pairing_status()
 
@@ -124,6 +140,9 @@ class NodeFacadeOfApp:
 
     async def move_gateway(self, form: PairForm) -> PairingView:
         return await self._pairing.move_gateway(form)
+
+    async def rotate_stream(self, sid: bytes) -> MoveView:
+        return await self._pairing.rotate_stream(sid)
 
     async def moving(self) -> tuple[MoveView, ...]:
         return await self._pairing.moving()

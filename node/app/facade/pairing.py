@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from node.api.forms import PairForm
 from node.api.views import ActionView, MoveView, PairingCodeView, PairingView
-from node.app.home import HomeRole
-from node.app.moving import Mover
-from node.app.pairing import GatewayPairing, HomePairing
+from node.app.streams.home import HomeRole
+from node.app.streams.moving import Mover
+from node.app.streams.pairing import GatewayPairing, HomePairing
+from node.app.streams.rotating import Rotator
 from node.errors import Refused
 
 __all__ = ["PairingPart"]
@@ -21,7 +22,9 @@ class PairingPart:
         as_home: HomePairing | None,
         as_gateway: GatewayPairing | None,
         mover: Mover | None,
+        rotator: Rotator | None,
     ) -> None:
+        self._rotator = rotator
         self._mover = mover
         self._home = home
         self._as_home = as_home
@@ -43,6 +46,11 @@ class PairingPart:
         if self._mover is None:
             raise Refused("Only the owner's node moves streams.", remedy="Run this on the household's node.")
         return await self._mover.move(form)
+
+    async def rotate_stream(self, sid: bytes) -> MoveView:
+        if self._rotator is None:
+            raise Refused("Only the owner's node gives a stream new keys.", remedy="Run this on the household's node.")
+        return await self._rotator.rotate(sid)
 
     async def moving(self) -> tuple[MoveView, ...]:
         return await self._mover.views() if self._mover is not None else ()

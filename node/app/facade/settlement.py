@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from keys import messages as m
 from node.api.settlementviews import (
@@ -12,7 +11,6 @@ from node.api.settlementviews import (
     DepositForm,
     EnergyView,
     JoinForm,
-    LevelView,
     MarketView,
     OrderForm,
     OrderView,
@@ -21,47 +19,39 @@ from node.api.settlementviews import (
     SourceForm,
     SourceView,
     TermsView,
+    TradeQuery,
     TradeView,
 )
 from node.api.views import ActionView
-from node.app.asset import AssetRole, Wanted
-from node.app.community import CommunityRole
 from node.app.core import Core
-from node.app.market import MarketRole
-from node.app.sources import ENERGY_OFF, OwnedSources, SourceMeter
+from node.app.facade.assets import AssetsPart
+from node.app.facade.flows import FlowPart
+from node.app.facade.jobs import JobsPart
+from node.app.facade.lifecycle import LifePart
+from node.app.facade.marketdata import MarketDataPart, shown_levels
+from node.app.facade.marketplace import MarketplacePart
+from node.app.facade.netting import NettingPart
+from node.app.facade.statements import StatementPart
+from node.app.facade.tradepages import TradePages
+from node.app.facade.twins import TwinPart
 from node.app.submissions import submission_of
+from node.app.trading.asset import ZERO, AssetRole, Wanted
+from node.app.trading.community import CommunityRole
+from node.app.trading.market import MarketRole
+from node.app.trading.sources import ENERGY_OFF, OwnedSources, SourceMeter
 from node.errors import NotFound, Refused
 from node.ledger.energy import EnergyViews, energy_call
 from node.ledger.market import MarketViews
-from node.projection.order import Order
-from node.projection.settlement_events import OrderTerms
+from node.projection.order import Order, seed_of_order
 from node.projection.source import Source
-from node.projection.trade import Trade, TradeStatus
-from node.services.market.book import Level
 from node.types import to_hex
+from node.wire.desk import DeskAnswer, DeskQuestion
+from node.wire.orderdetails import ConditionBody, OrderDetails, new_salt
 
 __all__ = ["EnergyPart", "MarketPart", "Settlement"]
 
 MANY = 500
 VALID_S = 86_400
-
-SEED = MappingProxyType(
-    {
-        TradeStatus.NONE: "",
-        TradeStatus.MATCHED: "Contract created",
-        TradeStatus.REPORTED: "Contract created",
-        TradeStatus.CONTESTED: "Contract created",
-        TradeStatus.DELIVERED: "Payment requested",
-        TradeStatus.PAID: "Payment processed",
-        TradeStatus.CONFIRMED: "Payment confirmed",
-        TradeStatus.CLAIMED: "Claim issued",
-        TradeStatus.DISPUTED: "Claim issued",
-        TradeStatus.CURED: "Claim cured",
-        TradeStatus.RESOLVED: "Claim resolved",
-        TradeStatus.CANCELLED: "Cancelled",
-    }
-)
-"""What the marketplace's life cycle calls a state of the contract (M-31 to M-38)."""
 
 
 def _lacks(role: str) -> Refused:
@@ -193,22 +183,21 @@ class MarketPart:
     async def order(self, form: OrderForm) -> OrderView:
         if self.asset is None:
             raise _lacks("gateway")
-        until = form.valid_until if form.valid_until is not None else form.start
-        wanted = Wanted(form.side == "offer", form.wh, form.price, form.start, form.end, until)
+        wanted = Wanted(
+            form.side == "offer",
+            form.wh,
+            form.price,
+            form.start,
+            form.end,
+            form.valid_until,
+            form.partner or ZERO,
+            _details(form),
+        )
         order_id = await self.asset.order(form.market, wanted)
         return _order(await self.core.storage.views.one(Order, order_id))
 
-    async def trades(self) -> tuple[TradeView, ...]:
-        rows = await self.core.storage.views.page(Trade, limit=MANY)
-        return tuple([_trade(trade, await self._times(trade)) for _, trade in rows if trade.made])
-
-    async def _times(self, trade: Trade) -> OrderTerms | None:
-        """One of the orders behind a contract, which says when it is delivered."""
-        for order_id in (trade.made[-1].offer, trade.made[-1].request):
-            order = await self.core.storage.views.one(Order, order_id)
-            if order.terms is not None:
-                return order.terms
-        return None
+    async def trades(self, query: TradeQuery) -> tuple[TradeView, ...]:
+        return await TradePages(self.core).page(query)
 
     async def markets(self) -> tuple[MarketView, ...]:
         if self.asset is None or self.core.chain.market is None:
@@ -239,31 +228,58 @@ class MarketPart:
         if self.operator is None or self.core.chain.market is None:
             raise NotFound("This node is no market.")
         return TermsView(
-            operator=self.operator.operator, terms=self.operator.terms_id, market=self.core.chain.market.address
+            operator=self.operator.operator,
+            terms=self.operator.terms_id,
+            market=self.core.chain.market.address,
+            settle=self.core.settings.market.settle,
+            net_settlement=self.core.chain.netting.address if self.core.chain.netting is not None else None,
         )
+
+    async def desk(self, question: DeskQuestion) -> DeskAnswer:
+        if self.operator is None:
+            raise _lacks("market")
+        return await self.operator.desk.answer(question)
 
     async def book(self) -> tuple[SlotView, ...]:
         if self.operator is None:
             raise _lacks("market")
         found = []
-        for start, end in self.operator.slots():
-            offers, requests = self.operator.depth((start, end))
-            found.append(SlotView(start=start, end=end, offers=_levels(offers), requests=_levels(requests)))
+        matching = self.operator.matching
+        for slot in matching.slots():
+            offers, requests = matching.depth((slot.start, slot.end))
+            found.append(
+                SlotView(start=slot.start, end=slot.end, offers=shown_levels(offers), requests=shown_levels(requests))
+            )
         return tuple(found)
 
 
-def _levels(levels: tuple[Level, ...]) -> tuple[LevelView, ...]:
-    return tuple(LevelView(price=level.price, wh=level.wh, orders=level.orders) for level in levels)
+def _details(form: OrderForm) -> OrderDetails | None:
+    """What the order's nonce will commit to; None where the form says nothing."""
+    if form.area is None and form.energy is None and not form.conditions:
+        return None
+    return OrderDetails(
+        salt=new_salt(),
+        area=form.area,
+        energy=form.energy,
+        conditions=tuple(
+            ConditionBody(
+                partners=each.partners, areas=each.areas, energies=each.energies, price=each.price, wh=each.wh
+            )
+            for each in form.conditions
+        ),
+    )
 
 
 def _order(order: Order) -> OrderView:
     terms = order.terms
     if terms is None:
         raise NotFound("There is no order with this id.")
+    details = OrderDetails.model_validate_json(order.details) if order.details else None
     return OrderView(
         id=order.order_id,
         side="offer" if terms.sells else "request",
         state=order.status.value,
+        seed_status=seed_of_order(order),
         account=terms.account,
         wh=terms.wh,
         filled_wh=order.filled,
@@ -271,35 +287,24 @@ def _order(order: Order) -> OrderView:
         start=terms.start,
         end=terms.end,
         valid_until=terms.until,
-    )
-
-
-def _trade(trade: Trade, times: OrderTerms | None) -> TradeView:
-    terms, delivered = trade.made[-1], trade.delivered
-    return TradeView(
-        id=trade.contract_id,
-        status=trade.status.value,
-        seed_status=SEED[trade.status],
-        final=trade.settled,
-        seller=terms.seller,
-        buyer=terms.buyer,
-        offer=terms.offer,
-        request=terms.request,
-        wh=terms.wh,
-        price=terms.price,
-        start=times.start if times else None,
-        end=times.end if times else None,
-        reported_seller_wh=trade.reported_by(terms.seller),
-        reported_buyer_wh=trade.reported_by(terms.buyer),
-        delivered_wh=delivered.wh if delivered else None,
-        due=delivered.amount if delivered else None,
-        paid=trade.paid,
+        timestamp=order.at or None,
+        area=details.area if details is not None else None,
+        energy=details.energy if details is not None else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Both parts, for the application."""
+    """All parts, for the application."""
 
     energy: EnergyPart
     market: MarketPart
+    data: MarketDataPart
+    statements: StatementPart
+    flows: FlowPart
+    twins: TwinPart
+    marketplace: MarketplacePart
+    jobs: JobsPart
+    life: LifePart
+    assets: AssetsPart
+    netting: NettingPart

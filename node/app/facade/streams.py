@@ -8,12 +8,17 @@ from typing import Literal
 from channels.readings import decode_batch
 from channels.slots import StreamParams
 from channels.stores.records import OpenedReading
-from node.api.views import ExportView, ReadingsPage, ReadingView, StreamView
+from keys.stream_key import ED25519_PUBLIC_SIZE
+from node.api.forms import ErasePastForm
+from node.api.views import ExportView, PastErasureView, ReadingsPage, ReadingView, StreamView
 from node.app.commands.export import build_export, events_of, heights_needed, read_log
+from node.app.commands.exported import ExportedStreamKey
 from node.app.core import Core
-from node.app.gateway import GatewayRole
-from node.app.home import HomeRole
-from node.app.provider import ProviderRole
+from node.app.streams.gateway import GatewayRole
+from node.app.streams.home import HomeRole
+from node.app.streams.pastkeeping import PastKeeper
+from node.app.streams.provider import ProviderRole
+from node.app.streams.resyncs import ResyncBook
 from node.errors import InvalidInput, NotFound
 from node.ledger.headers import Header
 from node.projection.base import ADDRESS_ZERO, AggregateId, Event
@@ -43,11 +48,20 @@ NAMES = {
 class Streams:
     """Implements the stream part of the facade."""
 
-    def __init__(self, core: Core, gateway: GatewayRole | None, home: HomeRole | None, provider: ProviderRole) -> None:
+    def __init__(
+        self,
+        core: Core,
+        gateway: GatewayRole | None,
+        home: HomeRole | None,
+        provider: ProviderRole,
+        pasts: PastKeeper,
+    ) -> None:
         self._core = core
+        self._pasts = pasts
         self._gateway = gateway
         self._home = home
         self._provider = provider
+        self._resyncs = ResyncBook(core)
 
     async def streams(self) -> tuple[StreamView, ...]:
         """Written, owned and read ones, each once."""
@@ -88,6 +102,7 @@ class Streams:
             live_readers=(await writing.engine.status()).members if writing else None,
             readings=sum(counts) if counts else None,
             alarms=len(await store.alarms(sid)),
+            resyncs=await self._resyncs.of(sid),
         )
 
     async def _name(self, sid: bytes) -> str | None:
@@ -117,6 +132,12 @@ class Streams:
             sid=sid, items=tuple(_reading(row) for row in page), next=_cursor(offset + limit) if more else None
         )
 
+    async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
+        return await self._pasts.ask(sid, form.before, form.reason)
+
+    async def past_erasure(self, sid: bytes) -> PastErasureView:
+        return await self._pasts.of(sid)
+
     async def export(self, sid: bytes) -> ExportView:
         """Everything that `wattpact verify` needs: the chain's events with their headers, and this node's log."""
         params = self._params(sid)
@@ -133,7 +154,7 @@ class Streams:
             if block is not None:
                 headers.append(block.header)
         headers += self._core.chain.indexer.chain.headers
-        log = await read_log(self._core.storage.channels, params)
+        log = await read_log(self._core.storage.channels, params, keys=_former_keys(params))
         return build_export(params, headers, events, log)
 
     def _params(self, sid: bytes) -> StreamParams:
@@ -144,6 +165,19 @@ class Streams:
         if found is None:
             raise NotFound("This node has no such stream.", remedy="`wattpact stream list` shows all.")
         return found
+
+
+def _former_keys(params: StreamParams) -> list[ExportedStreamKey]:
+    """Of those before the present writer that committed anything: nobody needs the others, and the chain has no use of
+    them to show."""
+    found: list[ExportedStreamKey] = []
+    before = 0
+    for each in params.former:
+        if each.last_epoch > before:
+            halves = each.stream_public[:ED25519_PUBLIC_SIZE], each.stream_public[ED25519_PUBLIC_SIZE:]
+            found.append(ExportedStreamKey(*halves, params.signed_envelopes))
+        before = max(before, each.last_epoch)
+    return found
 
 
 def _reading(row: OpenedReading) -> ReadingView:

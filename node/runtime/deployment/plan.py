@@ -14,9 +14,22 @@ from contracts.artifact import ENERGY, MONEY, REGISTRY, load_artifact
 from contracts.bindings import allowances, energy_token, market, net_settlement
 from contracts.create2 import DeploymentCall, deployment_call
 from node.runtime.deployment.errors import BadOrder
-from node.runtime.devnet.settlement import DISPUTE_WINDOW, WITHDRAW_WAIT
 
-__all__ = ["DEVNET_CHAIN", "NAMES", "Fact", "Order", "Step", "default_names", "make_plan"]
+__all__ = [
+    "DEVNET_CHAIN",
+    "DISPUTE_WINDOW",
+    "NAMES",
+    "WITHDRAW_WAIT",
+    "Fact",
+    "Order",
+    "Step",
+    "default_names",
+    "make_plan",
+]
+
+_DAY: Final = 86_400
+WITHDRAW_WAIT: Final = 14 * _DAY  # seconds; longer than claim, dispute and ruling of any terms
+DISPUTE_WINDOW: Final = 3 * _DAY  # seconds that the credits of a netting wait
 
 DEVNET_CHAIN: Final = 31337
 _ANCHORS, _MARKET, _NETTING, _FUNDING = "Anchors", "Market", "NetSettlement", "Allowances"
@@ -25,7 +38,7 @@ NAMES: Final = (REGISTRY, MONEY, ENERGY, _ANCHORS, _MARKET, _NETTING, _FUNDING)
 
 _NEEDS: Final = MappingProxyType({_MARKET: {_ANCHORS}, _NETTING: {_ANCHORS}, _FUNDING: {_ANCHORS, _MARKET}})
 _OF_TOKEN: Final = frozenset({_MARKET, _NETTING, _FUNDING})
-_ANSWER_TIME: Final = 86_400  # seconds; NetSettlement.ANSWER_TIME
+_ANSWER_TIME: Final = _DAY  # NetSettlement.ANSWER_TIME
 _UINT32: Final = 1 << 32
 _ZERO: Final = bytes(20)
 
@@ -56,6 +69,7 @@ class Step:
     """One contract; ``gas_bound`` is above what its deployment can use, for when the chain cannot estimate yet."""
 
     name: str
+    arguments: bytes
     call: DeploymentCall
     facts: tuple[Fact, ...]
     gas_bound: int
@@ -105,7 +119,7 @@ def _check(order: Order, wanted: set[str], chain_id: int) -> None:
 def _step(order: Order, name: str) -> Step:
     arguments, facts = _made_with(order, name)
     call = deployment_call(name, order.salt, arguments)
-    return Step(name, call, facts, _gas_bound(call.data, len(load_artifact(name).runtime_code)))
+    return Step(name, arguments, call, facts, _gas_bound(call.data, len(load_artifact(name).runtime_code)))
 
 
 def _address_of(order: Order, name: str) -> bytes:

@@ -125,7 +125,7 @@ class AnvilProcess:
             raise AnvilFailed("anvil is not running")
         return self._process.pid
 
-    async def start(self, *, ready_within: float = 20.0) -> None:
+    async def start(self, *, ready_within: float = 60.0) -> None:
         """Start and wait for the port. Raises AnvilMissing, AnvilFailed."""
         binary = self._binary or find_anvil()
         self._process = await asyncio.create_subprocess_exec(

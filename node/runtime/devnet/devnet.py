@@ -13,6 +13,7 @@ from contracts.artifact import ENERGY, MONEY, REGISTRY
 from contracts.deployments import Deployment, DeploymentFile, write_deployments
 from node.clock import Clock, SystemClock
 from node.ledger import wire
+from node.ledger.endpoint import Pace
 from node.ledger.headers import Header
 from node.ledger.rpc import Rpc, RpcOptions
 from node.runtime.devnet.anvil import MNEMONIC, AnvilOptions, AnvilProcess
@@ -113,7 +114,8 @@ class Devnet:
 
     async def _start(self) -> None:
         await self._stack.enter_async_context(self._anvil)
-        rpc = Rpc([self._anvil.url], self.chain_id, self._clock, RpcOptions(attempts=2))
+        # Mining, funding and reorganising may not arrive twice: a chain that is slow is waited for, not asked again.
+        rpc = Rpc([self._anvil.url], self.chain_id, self._clock, RpcOptions(Pace(timeout=300.0), attempts=1))
         self._rpc = await self._stack.enter_async_context(rpc)
         await rpc.connect()
         accounts = await self._accounts()

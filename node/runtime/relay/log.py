@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -147,11 +147,16 @@ class RelayLog:
         query = "SELECT seq, topic, payload FROM entry WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?"
         return await self._call(lambda database: _cut(database.execute(query, (topic, after, limit))))
 
-    async def sweep(self, now: int) -> int:
-        """Forget entries and subscriptions that are older than the time they are kept; returns how many entries."""
+    async def sweep(self, now: int, present: Collection[str] = ()) -> int:
+        """Forget entries and subscriptions that are older than the time they are kept; returns how many entries.
+
+        Clients that are `present` keep theirs, however quiet the topics are.
+        """
         before = now - self._keep
 
         def work(database: sqlite3.Connection) -> int:
+            query = "UPDATE subscription SET seen = ? WHERE client = ?"
+            database.executemany(query, [(now, client) for client in present])
             database.execute("DELETE FROM subscription WHERE seen < ?", (before,))
             return database.execute("DELETE FROM entry WHERE at < ?", (before,)).rowcount
 

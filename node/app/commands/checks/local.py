@@ -10,7 +10,8 @@ from typing import Final
 
 from keys.errors import KeysError
 from keys.identity import Identity
-from node.app.commands.checks.report import broken, failed, well
+from node.api.callers import unnamed_proxy
+from node.app.commands.checks.report import broken, failed, noted, well
 from node.app.commands.faults import node_error
 from node.app.datadir import DataDir, open_identity
 from node.cli.factories import Finding
@@ -18,7 +19,7 @@ from node.config import Settings, keystore_passphrase
 from node.errors import ConfigError
 from node.types import address_to_text
 
-__all__ = ["check_disk", "check_folder", "check_keystore", "check_meter"]
+__all__ = ["check_disk", "check_folder", "check_keystore", "check_meter", "check_proxy"]
 
 _LITTLE_SPACE: Final = 512 * 1024 * 1024
 _PRIVATE: Final = ("wattpact.db", "channels.db", "api.json")
@@ -102,3 +103,12 @@ def check_meter(settings: Settings) -> list[Finding]:
         remedy = f"Add this user to the device's {group}, `dialout` as a rule, and log in again."
         return [broken(name, f"this user cannot read {meter.device}", remedy)]
     return [well(name, f"{meter.device} is there and readable")]
+
+
+def check_proxy(settings: Settings) -> list[Finding]:
+    """Pairing is for the gateway's own network: a proxy that is not named makes everybody look as near as itself."""
+    why, name = unnamed_proxy(settings.api), "proxy"
+    if "gateway" not in settings.node.roles or not why:
+        return []
+    remedy = "A proxy before it: name it there and have it send X-Forwarded-For, or pass on nothing of /pairing/."
+    return [noted(name, why, remedy)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.cli.factories import Finding
 from node.errors import NodeError
 
-__all__ = ["broken", "failed", "well"]
+__all__ = ["broken", "failed", "noted", "well"]
 
 
 def well(name: str, detail: str) -> Finding:
@@ -14,6 +14,11 @@ def well(name: str, detail: str) -> Finding:
 
 def broken(name: str, detail: str, remedy: str) -> Finding:
     return Finding(name, False, detail, remedy)
+
+
+def noted(name: str, detail: str, remedy: str) -> Finding:
+    """Well as far as can be seen from here; somebody has to know whether it is."""
+    return Finding(name, True, detail, remedy)
 
 
 def failed(name: str, error: NodeError, remedy: str = "") -> Finding:

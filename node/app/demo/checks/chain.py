@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from node.app.demo.checks.base import Check, check, commits
+from node.app.demo.checks.base import Check, check, commits, grant_of, removal
 from node.app.demo.evidence import Evidence
 from node.app.demo.gas import MESSAGES, gas_by_message
-from node.app.demo.registrylog import commits_on_chain, grants, pairings, registrations, revocations
+from node.app.demo.registrylog import commits_on_chain, events, grants, pairings, registrations, revocations
 from node.app.demo.wirelog import WireCommit
 
 __all__ = [
@@ -147,11 +147,38 @@ def revocation_survives_reorg(evidence: Evidence) -> Check:
         faults.append("no block with the revocation was removed")
     if not back:
         faults.append("the chain does not show the revocation any more")
+    faults += _taken_back(evidence)
     if faults:
         return check(name, faults, "")
     wait = back[-1].block.seen_at - gone[-1].block.seen_at
     detail = f"block {gone[0].block.number} was removed, block {back[-1].block.number} has it again after {wait:.1f} s"
     return Check(name, True, detail)
+
+
+def _taken_back(evidence: Evidence) -> Iterator[str]:
+    """From the commit that removed A's leaf on, a leaf comes by a grant that was not there before, by nothing else."""
+    grant = grant_of(evidence, "A")
+    for sid in grant.sids if grant is not None else ():
+        name, gone = evidence.setting.names.get(sid, sid.hex()), removal(evidence, sid)
+        if gone is None:
+            yield f"{name}: no commit removed A"
+            continue
+        first: dict[bytes, float] = {}
+        for block, log in events(evidence, "Granted", everywhere=True):
+            first.setdefault(log.topics[1], block.seen_at)
+        known = grants(evidence)
+        new = sum(
+            sid in known[grant_id].sids
+            for grant_id, seen_at in first.items()
+            if grant_id in known and seen_at > gone.at - _FINAL_AFTER_S
+        )
+        added = sum(len(commit.added) for commit in commits(evidence, sid) if commit.epoch >= gone.epoch)
+        if added > new:
+            yield f"{name}: {added} leaves were added after it, {new} grants are new"
+
+
+_FINAL_AFTER_S = 10.0
+"""A grant acts once it is final, some blocks after it was seen: so long before the removal it counts as new."""
 
 
 def gas_is_recorded(evidence: Evidence) -> Check:

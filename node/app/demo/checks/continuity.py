@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from node.app.demo.checks.base import SETTLE_S, Check, book, check, envelopes
 from node.app.demo.evidence import Evidence, Outage, Rebuild
@@ -122,7 +122,7 @@ def _spellings(evidence: Evidence) -> set[bytes]:
 
 
 def rebuilds_equal(evidence: Evidence) -> Check:
-    """Without its database each node lists the same streams and consents as before."""
+    """Without its database each node lists the same streams and consents as before, and the home has every reading."""
     faults, details = [], []
     for who in ("home", "gateway"):
         found = [rebuild for rebuild in evidence.rebuilds if rebuild.who == who]
@@ -133,7 +133,11 @@ def rebuilds_equal(evidence: Evidence) -> Check:
             if not rows:
                 faults.append(f"the {who} listed nothing before")
             faults += [f"the {who}'s {fault}" for fault in _differences(rebuild)]
-            details.append(f"{who}: {rows} rows")
+            faults += [f"the {who} {fault}" for fault in _lost_readings(rebuild, evidence.setting.names)]
+            read = sum(len(part) for part in rebuild.had.values())
+            if who == "home" and not read:
+                faults.append("the home had read nothing before")
+            details.append(f"{who}: {rows} rows, {read:,} readings")
     return check("rebuilt without database", faults, ", ".join(details))
 
 
@@ -144,6 +148,20 @@ def _differences(rebuild: Rebuild) -> Iterator[str]:
             gone = [row for row in rows if row not in after]
             new = [row for row in after if row not in rows]
             yield f"{part} differ: {gone} became {new}"
+
+
+def _lost_readings(rebuild: Rebuild, names: Mapping[bytes, str]) -> Iterator[str]:
+    for sid, had in rebuild.had.items():
+        has = {(r.time, r.slot, r.epoch, r.seq): r.values for r in rebuild.has.get(sid, ())}
+        gone = [r for r in had if (r.time, r.slot, r.epoch, r.seq) not in has]
+        other = [r for r in had if has.get((r.time, r.slot, r.epoch, r.seq), r.values) != r.values]
+        name = names.get(sid, sid.hex())
+        if gone:
+            yield f"lacks {len(gone)} of {len(had)} readings of {name}, first that of {gone[0].time}"
+        if other:
+            yield f"has other values in {len(other)} readings of {name}"
+        if len(has) != len(rebuild.has.get(sid, ())):
+            yield f"has readings of {name} twice"
 
 
 def in_time(evidence: Evidence) -> Check:

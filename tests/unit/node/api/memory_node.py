@@ -5,7 +5,16 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from node.api.forms import ConsentRequestForm, ExternalSignature, GrantScope, PairForm, RelayForm, RevokeScope
+from node.api.forms import (
+    ConsentRequestForm,
+    EraseForm,
+    ErasePastForm,
+    ExternalSignature,
+    GrantScope,
+    PairForm,
+    RelayForm,
+    RevokeScope,
+)
 from node.api.views import (
     ActionView,
     AlarmView,
@@ -14,16 +23,19 @@ from node.api.views import (
     CheckView,
     ConsentStreamView,
     ConsentView,
+    ErasureView,
     ExportView,
     MoveView,
     PairingCodeView,
     PairingView,
     PartyView,
+    PastErasureView,
     ReadinessView,
     ReadingsPage,
     ReadingView,
     RequestedStreamView,
     RequestView,
+    RetentionView,
     StatusView,
     StreamView,
     TransactionView,
@@ -65,7 +77,9 @@ class MemoryNode:
         self.found = {"req-1": request("req-1")}
         self.granted: list[tuple[str, GrantScope, ExternalSignature | None]] = []
         self.moved: list[str] = []
+        self.past: PastErasureView | None = None
         self.refreshed: list[bytes] = []
+        self.erased: dict[bytes, str] = {}
         self.revoked: list[tuple[bytes, RevokeScope, ExternalSignature | None]] = []
         self.parcels: list[tuple[bytes, str]] = []
         self.steps: list[tuple[str, bytes, str]] = []
@@ -100,6 +114,7 @@ class MemoryNode:
             started_at=NOW - 90,
             now=NOW,
             ready=all(check.ok for check in self.checks),
+            retention=RetentionView(raw_days=7, quarter_days=1_096, consent_days=None, removed=3),
         )
 
     async def readiness(self) -> ReadinessView:
@@ -192,6 +207,19 @@ class MemoryNode:
         await self.consent(grant_id)
         return UnsignedView(typed_data={"primaryType": "Revoke"}, digest=GRANT, expires_at=NOW + 60)
 
+    async def erase(self, grant_id: bytes, form: EraseForm) -> ErasureView:
+        self._check()
+        self.erased[grant_id] = form.reason
+        return await self.erasure(grant_id)
+
+    async def erasure(self, grant_id: bytes) -> ErasureView:
+        if grant_id not in self.erased:
+            raise NotFound("Nobody asked to erase the data of this consent.")
+        return ErasureView(
+            grant_id=grant_id, state="done", requested_by="owner", reason=self.erased[grant_id], asked_at=NOW,
+            done_at=NOW, receipt={"receipt": {"streams": [{"sid": "0x01", "readings": 3, "envelopes": 2, "epoch": 1}]}},
+        )  # fmt: skip
+
     async def refresh(self, grant_id: bytes) -> ActionView:
         await self.consent(grant_id)
         self.refreshed.append(grant_id)
@@ -213,6 +241,20 @@ class MemoryNode:
             raise Conflict("No gateway is paired.", remedy="Pair first.")
         self.moved.append(form.code)
         return PairingView(state="pairing")
+
+    async def rotate_stream(self, sid: bytes) -> MoveView:
+        return MoveView(sid=sid, name="electricity/15min", state="waiting for the gateway")
+
+    async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
+        self.past = PastErasureView(
+            sid=sid, state="asked", before=form.before, reason=form.reason, asked_at=NOW, done_at=None, receipt=None
+        )
+        return self.past
+
+    async def past_erasure(self, sid: bytes) -> PastErasureView:
+        if self.past is None:
+            raise NotFound("Nobody asked.")
+        return self.past
 
     async def moving(self) -> tuple[MoveView, ...]:
         return tuple(MoveView(sid=SID, name="electricity/15min", state="moved") for _ in self.moved)

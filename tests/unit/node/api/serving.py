@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from node.api import ApiParts, ApiServer, MemoryTokenStore, Tokens, create_api
 from node.clock import ManualClock
 from node.config import ApiSettings
 from node.observability import Metrics
+from node.runtime.interfaces import Network, own_networks
 from tests.unit.node.api.memory_node import NOW, MemoryNode
 from tests.unit.node.api.memory_settlement import MemorySettlement
 
@@ -47,12 +48,16 @@ def settings(**changed: Any) -> ApiSettings:
 
 
 @asynccontextmanager
-async def served(chosen: ApiSettings | None = None) -> AsyncIterator[Served]:
+async def served(
+    chosen: ApiSettings | None = None,
+    networks: Callable[[], tuple[Network, ...]] = own_networks,
+    node: MemoryNode | None = None,
+) -> AsyncIterator[Served]:
     chosen = chosen or settings()
-    node, clock, metrics = MemoryNode(), ManualClock(NOW), Metrics()
+    node, clock, metrics = node or MemoryNode(), ManualClock(NOW), Metrics()
     tokens = Tokens(MemoryTokenStore(), clock)
     settlement = MemorySettlement()
-    app = create_api(node, chosen, tokens, ApiParts(clock, metrics, settlement=settlement))
+    app = create_api(node, chosen, tokens, ApiParts(clock, metrics, settlement=settlement, networks=networks))
     server = ApiServer(app, chosen, metrics)
     await server.start()
     try:

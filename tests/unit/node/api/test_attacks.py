@@ -17,10 +17,9 @@ from node.api.limits import RateLimiter, peer_key
 from node.api.operations import BinaryBody
 from node.clock import ManualClock
 from node.errors import Busy, ConfigError, TooManyRequests
+from tests.support.processes import PATIENCE
 from tests.unit.node.api.serving import Served, served, settings
 
-# Long enough for a loaded machine; what is tested is that the cut comes at all, not when.
-PATIENCE = 25
 INBOX = f"POST /api/v1/inbox HTTP/1.1\r\nHost: x\r\nContent-Type: {BinaryBody}\r\n"
 
 

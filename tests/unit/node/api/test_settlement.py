@@ -59,3 +59,27 @@ async def test_a_large_source_keeps_its_number() -> None:
         assert api.settlement.energy.said == [("accept", SOURCE)]
         status, problem, _ = await api.call("POST", "/api/v1/energy/sources/8/accept")
         assert (status, problem["code"]) == (404, "not_found")
+
+
+async def test_p27_flows_of_a_community() -> None:
+    async with served() as api:
+        path = "/api/v1/energy/flows"
+        status, found, _ = await api.call("GET", f"{path}?from=0&to=900&by=quarter")
+        assert (status, found["units"], found["items"][0]["members"][0]["green_wh"]) == (200, 3, 600)
+        for query, field in (("from=0", "to"), ("from=9&to=9", "to"), ("from=0&to=9&by=week", "by"),
+                             ("from=0&to=9&member=0x1", "member")):  # fmt: skip
+            status, problem, _ = await api.call("GET", f"{path}?{query}")
+            assert (status, problem["field"]) == (422, field), query
+        assert len(api.settlement.flows.asked) == 1
+
+
+async def test_an_account_asks_the_desk_without_a_token() -> None:
+    """M-85: the question is signed; its form is checked before anything of it is looked at."""
+    question = {"account": "0x" + "0b" * 20, "nonce": "0x" + "01" * 32, "signed_at": 5, "signature": "0x" + "02" * 65}
+    async with served() as api:
+        status, found, _ = await api.call("POST", "/api/v1/market/desk", token=None, json=question)
+        assert (status, found["contracts"], found["more"]) == (200, [], False)
+        for change in ({"account": "0x12"}, {"signed_at": -1}, {"seen_seq": 2**63}, {"extra": 1}):
+            status, _, _ = await api.call("POST", "/api/v1/market/desk", token=None, json=question | change)
+            assert status == 422, change
+        assert len(api.settlement.market.said) == 1

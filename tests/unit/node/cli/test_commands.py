@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from node.cli import (
+    BidsOptions,
     CliFactories,
     DemoOptions,
     DevnetOptions,
@@ -24,12 +28,16 @@ from node.cli import (
     InitResult,
     KeyRow,
     RebuildOptions,
+    ReceiptOptions,
+    ResetOptions,
+    ResetResult,
     RunOptions,
+    SimulateOptions,
     VerifyOptions,
     create_cli,
 )
-from node.config import LoadedConfig, LocalAccess, write_access
-from node.errors import Busy, Conflict, NeedsPerson, NodeError, NotFound
+from node.config import VERSION, Listen, LoadedConfig, LocalAccess, write_access
+from node.errors import Busy, Conflict, ExitCode, NeedsPerson, NodeError, NotFound
 from node.observability import configure_logging
 from tests.unit.node.api.memory_node import GRANT, SID, MemoryNode, request
 from tests.unit.node.api.serving import Served, served
@@ -98,9 +106,28 @@ class Factories:
         self._note(options)
         return self.findings
 
+    def receipt(self, options: ReceiptOptions) -> Sequence[Finding]:
+        self._note(options)
+        return self.findings
+
+    def simulate(self, options: SimulateOptions) -> Mapping[str, Any]:
+        self._note(options)
+        names = ("contracts", "confirmed", "matched_wh", "offered_wh", "delivered_wh", "paid", "price_per_kwh")
+        figures = dict.fromkeys((*names, "milliseconds"), 7)
+        return {"assets": options.assets, **figures, "checks": {"all is well": self.passed}, "ok": self.passed}
+
+    def bids(self, options: BidsOptions) -> None:
+        self._note(options)
+
+    def reset(self, config: LoadedConfig, options: ResetOptions) -> ResetResult:
+        self._note(config, options)
+        accounts = {"device": "0x2", "sender": "0x3"}
+        return ResetResult({"device": "0x1"}, accounts, ("keystore/mnemonic.key",), ("notes.txt",), ("copies",), None)
+
     def all(self) -> CliFactories:
         return CliFactories(
-            self.init, self.run, self.rebuild, self.broker, self.devnet, self.demo, self.doctor, self.verify, Keys()
+            self.init, self.run, self.rebuild, self.broker, self.devnet, self.demo, self.doctor, self.verify,
+            self.receipt, Keys, self.simulate, self.bids, self.reset,
         )  # fmt: skip
 
 
@@ -235,6 +262,40 @@ def test_a_consent_from_asking_to_revoking(line: Line, node: MemoryNode) -> None
     line.json("consent", "revoke", GRANT_TEXT, "--yes")
     assert [scope.sid for _, scope, _ in node.revoked] == [SID, None]
     assert line.run("consent", "revoke", GRANT_TEXT, "--stream", "gas/1h", "--yes").exit_code == 6
+
+
+def test_erasing_what_was_read_and_its_receipt(line: Line, node: MemoryNode, tmp_path: Path) -> None:
+    assert line.run("consent", "erasure", GRANT_TEXT).exit_code == 6
+    assert line.run("consent", "erase", GRANT_TEXT).exit_code != 0, "it asks first"
+    assert node.erased == {}
+    told = line.run("consent", "erase", GRANT_TEXT[:10], "--reason", "moved out", "--yes").stdout
+    assert node.erased == {GRANT: "moved out"}
+    assert "3 readings, 2 envelopes; commit 1 stays" in told
+    assert line.json("consent", "erasure", GRANT_TEXT)["state"] == "done"
+    receipt = line.json("consent", "erasure", GRANT_TEXT, "--receipt")
+    assert list(receipt) == ["receipt"]
+    path = tmp_path / "receipt.json"
+    path.write_text("{}")
+    assert line.run("verify-receipt", str(path), "--account", REGISTRY, "--export", str(path)).exit_code == 0
+    assert line.factories.calls[-1] == ReceiptOptions(path, REGISTRY, (path,))
+    line.factories.findings = [Finding("signature", False, "by another")]
+    assert line.run("verify-receipt", str(path)).exit_code == 1
+
+
+def test_erasing_the_past_of_a_stream(line: Line, node: MemoryNode) -> None:
+    """channels.md 4 rule 11: the owner's command asks first, and says what readers keep."""
+    assert line.run("stream", "erasure", SID_TEXT).exit_code == 6
+    assert line.run("stream", "erase", SID_TEXT, "--yes").exit_code == 2, "neither a day nor all"
+    assert line.run("stream", "erase", SID_TEXT, "--all", "--before", "2026-01-01", "--yes").exit_code == 2
+    assert line.run("stream", "erase", SID_TEXT, "--all").exit_code != 0, "it asks first"
+    assert node.past is None
+    told = line.run("stream", "erase", SID_TEXT[:10], "--before", "2026-01-01", "--reason", "sold", "--yes").stdout
+    kept = line.json("stream", "erasure", SID_TEXT)
+    assert (kept["before"], kept["reason"]) == (1_767_225_600, "sold")
+    assert "keep what they have read" in told
+    assert line.json("stream", "erasure", SID_TEXT)["state"] == "asked"
+    assert line.run("stream", "erasure", SID_TEXT, "--receipt").exit_code == 6, "there is none yet"
+    assert line.json("stream", "erase", SID_TEXT, "--all", "--yes")["before"] is None
 
 
 def test_an_external_wallet_signs(line: Line, node: MemoryNode, tmp_path: Path) -> None:
@@ -387,6 +448,13 @@ def test_init_never_takes_secrets_from_flags_nor_leaks_the_words(line: Line, tmp
     assert "passphrase" in nobody.stderr
 
 
+def test_doctor_shows_what_to_look_after_although_all_is_well(line: Line) -> None:
+    line.factories.findings = [Finding("proxy", True, "open to others", "Name the proxy.")]
+    result = line.run("doctor")
+    assert result.exit_code == 0
+    assert "Name the proxy." in result.stdout
+
+
 def test_doctor_demo_devnet_broker_version(line: Line) -> None:
     assert line.run("doctor").exit_code == 0
     line.factories.findings = [Finding("clock", False, "off by 300 s", "Turn NTP on.")]
@@ -406,6 +474,16 @@ def test_doctor_demo_devnet_broker_version(line: Line) -> None:
     hashed = line.run("broker", "hash", stdin="secret\n")
     assert hashed.stdout.startswith("$argon2id$")
     assert line.json("version")["version"]
+    assert line.run("--version").stdout == f"wattpact {VERSION}\n"
+
+
+def test_a_command_waits_for_no_chain_and_no_database() -> None:
+    """Most commands speak to a running node: what only the node needs is imported by those that run one."""
+    words = (
+        "import sys, node.app.main; print(*sorted({'sqlalchemy', 'web3', 'eth_account', 'amqtt'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert run.stdout == "\n"
 
 
 def test_keys(line: Line, tmp_path: Path) -> None:
@@ -424,15 +502,15 @@ def test_keys(line: Line, tmp_path: Path) -> None:
     assert "passphrase_file" in nobody.stderr
 
 
-COMMANDS = (
-    "init", "run", "devnet", "demo", "doctor", "verify", "version", "pair", "unpair", "gateway move",
-    "gateway status", "status", "broker run",
-    "broker hash", "stream list", "stream show", "stream read", "stream export", "consent request", "consent list",
-    "consent show", "consent grant", "consent deny", "consent revoke",
-    "consent refresh", "alarm list", "transaction list", "keys new",
-    "keys show", "keys export", "token create", "token list", "token revoke", "config check", "config show",
-    "config sample", "config schema",
-)  # fmt: skip
+def _commands(group: Any, *path: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, *path, name)
+        else:
+            yield " ".join((*path, name))
+
+
+COMMANDS = tuple(_commands(get_command(create_cli(Factories().all()))))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -458,3 +536,48 @@ def test_certificates_of_an_own_authority(line: Line, tmp_path: Path) -> None:
     more = line.json("broker", "certs", str(folder), "--client", "p-2")
     assert more["for"] == "user p-2"
     assert line.run("broker", "certs", str(folder)).exit_code == 2
+
+
+def test_a_simulation_is_shown_and_fails_where_a_check_does(line: Line) -> None:
+    words = ("simulate", "--assets", "9", "--slots", "2", "--out", str(line.folder / "out"))
+    shown = line.run(*words)
+    assert shown.exit_code == ExitCode.OK, shown.stderr
+    assert "all is well" in shown.stdout
+    options = line.factories.calls[-1]
+    assert isinstance(options, SimulateOptions)
+    assert (options.assets, options.slots, options.quiet) == (9, 2, False)
+    line.factories.passed = False
+    assert line.run(*words, "--json").exit_code == ExitCode.FAILED
+    assert line.run("simulate", "--assets", "1").exit_code == ExitCode.USAGE
+
+
+def test_a_bid_manager_of_its_own_is_told_where_its_market_is(line: Line, tmp_path: Path) -> None:
+    words = ("bids", "run", "--market", "https://market.example:8760", "--tls", str(tmp_path))
+    assert line.run(*words).exit_code == ExitCode.OK
+    assert line.run(*words, "--listen", "[::1]:9", "--engine", "seed_1to1").exit_code == ExitCode.OK
+    assert line.run(*words, "--listen", "nowhere").exit_code == ExitCode.USAGE
+    first, second = line.factories.calls
+    assert first == BidsOptions(Listen("127.0.0.1", 8770), tmp_path, "https://market.example:8760")
+    assert second == BidsOptions(Listen("::1", 9), tmp_path, "https://market.example:8760", "seed_1to1")
+
+
+def test_a_reset_is_asked_for_by_a_word_or_by_yes_and_never_shows_words_in_a_pipe(line: Line, tmp_path: Path) -> None:
+    """permissions.md 2: a physical reset that also erases the keys."""
+    words = tmp_path / "words.txt"
+    piped = line.run("gateway", "reset", "--yes", WATTPACT_NODE_PASSPHRASE=SECRET)
+    assert (piped.exit_code, "--mnemonic-file" in piped.stderr) == (2, True)
+    unasked = line.run("gateway", "reset", "--mnemonic-file", str(words), WATTPACT_NODE_PASSPHRASE=SECRET)
+    assert (unasked.exit_code, "--yes" in unasked.stderr) == (2, True)
+    assert line.factories.calls == []
+    asked = ("gateway", "reset", "--yes", "--mnemonic-file", str(words))
+    made = line.json(*asked, WATTPACT_NODE_PASSPHRASE=SECRET)
+    assert (made["state"], made["device"], made["former"], made["left"]) == (
+        "reset", "0x2", {"device": "0x1"}, ["notes.txt"],
+    )  # fmt: skip
+    shown = line.run(*asked, WATTPACT_NODE_PASSPHRASE=SECRET)
+    assert "pair new" in shown.stderr
+    assert "  copies" in shown.stderr
+    line.factories.failure = Busy("The data folder is in use by process 7.", remedy="Stop it first.")
+    assert line.run(*asked, WATTPACT_NODE_PASSPHRASE=SECRET).exit_code == 7
+    helped = line.run("gateway", "reset", "--help").stdout
+    assert "wattpact gateway reset" in helped

@@ -19,7 +19,8 @@ from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.supervisor import Lifecycle, fatal_part
 from node.storage.database import Database
 from node.storage.journal import Journal
-from node.storage.outbox import Outbox
+from node.storage.outbox import Outbox, OutboxItem
+from tests.support.processes import PATIENCE
 from tests.unit.node.projection.kit import commit, granted, h32, revoked
 
 BACKOFF = Backoff(first=2.0, longest=64.0, chance=lambda: 0.999)
@@ -125,7 +126,7 @@ async def test_a_crash_before_the_acknowledgement_repeats_the_effect(
     await asyncio.wait([first])
     life = Lifecycle()
     second = asyncio.create_task(executor(journal, database, clock, handlers(f.NotifyGrantSeen, works)).run(life))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await again.wait()
     life.stop.set()
     await second
@@ -152,7 +153,7 @@ async def test_running_it_wakes_at_once_and_keeps_the_order_of_a_lane(
     await life.until_ready()
     for epoch in range(1, 13):
         await journal.apply([commit(epoch, epoch)])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await all_done.wait()
     life.stop.set()
     await running
@@ -199,10 +200,69 @@ async def test_parties_who_do_not_answer_never_hold_up_a_revocation(
     keys = [number.to_bytes(32, "big") for number in range(40)]
     await journal.apply([e.RequestedSubmission(key, "Grant", "{}", (b"\x01" * 65,), None, 1) for key in keys])
     await journal.apply([granted(5), revoked(6)])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await told.wait()
     running.cancel()
     await asyncio.wait([running])
+
+
+class BusyOutbox(Outbox):
+    """Of a node that takes in one commit after the other: the next is there before a claim has ended."""
+
+    def __init__(self, database: Database, journal: Journal, rounds: int) -> None:
+        super().__init__(database, "test")
+        self._journal = journal
+        self._rounds = rounds
+        self.epoch = 0
+        self.enough = asyncio.Event()
+
+    async def claim(self, now: int, limit: int, lease: int, *, local: bool | None = None) -> list[OutboxItem]:
+        found = await super().claim(now, limit, lease, local=local)
+        self.epoch += 1
+        await self._journal.apply([commit(self.epoch, self.epoch)])
+        if self.epoch == self._rounds:
+            self.enough.set()
+        return found
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["put off here", "put off by an earlier run"])
+async def test_what_falls_due_is_tried_while_commits_never_cease(
+    journal: Journal, database: Database, clock: ManualClock, earlier: bool
+) -> None:
+    """contracts.md: a revocation that has to be sent again is not held up by streams that go on."""
+    tries: list[int] = []
+
+    async def failing(_: Effect) -> None:
+        tries.append(clock.now())
+        if len(tries) < 3:
+            raise Unreachable("down")
+
+    def passes(_: str, outcome: str) -> None:
+        if outcome == "retry":
+            clock.advance(1)
+
+    async def told(_: Effect) -> None: ...
+
+    table = Handlers()
+    table.on(f.SubmitMessage, failing)
+    table.on(f.NotifyCommitted, told)
+    table.ignore(*EFFECTS)
+    busy = BusyOutbox(database, journal, 60)
+    await journal.apply([e.RequestedSubmission(bytes(32), "Revoke", "{}", (b"\x01" * 65,), None, 1)])
+    if earlier:
+        (item,) = await Outbox(database, "former").claim(clock.now(), 10, 60, local=False)
+        await Outbox(database, "former").put_off(item, clock.now() + 1, "down")
+        clock.advance(1)
+    backoff = Backoff(first=1.0, longest=1.0, chance=lambda: 0.999)
+    life = Lifecycle()
+    running = asyncio.create_task(
+        Executor(busy, journal, table, clock, ExecutorOptions(poll=0.05, backoff=backoff, observe=passes)).run(life)
+    )
+    await busy.enough.wait()
+    life.stop.set()
+    await running
+    first = 1_001 if earlier else 1_000
+    assert tries == [first, first + 1, first + 2]
 
 
 async def test_stopping_finishes_what_is_under_way(journal: Journal, database: Database, clock: ManualClock) -> None:
@@ -252,7 +312,7 @@ async def test_what_nobody_carries_out_is_passed_over_at_the_start(
     runner = executor(journal, database, clock, handlers(f.NotifyGrantFinal, handler), seen)
     life = Lifecycle()
     running = asyncio.create_task(runner.run(life))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await Outbox(database, "other").counts()).pending:  # noqa: ASYNC110 - another process would poll too
             await asyncio.sleep(0.01)
     life.stop.set()

@@ -14,6 +14,7 @@ from node.storage.database import Database
 from node.storage.journal import Applied, Journal
 from node.storage.timers import Timers
 from node.storage.views import Views
+from tests.support.processes import PATIENCE
 from tests.unit.node.projection.kit import PROVIDER, granted, h32
 
 
@@ -62,7 +63,7 @@ async def test_it_wakes_for_a_deadline_that_came_while_it_slept(
     await life.until_ready()
     clock.set(3_000)
     await journal.apply([granted(5, end=2_000)])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await told.wait()
     life.stop.set()
     await running

@@ -13,6 +13,7 @@ from node.errors import ConfigError, ExitCode, NeedsPerson, NodeError
 from node.runtime.backoff import Backoff
 from node.runtime.errors import StartTooSlow
 from node.runtime.supervisor import Lifecycle, Service, Supervisor, attempt, fatal_part
+from tests.support.processes import PATIENCE
 
 QUICK = Backoff(0.001, 0.002)
 
@@ -101,7 +102,7 @@ async def test_who_does_not_end_in_time_is_cut_off() -> None:
     assert cut == []
     supervisor = Supervisor(SystemClock(), backoff=QUICK, drain_seconds=0.05)
     asyncio.get_running_loop().call_later(0.02, supervisor.stop)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await supervisor.run([Service("stubborn", stubborn)]) is ExitCode.OK
     assert cut == ["stubborn"]
 
@@ -113,7 +114,7 @@ async def test_a_second_signal_does_not_wait() -> None:
     supervisor = Supervisor(SystemClock(), backoff=QUICK, drain_seconds=3_600)
     for delay in (0.02, 0.04):
         asyncio.get_running_loop().call_later(delay, supervisor.stop)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await supervisor.run([Service("stubborn", stubborn)]) is ExitCode.OK
 
 

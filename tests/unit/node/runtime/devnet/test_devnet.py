@@ -32,6 +32,14 @@ def _alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.long
+async def test_a_chain_that_takes_its_time_is_told_once_what_to_do() -> None:
+    """A request that is repeated because its answer is late would be carried out twice: blocks, a reorg, a payment."""
+    async with Devnet(DevnetOptions(AnvilOptions(block_time=0))) as devnet:
+        before = (await devnet.rpc.head()).number
+        assert (await devnet.mine(4_000)).number == before + 4_000
+
+
 async def test_it_deploys_funds_writes_and_stops_cleanly(tmp_path: Path) -> None:
     path = tmp_path / "deployments" / "31337.json"
     async with Devnet(DevnetOptions(deployments=path, fund=[POOR], balance=3 * ETHER)) as devnet:

@@ -1,0 +1,153 @@
+"""Netting for the REST interface, at the market and at the asset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from node.api.netting import MandateForm, NetContractView, NetDayView, NetLeftView
+from node.api.settlementviews import DepositForm
+from node.api.views import ActionView
+from node.app.core import Core
+from node.app.trading.asset import AssetRole
+from node.app.trading.market import MarketRole
+from node.app.trading.netforms import contract_of
+from node.app.trading.netleft import LeftLine
+from node.app.trading.netperiods import PERIODS
+from node.errors import Refused
+from node.projection.trade import Trade
+from node.projection.tradedue import OVER
+from node.services.market.netcontracts import NetContract
+from node.services.market.netting import DAY
+from node.types import to_hex
+from node.wire.settlement import NetLeftOut
+
+__all__ = ["NettingPart"]
+
+SHOWN = 366
+MOST = 500
+LeftState = Literal["owed", "signed", "contracted", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class NettingPart:
+    """Implements `NettingFacade`; None for what this node has no role for."""
+
+    core: Core
+    asset: AssetRole | None
+    operator: MarketRole | None
+
+    async def days(self) -> tuple[NetDayView, ...]:
+        if self.operator is None:
+            raise Refused("This node is no market.", remedy="Ask the market's node.")
+        found = await self.core.storage.memory.facts.all(PERIODS)
+        newest = sorted(found.items(), key=lambda each: int(each[0]), reverse=True)[:SHOWN]
+        return tuple([await self._day(self.operator, int(name), state) for name, state in newest])
+
+    async def _day(self, operator: MarketRole, day: int, state: dict[str, Any]) -> NetDayView:
+        cycle = operator.netting
+        open_ = state["state"] == "open"
+        return NetDayView(
+            day=_date(day),
+            state=state["state"],
+            contracts=len(await cycle.contracts.of(day)),
+            lines=len(await cycle.lines.of(day)) if open_ else len(state.get("leaves", ())),
+            left=state.get("left", 0),
+            total=state.get("total", 0),
+            deposit_short=state.get("deposit_short", 0),
+        )
+
+    async def contracts(self) -> tuple[NetContractView, ...]:
+        if self.operator is not None:
+            return await self._of_market(self.operator)
+        if self.asset is None:
+            raise Refused("This node neither is a market nor trades.", remedy="Ask the gateway or the market.")
+        said = await self.asset.netted.reports()
+        made = [(key, contract_of(body)) for key, body in (await self.asset.netted.all()).items()]
+        made.sort(key=lambda each: each[1].start, reverse=True)
+        return tuple(_view(key, each, said.get(key, {}).get("wh"), {}) for key, each in made[:500])
+
+    async def _of_market(self, operator: MarketRole) -> tuple[NetContractView, ...]:
+        found = []
+        for day in sorted(await operator.netting.contracts.days(), reverse=True):
+            dues = await operator.netting.contracts.dues(day)
+            for key, made in (await operator.netting.contracts.of(day)).items():
+                found.append(_view(key, made, None, dues[key][1] if key in dues else {}))
+        return tuple(found)
+
+    async def left(self) -> tuple[NetLeftView, ...]:
+        if self.operator is not None:
+            lines = (await self.operator.netting.left.all()).values()
+            rows = [_left(each.body, _state_of(each), each.contract, "") for each in lines]
+        elif self.asset is not None:
+            rows = [
+                await self._left_of(self.asset, body, order) for body, order in (await self.asset.left.all()).values()
+            ]
+        else:
+            raise Refused("This node neither is a market nor trades.", remedy="Ask the gateway or the market.")
+        return tuple(sorted(rows, key=lambda row: (row.day, row.id), reverse=True)[:MOST])
+
+    async def _left_of(self, asset: AssetRole, body: NetLeftOut, order: bytes) -> NetLeftView:
+        trades = await self.core.storage.views.page(Trade, link=("order", order), limit=1) if order else []
+        if not trades:
+            return _left(body, "signed" if order else "owed", b"", asset.left.waits.get(bytes(body.leaf), ""))
+        trade = trades[0][1]
+        return _left(body, "closed" if trade.status in OVER and trade.settled else "contracted", trade.contract_id, "")
+
+    def _asset(self) -> AssetRole:
+        if self.asset is None:
+            raise Refused("This node is no gateway.", remedy="Ask the gateway of the asset.")
+        return self.asset
+
+    async def mandate(self, form: MandateForm) -> ActionView:
+        return _queued(await self._asset().netting.mandate(form.market, form.most_a_day, form.valid_until))
+
+    async def deposit(self, form: DepositForm) -> ActionView:
+        return _queued(await self._asset().netting.deposit(form.market, form.amount))
+
+
+def _view(key: bytes, made: NetContract, reported: int | None, due: dict[str, Any]) -> NetContractView:
+    return NetContractView(
+        id=key,
+        seller=made.seller,
+        buyer=made.buyer,
+        wh=made.wh,
+        price=made.price,
+        start=made.start,
+        end=made.end,
+        reported_wh=reported,
+        delivered_wh=due.get("wh"),
+        due=due.get("amount"),
+    )
+
+
+def _state_of(line: LeftLine) -> LeftState:
+    if line.closed:
+        return "closed"
+    return "contracted" if line.contract else "signed" if len(line.orders) == 2 else "owed"
+
+
+def _left(body: NetLeftOut, state: LeftState, contract: bytes, waits: str) -> NetLeftView:
+    return NetLeftView(
+        id=body.leaf,
+        day=_date(body.period),
+        seller=body.seller,
+        buyer=body.buyer,
+        wh=body.wh,
+        price=body.price,
+        amount=body.amount,
+        reminders=body.reminders,
+        claimed=body.claimed,
+        state=state,
+        contract=contract or None,
+        waits=waits,
+    )
+
+
+def _date(period: int) -> str:
+    return datetime.fromtimestamp(period * DAY, UTC).date().isoformat()
+
+
+def _queued(digest: bytes) -> ActionView:
+    return ActionView(state="queued", digest=digest, transaction=to_hex(digest))

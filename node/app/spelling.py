@@ -1,0 +1,47 @@
+"""Texts with one spelling, and parties as the projection names them: pure, for this process and for its helper."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from keys.eip712 import Domain
+from keys.messages import Message, digest, typed_data
+from node.projection.base import Peer
+from node.projection.events import RequestedSubmission
+from node.wire.consents import PartyCard
+
+__all__ = ["canonical", "peer_of", "problem_in", "wish_for"]
+
+
+def canonical(body: object) -> str:
+    """JSON text with one spelling, for bodies that the projection compares."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def problem_in(answer: bytes) -> dict[str, Any]:
+    """The problem document in somebody's refusal; empty for whatever else it may be. Nothing in it is trusted."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def peer_of(card: PartyCard) -> Peer:
+    """Where and to whom parcels for the holder of a card go."""
+    return Peer(card.address, card.inbox_url, card.sealing_key)
+
+
+def wish_for(
+    message: Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain, now: int
+) -> RequestedSubmission:
+    """The wish to have a signed message on the chain.
+
+    `opening`: what the call discloses beside it (device and salt, the orders of a match).
+    """
+    document = {"typed": typed_data(message, domain), "opening": [part.hex() for part in opening]}
+    deadline = getattr(message, "deadline", None)
+    name, text = type(message).__name__, canonical(document)
+    return RequestedSubmission(digest(message, domain), name, text, tuple(signatures), deadline, now)

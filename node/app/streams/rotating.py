@@ -1,0 +1,77 @@
+"""The household gives a stream new keys at the gateway that it has: SetWriter with another writer, M, T and stream key.
+
+For keys that may be stolen. Whoever has the old ones can neither write nor read from the change on: the registry takes
+no commit of the old writer, readers take nothing that the old stream key signs, and the first commit of the new time
+hands keys from new masters to every reader. What was sealed before stays open to the thief. A stolen gateway is no
+case for this, for its recovery phrase makes the next keys as well: `wattpact gateway move` is.
+
+The steps are those of a move (moving.py), with the same gateway on both sides.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from node.api.views import MoveView
+from node.app.core import Core
+from node.app.streams.home import HomeRole
+from node.app.streams.moving import LAST, ROTATION, SIGNED, Mover
+from node.errors import Conflict, NodeUnreachable, NotFound
+from node.projection.device import DeviceStatus
+from node.runtime.errors import PermanentFailure
+
+__all__ = ["Rotator"]
+
+_log = structlog.get_logger(__name__)
+
+GENERATION = "stream_generation"
+"""Namespace of facts: the newest keys that a gateway was asked for, by its pairing and the stream id."""
+
+
+class Rotator:
+    """Begins rotations and takes each a step further, whenever something changed."""
+
+    def __init__(self, core: Core, home: HomeRole, mover: Mover) -> None:
+        self._core = core
+        self._home = home
+        self._mover = mover
+
+    async def rotate(self, sid: bytes) -> MoveView:
+        """Remembers that a stream gets new keys. Raises NotFound or Conflict."""
+        offer = (await self._home.streams()).get(sid)
+        if offer is None:
+            raise NotFound("This household has no such stream.", remedy="`wattpact stream list` shows all.")
+        device, facts = await self._home.gateway(), self._core.storage.memory.facts
+        if device is None or device.status is not DeviceStatus.PAIRED:
+            raise Conflict("No gateway is paired that could write with new keys.", remedy="Pair with `wattpact pair`.")
+        if await self._mover.moves():
+            raise Conflict("A move is under way.", remedy="`wattpact gateway status` shows how far it is.")
+        if await facts.get(ROTATION, sid.hex()) is None:
+            name = f"{device.device_hash.hex()}/{sid.hex()}"
+            generation = 1 + int(await facts.get(GENERATION, name) or 0)
+            begun = [(GENERATION, name, generation), (ROTATION, sid.hex(), generation)]
+            forgotten = [(SIGNED, sid.hex(), None), (LAST, sid.hex(), None)]
+            await self._core.storage.memory.keep((), [*forgotten, *begun])
+            self._core.wake()
+        return MoveView(sid=sid, name=offer.category, state=self._mover.state.get(sid, "waiting for the gateway"))
+
+    async def step(self) -> bool:
+        """One look at every rotation."""
+        facts = self._core.storage.memory.facts
+        waiting = [bytes.fromhex(sid) for sid, generation in (await facts.all(ROTATION)).items() if generation]
+        device = await self._home.gateway() if waiting else None
+        if device is None or device.status is not DeviceStatus.PAIRED or device.local is None:
+            return False
+        streams = await self._home.streams()
+        for sid in waiting:
+            try:
+                done = await self._mover.advance(sid, streams[sid], device.local.peer)
+            except (NodeUnreachable, PermanentFailure) as failed:
+                _log.warning("rotation_waits", reason=str(failed))
+                continue
+            if done:
+                over = [(name, sid.hex(), None) for name in (ROTATION, SIGNED, LAST)]
+                await self._core.storage.memory.keep((), over)
+                self._mover.forget(sid)
+                _log.info("stream_rotated", sid=sid.hex()[:8])
+        return False

@@ -1,0 +1,286 @@
+"""What a market's netting left out, at the asset: it signs for it once more, and it is paid or received by itself.
+
+A buyer signs only what no batch can take as well. Where there is a batch of that day, the chain shows what it moved: it
+must have moved nothing of this buyer, and all that the buyer itself sold: as it was agreed, and without what was left
+out of that as well, which counts as left out once it has its own contract on chain. Where there is no batch, the
+mandate is renewed first, after which none may take anything for that day any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from keys import messages as m
+from keys.parcel import Parcel
+from node.app.core import Core, canonical, peer_of
+from node.app.inbox import Inbox, Kept
+from node.app.trading.assetnetcontracts import AssetNetContracts
+from node.app.trading.assetvoice import VALID_S, AssetVoice
+from node.app.trading.netforms import contract_of
+from node.app.trading.netlines import net_domain_of
+from node.errors import Conflict, Refused
+from node.ledger.netting import NetState, NetViews
+from node.projection.order import Order, OrderStatus
+from node.projection.settlement_events import OrderTerms, RequestedOrder
+from node.projection.trade import Trade, TradeStatus
+from node.services.market.netcontracts import NetContract
+from node.services.market.netting import DAY
+from node.wire.settlement import NetLeftOut, OrderPlaced, SignedMessage
+
+__all__ = ["AssetNetLeft"]
+
+_log = structlog.get_logger(__name__)
+
+LEFT = "asset_net_left"
+"""Namespace of facts: lines that were left out, by leaf: as the market told it, and what this asset signed for it."""
+
+LASTS_S = 7 * DAY
+OLDEST_DAYS = 30
+"""After 32 days a batch gives its place on chain to another one, and nobody can look it up any more."""
+
+EARLY_S = 300
+"""So much before now its time begins: clocks differ, and the chain takes no report before."""
+
+AGAIN_S = 60
+
+
+class AssetNetLeft:
+    """Lines are read once and followed from then on."""
+
+    def __init__(self, core: Core, voice: AssetVoice, netted: AssetNetContracts) -> None:
+        self._core = core
+        self._voice = voice
+        self._netted = netted
+        self._reading = asyncio.Lock()
+        self._known: dict[bytes, tuple[NetLeftOut, bytes]] | None = None
+        self._agreed: dict[bytes, int] = {}
+        self._again: dict[bytes, int] = {}
+        self.waits: dict[bytes, str] = {}
+        """Why a line is not signed, by its leaf."""
+
+    def register(self, inbox: Inbox) -> None:
+        inbox.on("asset.netleft", self._take)
+
+    async def all(self) -> dict[bytes, tuple[NetLeftOut, bytes]]:
+        """Lines by leaf, each with the order that this asset signed for it, empty before."""
+        if self._known is None:
+            async with self._reading:
+                if self._known is None:
+                    self._known = await self._read()
+        return self._known
+
+    async def _read(self) -> dict[bytes, tuple[NetLeftOut, bytes]]:
+        found = await self._core.storage.memory.facts.all(LEFT)
+        known = {
+            bytes.fromhex(leaf): (NetLeftOut.model_validate(each["body"]), bytes.fromhex(each["order"]))
+            for leaf, each in found.items()
+        }
+        self._agreed = {order: body.wh for body, order in known.values() if order}
+        return known
+
+    def agreed(self, order_id: bytes) -> int | None:
+        """Wh that an order pays for, which no meter has to count once more; None for any other order."""
+        return self._agreed.get(order_id)
+
+    # What the market says
+
+    async def _take(self, parcel: Parcel) -> Kept:
+        body = NetLeftOut.model_validate(parcel.body)
+        if parcel.sender != bytes(body.operator) or parcel.sender not in await self._voice.markets():
+            raise Refused("This asset does not trade in that market.")
+        self._check(body, await self._contracts(body))
+        leaf, known = bytes(body.leaf), await self.all()
+        before, order = known.get(leaf, (body, b""))
+        if body.model_copy(update={"reminders": 0, "claimed": False}) != before.model_copy(
+            update={"reminders": 0, "claimed": False}
+        ):
+            raise Conflict("Something else was told of that line before.", remedy="The first word counts.")
+        if any(other != leaf and _key(body) == _key(each) for other, (each, _) in known.items()):
+            # A day has one line for all that a request takes of a seller at a price.
+            raise Conflict("That line was told under another leaf before.", remedy="The first word counts.")
+        if body.reminders or body.claimed:
+            _log.warning("net_line_unpaid", leaf=leaf.hex(), reminders=body.reminders, claimed=body.claimed)
+        known[leaf] = (body, order)
+        self._again.pop(leaf, None)
+        return Kept((), (_fact(body, order),))
+
+    async def _contracts(self, body: NetLeftOut) -> dict[bytes, NetContract]:
+        """The contracts of this asset that the line is for."""
+        account = self._voice.signer(bytes(body.operator)).address
+        found = {key: contract_of(each) for key, each in (await self._netted.all()).items()}
+        return {
+            key: each
+            for key, each in found.items()
+            if (bytes(body.operator), each.request, each.seller, each.buyer, each.price, each.day) == _key(body)
+            and account in (each.seller, each.buyer)
+        }
+
+    def _check(self, body: NetLeftOut, contracts: Mapping[bytes, NetContract]) -> None:
+        """Raises Refused for a line beyond what this asset has contracts for."""
+        if not contracts:
+            raise Refused("This asset has no such contract.", field="request")
+        if body.wh > sum(each.wh for each in contracts.values()):
+            raise Refused("The line is for more than the contracts.", field="wh")
+        if body.amount > body.wh * body.price // 1000:
+            raise Refused("The line is for more than its energy at its price.", field="amount")
+        if self._too_old(body):
+            raise Refused("That day is too long ago.", field="period")
+
+    def _too_old(self, body: NetLeftOut) -> bool:
+        return self._core.clock.now() // DAY - body.period > OLDEST_DAYS
+
+    # Steps
+
+    async def step(self) -> None:
+        """Signs what is owed and cannot be taken in another way."""
+        views, now = self._core.chain.netting, self._core.clock.now()
+        if views is None:
+            return
+        for leaf, (body, order_id) in list((await self.all()).items()):
+            if self._again.get(leaf, 0) > now:
+                continue
+            self._again[leaf] = now + AGAIN_S
+            if order_id and not await self._in_vain(order_id):
+                continue
+            account = self._voice.signer(bytes(body.operator)).address
+            if account == bytes(body.seller) or await self._owed(views, body, account):
+                await self._sign(body, sells=account == bytes(body.seller))
+
+    async def _in_vain(self, order_id: bytes) -> bool:
+        """Whether an order is over without a contract, or with one that was cancelled for good."""
+        status = (await self._core.storage.views.one(Order, order_id)).status
+        if status is not OrderStatus.FILLED:
+            return status is not OrderStatus.OPEN
+        trades = await self._contracts_of(order_id)
+        return bool(trades) and all(each.status is TradeStatus.CANCELLED and each.settled for each in trades)
+
+    async def _contracts_of(self, order_id: bytes) -> list[Trade]:
+        return [trade for _, trade in await self._core.storage.views.page(Trade, link=("order", order_id))]
+
+    async def _owed(self, views: NetViews, body: NetLeftOut, account: bytes) -> bool:
+        """Whether no batch took the line, or can take it; and it is for no more than this asset said it used."""
+        if self._too_old(body):
+            return self._not_yet(body, "That day is too long ago: the chain may not have its batch any more.")
+        said = await self._netted.reports()
+        contracts = await self._contracts(body)
+        if body.wh > sum(said[key]["wh"] if key in said else each.wh for key, each in contracts.items()):
+            return self._not_yet(body, "It is for more than this asset reported.")
+        operator = bytes(body.operator)
+        kept = await views.batch(operator, body.period)
+        if kept is NetState.NONE:
+            locked = await self._locked(views, operator, account, body.period)
+            return locked or self._not_yet(body, "The mandate is renewed first, so that no batch can take it as well.")
+        if kept is NetState.VOID:
+            return True
+        moved = await views.moved(operator, body.period, body.block)
+        if moved is None:
+            return self._not_yet(body, "The day's batch is not where the market says.")
+        if not await self._sure_of_sales(body, account):
+            return False
+        earned = await self._earned(operator, account, body.period)
+        if moved.get(await views.number(operator, account), 0) == earned:
+            return True
+        return self._not_yet(body, "By what the day's batch moved it may have been paid already.")
+
+    def _not_yet(self, body: NetLeftOut, reason: str) -> bool:
+        leaf = bytes(body.leaf)
+        if self.waits.get(leaf) != reason:
+            _log.warning("net_line_not_signed", leaf=leaf.hex(), reason=reason)
+            self.waits[leaf] = reason
+        return False
+
+    async def _earned(self, operator: bytes, account: bytes, period: int) -> int:
+        """What counts of what this asset sold on a day, without what was left out of it."""
+        dues, sold = await self._netted.agreed(), await self._sold(operator, account, period)
+        left = sum(body.amount for body, _ in await self._sales_left(operator, account, period))
+        return sum(dues[key][1] for key in sold if key in dues) - left
+
+    async def _sold(self, operator: bytes, account: bytes, period: int) -> list[bytes]:
+        """The contracts in which this asset sells on a day."""
+        return [
+            key
+            for key, each in (await self._netted.all()).items()
+            if (bytes(each.operator), bytes(each.seller), each.start // DAY) == (operator, account, period)
+        ]
+
+    async def _sales_left(self, operator: bytes, account: bytes, period: int) -> list[tuple[NetLeftOut, bytes]]:
+        return [
+            (body, order)
+            for body, order in (await self.all()).values()
+            if (bytes(body.operator), bytes(body.seller), body.period) == (operator, account, period)
+        ]
+
+    async def _sure_of_sales(self, body: NetLeftOut, account: bytes) -> bool:
+        """Whether it is known what a batch moved to this asset on that day. That a sale was left out is the market's
+        word alone until it has its own contract: with a false one, what a batch took would look as if it had not."""
+        operator, said, dues = bytes(body.operator), await self._netted.reports(), await self._netted.agreed()
+        for key in await self._sold(operator, account, body.period):
+            report = said.get(key)
+            if report is not None and report["wh"] and not report.get("refused") and key not in dues:
+                self._netted.look_again(key)  # its twin may have told while nobody looked
+                return self._not_yet(body, "It is not agreed yet what counts of what this asset sold on that day.")
+        for _, order in await self._sales_left(operator, account, body.period):
+            trades = await self._contracts_of(order) if order else []
+            if not any(each.terms and each.terms.final and each.status is not TradeStatus.CANCELLED for each in trades):
+                return self._not_yet(body, "A sale of that day that was left out has no contract of its own yet.")
+        return True
+
+    async def _locked(self, views: NetViews, operator: bytes, account: bytes, period: int) -> bool:
+        """A mandate that is set anew is for no day before yesterday any more; neither is one that a later day used."""
+        known = await views.member(operator, account)
+        if known.last_period >= period:
+            return True
+        domain = net_domain_of(self._core)
+        deadline = self._core.clock.now() + VALID_S
+        until = known.until_period * DAY
+        message = m.NetMandate(account, operator, known.max_debit, until, known.serial + 1, deadline)
+        signature = await self._voice.signer(operator).sign_message(message, domain)
+        body = SignedMessage(typed=m.typed_data(message, domain), signatures=(signature,))
+        peer = peer_of((await self._voice.markets())[operator].card)
+        await self._voice.post.send(peer, "market.mandate", body.to_json(), VALID_S)
+        return False
+
+    async def _sign(self, body: NetLeftOut, *, sells: bool) -> None:
+        """An order for the line and for its partner alone, by its nonce known as that."""
+        operator, now = bytes(body.operator), self._core.clock.now()
+        joined, domain = (await self._voice.markets())[operator], self._voice.domain()
+        signer, until = self._voice.signer(operator), now + LASTS_S
+        kind = m.Offer if sells else m.Request
+        message = kind(
+            account=signer.address,
+            operator=operator,
+            terms=bytes(joined.terms),
+            partner=bytes(body.buyer if sells else body.seller),
+            device=bytes(20),
+            wh=body.wh,
+            price=body.price,
+            start=now - EARLY_S,
+            end=until,
+            nonce=int.from_bytes(body.leaf, "big"),
+            deadline=until,
+        )
+        signature = await signer.sign_message(message, domain)
+        order_id, typed = m.digest(message, domain), m.typed_data(message, domain)
+        placed = OrderPlaced(typed=typed, signature=signature, card=self._core.card)
+        terms = OrderTerms(sells, signer.address, body.wh, body.price, now - EARLY_S, until, until)
+        texts = canonical(typed), signature, canonical(placed.to_json())
+        event = RequestedOrder(order_id, terms, *texts, peer_of(joined.card), now)
+        await self._core.storage.memory.keep([event], (_fact(body, order_id),))
+        (await self.all())[bytes(body.leaf)] = (body, order_id)
+        self._agreed[order_id] = body.wh
+        self.waits.pop(bytes(body.leaf), None)
+        self._core.wake()
+
+
+def _key(body: NetLeftOut) -> tuple[bytes, bytes, bytes, bytes, int, int]:
+    """What there is one line for."""
+    parties = (bytes(body.seller), bytes(body.buyer))
+    return (bytes(body.operator), bytes(body.request), *parties, body.price, body.period)
+
+
+def _fact(body: NetLeftOut, order: bytes) -> tuple[str, str, Any]:
+    return LEFT, bytes(body.leaf).hex(), {"body": body.to_json(), "order": order.hex()}

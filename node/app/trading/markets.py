@@ -1,0 +1,56 @@
+"""What a market shows to everybody: its terms. An asset checks them on chain before it names them in an order."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import aiohttp
+from pydantic import ValidationError
+
+from node.app.core import Core
+from node.errors import NodeUnreachable, Refused
+from node.runtime.outbound import read_at_most
+from node.wire.consents import PartyCard
+from node.wire.fields import Address, Body, Hash
+
+__all__ = ["MarketTerms", "ShownTerms", "fetch_terms"]
+
+MAX_BYTES = 16_384
+
+
+class ShownTerms(Body):
+    """The answer of /api/v1/market/terms: who operates the market, and the id of its terms on chain."""
+
+    operator: Address
+    terms: Hash
+    market: Address
+    settle: Literal["gross", "net"] = "gross"
+
+
+class MarketTerms(Body):
+    """A market that this node trades in."""
+
+    operator: Address
+    terms: Hash
+    card: PartyCard
+    settle: Literal["gross", "net"] = "gross"
+
+
+async def fetch_terms(core: Core, url: str) -> ShownTerms:
+    """The terms that a market shows. Raises NodeUnreachable, or Refused for something else or another contract."""
+    address = url.rstrip("/") + "/api/v1/market/terms"
+    try:
+        async with core.http.get(address, allow_redirects=False) as answer:
+            raw = await read_at_most(answer, MAX_BYTES)
+            if answer.status != 200:
+                raise NodeUnreachable(f"{url} answers {answer.status}.", remedy="Is it a market?")
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise NodeUnreachable(f"{url} cannot be reached.", remedy="Check the address and the network.") from error
+    try:
+        shown = ShownTerms.model_validate(json.loads(raw))
+    except (ValueError, RecursionError, ValidationError) as error:
+        raise Refused(f"{url} shows no terms of a market.", remedy="Check the address.") from error
+    if core.chain.market is None or shown.market != core.chain.market.address:
+        raise Refused(f"{url} settles in another market contract.", remedy="Compare settlement.market.")
+    return shown

@@ -1,0 +1,382 @@
+"""What a day's netting left out: lines that no mandate or balance covered stay owed, and are paid like any contract.
+
+Both partners are told of such a line, and each signs an order for it and for nobody else, this time for the market's
+own contract; the two become a contract there at once. From then on it is one as in any market: it is reported, paid,
+its seller reminds and claims. Until then the reminders are this market's, at the times of its terms; a buyer that has
+had three of them and a claim is left without contracts here until it pays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from keys import messages as m
+from node.app.core import Core
+from node.app.parcels import NOBODY, Post
+from node.app.trading.matchsigning import signed_match
+from node.app.trading.netcontracts import NetContracts
+from node.app.trading.netlines import NetLines, StoredLine
+from node.errors import NodeUnreachable, Refused
+from node.ledger.market import MarketViews
+from node.projection.events import RequestedSubmission
+from node.projection.order import Order, OrderStatus
+from node.projection.submission import Submission, SubmissionStatus
+from node.projection.trade import Trade, TradeStatus
+from node.projection.tradedue import OVER, REMINDERS
+from node.runtime.errors import PermanentFailure
+from node.services.market.engine import Fill
+from node.services.market.errors import LineRefused
+from node.services.market.netcontracts import NetContract
+from node.wire.settlement import NetLeftOut
+
+__all__ = ["LeftLine", "LeftLines"]
+
+_log = structlog.get_logger(__name__)
+
+LEFT = "net_left"
+"""Namespace of facts: lines that were left out, by leaf."""
+
+ORDERS = "net_left_order"
+"""Namespace of facts: what each partner signed for a line, by leaf and side. They come while a line is worked on, and
+kept in it they would overwrite, or be overwritten by, what that work changed."""
+
+TELL_S = 86_400
+AGAIN_S = 10
+LOST_S = 60
+_LOST = (SubmissionStatus.REJECTED, SubmissionStatus.FAILED)
+_CLAIMED = (TradeStatus.CLAIMED, TradeStatus.DISPUTED)
+_OVER = (OrderStatus.CANCELLED, OrderStatus.ENDED)
+_SIDES = ("seller", "buyer")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftLine:
+    """`body` is what both are told of it. `since`: when the wait for its buyer began anew, 0 while nobody waits for it;
+    `told`: what each side heard last; `orders`: what each signed for it, which is kept by itself; `contract`: what
+    became of the two on chain, empty before."""
+
+    body: NetLeftOut
+    offer: bytes
+    since: int
+    told: Mapping[str, str]
+    orders: Mapping[str, str]
+    contract: bytes = b""
+    closed: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "body": self.body.to_json(),
+            "offer": self.offer.hex(),
+            "since": self.since,
+            "told": dict(self.told),
+            "contract": self.contract.hex(),
+            "closed": self.closed,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], orders: Mapping[str, str]) -> LeftLine:
+        return cls(
+            NetLeftOut.model_validate(found["body"]),
+            bytes.fromhex(found["offer"]),
+            found["since"],
+            found["told"],
+            orders,
+            bytes.fromhex(found["contract"]),
+            found["closed"],
+        )
+
+
+class LeftLines:
+    """At the market. `step` tells, reminds, and makes contracts of what both partners signed."""
+
+    def __init__(self, core: Core, lines: NetLines, contracts: NetContracts) -> None:
+        self._core = core
+        self._post = Post(core)
+        self._lines = lines
+        self._contracts = contracts
+        self._operator = core.keys.identity.wallet().address
+        self._reading = asyncio.Lock()
+        self._known: dict[bytes, LeftLine] | None = None
+        self._paying: dict[bytes, bytes] = {}
+        self._again: dict[tuple[bytes, str], int] = {}
+
+    async def all(self) -> dict[bytes, LeftLine]:
+        """Every line that was left out, by leaf."""
+        if self._known is None:
+            async with self._reading:
+                if self._known is None:
+                    self._known = await self._read()
+        return self._known
+
+    async def _read(self) -> dict[bytes, LeftLine]:
+        facts, orders = self._core.storage.memory.facts, dict[str, dict[str, str]]()
+        for name, order_id in (await facts.all(ORDERS)).items():
+            leaf, _, side = name.partition("/")
+            orders.setdefault(leaf, {})[side] = order_id
+        found = await facts.all(LEFT)
+        known = {bytes.fromhex(leaf): LeftLine.from_json(each, orders.get(leaf, {})) for leaf, each in found.items()}
+        self._paying = {each.contract: leaf for leaf, each in known.items() if each.contract}
+        return known
+
+    async def settles(self, contract_id: bytes) -> bool:
+        """Whether a contract on chain pays for a line: its energy was counted on the day of its delivery."""
+        await self.all()
+        return contract_id in self._paying
+
+    async def left_out(self, made: NetContract) -> bool:
+        """Whether a line of which this contract is a part was left out."""
+        wanted = (made.request, made.seller, made.price, made.day)
+        return any(
+            (bytes(each.body.request), bytes(each.body.seller), each.body.price, each.body.period) == wanted
+            for each in (await self.all()).values()
+        )
+
+    async def of_account(self, account: bytes) -> list[NetLeftOut]:
+        """What an account has not signed for yet."""
+        sides = [(account == bytes(each.body.seller), each) for each in (await self.all()).values()]
+        return [
+            each.body
+            for sells, each in sides
+            if account in (bytes(each.body.seller), bytes(each.body.buyer))
+            and not (each.closed or each.contract or _SIDES[0 if sells else 1] in each.orders)
+        ]
+
+    async def excludes(self, account: bytes) -> bool:
+        """Whether a claim against an account is open."""
+        return any(
+            bytes(each.body.buyer) == account and each.body.claimed and not each.closed
+            for each in (await self.all()).values()
+        )
+
+    async def begin(self, period: int, leaves: Collection[bytes], block: int) -> None:
+        """A day was netted with these lines, in a block (0: nothing was netted); the others are owed from here on."""
+        known = await self.all()
+        contracts = (await self._contracts.of(period)).values()
+        facts = []
+        for leaf, line in (await self._lines.of(period)).items():
+            if leaf in leaves or leaf in known or not line.line.amount:
+                continue
+            made = await self._made(line, contracts)
+            if made is None:
+                _log.warning("net_line_left", period=period, leaf=leaf.hex())
+                continue
+            body = NetLeftOut(
+                operator=self._operator,
+                period=period,
+                block=block,
+                leaf=leaf,
+                request=made.request,
+                seller=made.seller,
+                buyer=made.buyer,
+                wh=line.line.wh,
+                price=line.line.price,
+                amount=line.line.amount,
+            )
+            known[leaf] = LeftLine(body, made.offer, 0, {}, {})
+            facts.append((LEFT, leaf.hex(), known[leaf].to_json()))
+        if facts:
+            await self._core.storage.memory.keep((), facts)
+
+    async def _made(self, line: StoredLine, contracts: Collection[NetContract]) -> NetContract | None:
+        """A contract that the line is for; None for a line that its debtor brought by itself."""
+        for each in contracts:
+            if (each.seller, each.price) == (line.line.seller, line.line.price):
+                request = await self._core.storage.views.one(Order, each.request)
+                if request.signature == line.line.signature:
+                    return each
+        return None
+
+    # Orders for a line
+
+    async def accept(self, message: m.Offer | m.Request, order_id: bytes) -> tuple[str, str, Any]:
+        """The fact that a partner signed an order for a line: its nonce is the line's leaf. Raises Refused for one that
+        is for anything else."""
+        leaf = message.nonce.to_bytes(32, "big")
+        left = (await self.all()).get(leaf)
+        if left is None or left.closed:
+            raise Refused("This market nets; only what was left out is ordered in its own contract.", field="typed")
+        body, sells = left.body, isinstance(message, m.Offer)
+        pair = (bytes(body.seller), bytes(body.buyer))
+        wanted = (*(pair if sells else pair[::-1]), body.wh, body.price)
+        if (message.account, message.partner, message.wh, message.price) != wanted:
+            raise Refused("The order is not for the line that was left out.", field="typed.message")
+        if not message.start <= self._lines.now() < min(message.end, message.deadline):
+            raise Refused("The order's time does not reach into now.", field="typed.message.start")
+        side = _SIDES[0 if sells else 1]
+        (await self.all())[leaf] = replace(left, orders={**left.orders, side: order_id.hex()})
+        return ORDERS, f"{leaf.hex()}/{side}", order_id.hex()
+
+    async def _change(self, leaf: bytes, wish: RequestedSubmission | None = None, **changes: Any) -> None:
+        """Keeps changes of a line as it is now, whatever it was when they were thought of."""
+        known = await self.all()
+        if changes.get("contract"):
+            self._paying[changes["contract"]] = leaf  # whoever hears of the contract asks at once what it is
+        after = replace(known[leaf], **changes)
+        await self._core.storage.memory.keep([wish] if wish else (), [(LEFT, leaf.hex(), after.to_json())])
+        if "contract" in changes:
+            self._paying = {key: at for key, at in self._paying.items() if at != leaf or key == after.contract}
+        known[leaf] = replace(known[leaf], **changes)
+
+    async def _drop(self, leaf: bytes, side: str, order_id: str) -> None:
+        """An order is over: whose it was is asked once more, unless it signed another one by now."""
+        known = await self.all()
+        left = known[leaf]
+        if left.orders.get(side) != order_id:
+            return
+        known[leaf] = replace(
+            left,
+            orders={each: order for each, order in left.orders.items() if each != side},
+            told={each: news for each, news in left.told.items() if each != side},
+        )
+        facts = [(ORDERS, f"{leaf.hex()}/{side}", None), (LEFT, leaf.hex(), known[leaf].to_json())]
+        await self._core.storage.memory.keep((), facts)
+
+    # Steps
+
+    async def step(self) -> None:
+        market = self._core.chain.market
+        if market is None:
+            return
+        known = await self.all()
+        for leaf in list(known):
+            if known[leaf].closed:
+                continue
+            if known[leaf].contract:
+                await self._follow(leaf)
+                continue
+            signed = await self._signed(leaf)
+            if known[leaf].contract:
+                continue
+            paid_for = await self._covered(market, leaf)
+            if len(signed) == len(_SIDES) and paid_for:
+                await self._make_contract(leaf, signed)
+            else:
+                await self._remind(leaf, waits=_SIDES[0] in signed and not await self._has_to_wait(leaf))
+            await self._tell(leaf)
+
+    async def _signed(self, leaf: bytes) -> dict[str, Order]:
+        """What was signed for a line and may become a contract now, by side. What is over is dropped; what is not on
+        disk yet is waited for."""
+        known, views, now = await self.all(), self._core.storage.views, self._lines.now()
+        found: dict[str, Order] = {}
+        for side, order_id in list(known[leaf].orders.items()):
+            order = await views.one(Order, bytes.fromhex(order_id))
+            terms, over = order.terms, order.status in _OVER
+            if order.status is OrderStatus.FILLED:
+                trades = [trade for _, trade in await views.page(Trade, link=("order", order.order_id))]
+                over = bool(trades) and all(each.status is TradeStatus.CANCELLED and each.settled for each in trades)
+                running = [each.contract_id for each in trades if each.status is not TradeStatus.CANCELLED]
+                if running:  # a match that was given up arrived all the same
+                    await self._change(leaf, contract=running[0])
+                    return {}
+            if over:
+                await self._drop(leaf, side, order_id)
+            elif order.status is OrderStatus.OPEN and terms is not None and terms.start <= now < terms.end:
+                found[side] = order
+        return found
+
+    async def _covered(self, market: MarketViews, leaf: bytes) -> bool:
+        """Whether its buyer has the money that a contract takes at once, and no claim against it on chain."""
+        body = (await self.all())[leaf].body
+        buyer = await market.member(self._operator, bytes(body.buyer))
+        # The contract reserves the amount where the terms say so, and for whoever has paid nothing in it yet.
+        reserves = self._core.settings.market.escrow or not buyer.serial
+        return not buyer.open_claims and (not reserves or buyer.balance >= body.amount)
+
+    async def _has_to_wait(self, leaf: bytes) -> bool:
+        """Whether the buyer cannot sign yet: what was left out of its own sales of that day has no contract so far, by
+        which alone it can tell that a batch has not paid for this one (see `AssetNetLeft`)."""
+        known, views = await self.all(), self._core.storage.views
+        body = known[leaf].body
+        if _SIDES[1] in known[leaf].orders:
+            return False
+        for each in list(known.values()):
+            if (bytes(each.body.seller), each.body.period) == (bytes(body.buyer), body.period) and not each.closed:
+                trade = await views.one(Trade, each.contract) if each.contract else None
+                if trade is None or trade.terms is None or not trade.terms.final:
+                    return True
+        return False
+
+    async def _remind(self, leaf: bytes, *, waits: bool) -> None:
+        """A-13: reminders at T, 2T, 3T, the claim at 4T; none after it. Counted from when everything but the buyer's
+        part was there: `waits`."""
+        left, chosen, now = (await self.all())[leaf], self._core.settings.market, self._lines.now()
+        body = left.body
+        if body.claimed:
+            return
+        if not waits or not left.since:
+            since = now if waits else 0
+            if since != left.since:
+                await self._change(leaf, since=since)
+            return
+        if now < left.since + (chosen.reminder_every_s if body.reminders else chosen.payment_due_s):
+            return
+        claims = body.reminders == REMINDERS
+        update = {"claimed": True} if claims else {"reminders": body.reminders + 1}
+        _log.warning("net_line_unpaid", leaf=leaf.hex(), reminders=body.reminders, claimed=claims)
+        await self._change(leaf, body=body.model_copy(update=update), since=now)
+
+    async def _tell(self, leaf: bytes) -> None:
+        known, now = await self.all(), self._core.clock.now()
+        body = known[leaf].body
+        news = f"{body.reminders}/{body.claimed}"
+        for side, order_id in zip(_SIDES, (known[leaf].offer, bytes(body.request)), strict=True):
+            if known[leaf].told.get(side) == news or self._again.get((leaf, side), 0) > now:
+                continue
+            order = await self._core.storage.views.one(Order, order_id)
+            if order.peer is None or order.peer.url.endswith(NOBODY):
+                continue
+            try:
+                await self._post.send(order.peer, "asset.netleft", body.to_json(), TELL_S)
+            except NodeUnreachable:
+                self._again[leaf, side] = now + AGAIN_S
+                continue
+            except PermanentFailure as refused:
+                _log.error("net_line_not_accepted", leaf=leaf.hex(), side=side, reason=str(refused))
+            await self._change(leaf, told={**known[leaf].told, side: news})
+
+    async def _make_contract(self, leaf: bytes, signed: Mapping[str, Order]) -> None:
+        """Signs the match of both orders; the chain would take it."""
+        if self._again.get((leaf, "match"), 0) > self._core.clock.now():
+            return
+        body, (offer, request) = (await self.all())[leaf].body, [signed[side] for side in _SIDES]
+        assert offer.terms is not None  # noqa: S101 (an order that was taken in has terms)
+        assert request.terms is not None  # noqa: S101 (as above)
+        fill = Fill(offer.order_id, request.order_id, body.wh, body.price)
+        times = max(offer.terms.start, request.terms.start), min(offer.terms.end, request.terms.end)
+        wish = await signed_match(self._core, fill, offer, request, times)
+        await self._change(leaf, wish, contract=wish.digest)
+        self._core.wake()
+        _log.info("net_line_contracted", leaf=leaf.hex(), contract=wish.digest.hex())
+
+    async def _follow(self, leaf: bytes) -> None:
+        """What became of the contract; one that the chain did not take, or that was cancelled, is made anew."""
+        left = (await self.all())[leaf]
+        trade = await self._core.storage.views.one(Trade, left.contract)
+        if not trade.made:
+            sent = await self._core.storage.views.one(Submission, left.contract)
+            if sent.status in _LOST:
+                _log.warning("net_line_not_contracted", leaf=leaf.hex(), reason=sent.reason)
+                self._again[leaf, "match"] = self._core.clock.now() + LOST_S
+                await self._change(leaf, contract=b"")
+            return
+        if trade.status is TradeStatus.CANCELLED:
+            if trade.settled:  # what was owed is still owed: both sign anew, and a claim stays
+                _log.warning("net_line_cancelled", leaf=leaf.hex(), contract=left.contract.hex())
+                await self._change(leaf, contract=b"", told={}, since=0)
+            return
+        closed = trade.status in OVER and trade.settled
+        claimed = not closed and (left.body.claimed or trade.status in _CLAIMED)
+        body = left.body.model_copy(update={"claimed": claimed})
+        if (body, closed) != (left.body, left.closed):
+            await self._change(leaf, body=body, closed=closed)
+
+    async def require_free(self, account: bytes) -> None:
+        """Raises LineRefused for an account against which a claim is open (M-37)."""
+        if await self.excludes(account):
+            raise LineRefused("A claim against this account is open.", field="typed.message.account")

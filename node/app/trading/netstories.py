@@ -1,0 +1,57 @@
+"""Netted contracts as their digital twins tell them, at the market that made them and at the assets that took them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from channels.twin import Twin as Logs
+from node.app.trading.asset import AssetRole
+from node.app.trading.market import MarketRole
+from node.services.twin.netrecords import NetStory, counted_in
+from node.services.twin.records import decode_record
+
+__all__ = ["NetStories"]
+
+
+class NetStories:
+    """Of one node; it may be a market, an asset, both or neither."""
+
+    def __init__(self, market: MarketRole | None, asset: AssetRole | None) -> None:
+        self._market = market
+        self._asset = asset
+
+    async def changed(self) -> tuple[bytes, ...]:
+        """Contracts of which there is something new to write down, each told once; at the start, all of late."""
+        found: set[bytes] = set()
+        for contracts in (
+            self._market.netting.contracts if self._market is not None else None,
+            self._asset.netted if self._asset is not None else None,
+        ):
+            if contracts is not None:
+                await contracts.touch_late()
+                found |= contracts.touched
+                contracts.touched.clear()
+        return tuple(sorted(found))
+
+    async def one(self, contract_id: bytes) -> NetStory | None:
+        """None for a contract that is not netted, or of others."""
+        found = await self._market.netting.contracts.story(contract_id) if self._market is not None else None
+        if found is None and self._asset is not None:
+            found = await self._asset.netted.story(contract_id)
+        return found
+
+    def heard(self, contract_id: bytes) -> None:
+        """A party wrote something into a contract's twin."""
+        if self._asset is not None:
+            self._asset.netted.look_again(contract_id)
+
+    async def agreed(self, story: NetStory, logs: Logs) -> NetStory:
+        """At an asset: with what counts by the market's word, where that fits what this asset knows."""
+        if self._asset is None or story.due is not None:
+            return story
+        for told in logs.log(story.operator):
+            record = decode_record(told.content)
+            counted = counted_in(record) if record is not None else None
+            if counted is not None and await self._asset.netted.agree(story, counted):
+                return replace(story, due=counted)
+        return story

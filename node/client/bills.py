@@ -1,0 +1,63 @@
+"""What a contract costs an asset, as its market's desk shows it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keys import messages as m
+from node.services.asset.rules import Bill
+from node.wire.desk import DeskContract, DeskMoney
+from node.wire.settlement import NetLeftOut
+
+__all__ = ["arrived", "bill_of", "booked", "left_order"]
+
+LASTS_S: Final = 7 * 86_400
+EARLY_S: Final = 300
+"""An order for what was left out lasts so long, and begins so much before now: clocks differ."""
+
+
+def left_order(body: NetLeftOut, terms: bytes, now: int, *, sells: bool) -> m.Offer | m.Request:
+    """What an account signs for a line that a netting left out: for its partner alone, known by its nonce."""
+    kind, account, other = (m.Offer, body.seller, body.buyer) if sells else (m.Request, body.buyer, body.seller)
+    return kind(
+        account=bytes(account),
+        operator=bytes(body.operator),
+        terms=terms,
+        partner=bytes(other),
+        device=bytes(20),
+        wh=body.wh,
+        price=body.price,
+        start=now - EARLY_S,
+        end=now + LASTS_S,
+        nonce=int.from_bytes(body.leaf, "big"),
+        deadline=now + LASTS_S,
+    )
+
+
+def bill_of(contract: DeskContract) -> Bill:
+    """A contract as something to be paid."""
+    delivered, due = contract.delivered or 0, contract.due or 0
+    return Bill(
+        contract.id,
+        contract.buyer,
+        contract.request,
+        contract.wh,
+        contract.price,
+        delivered,
+        due,
+        contract.since,
+        contract.escrowed,
+    )
+
+
+def arrived(before: DeskMoney, after: DeskMoney, amount: int, *, net: bool) -> bool:
+    """Whether a deposit is in a book, or was until a contract that waited for it took it: then its permit is used, and
+    the wallet has so much less."""
+    if booked(after, net=net) >= booked(before, net=net) + amount:
+        return True
+    return after.permit_nonce > before.permit_nonce and after.wallet + amount <= before.wallet
+
+
+def booked(money: DeskMoney, *, net: bool) -> int:
+    """What an account has in the market's own book, or in the one from which days are paid."""
+    return money.net.balance if net and money.net is not None else money.balance

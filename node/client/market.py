@@ -1,0 +1,398 @@
+"""An asset in a market, for programs of others: offer or request energy, say what was delivered, pay, confirm.
+
+    signer = open_signer("memory:0x...")                       # the asset's own account; any Signer will do
+    async with MarketClient(url, signer, chain_id, contract) as market:
+        await market.request(wh=1_500, price=250_000, start=start, end=end)
+        while True:
+            await market.settle(meter)                         # meter(contract): Wh counted, None while it goes on
+            await asyncio.sleep(5)
+
+Energy is whole Wh, money whole minor units, prices minor units per kWh, times seconds since 1970 UTC; ids and
+addresses are bytes. Everything that binds the asset is signed here, by its own key, for one chain and one contract that
+the program names; the market brings it onto the chain and can change nothing of it. What the market says is believed
+only as far as it fits what this asset signed: a bill for another request, for more energy or above the limit is never
+paid (`PaymentRefused`). Not checked here is the chain itself: a market that hides a contract or makes one up can have
+an asset wait or report for nothing, never pay for what it did not order. Who wants more runs a node.
+
+No open port is needed: the market is asked. `orders` names a file that keeps what was ordered over a restart.
+
+A market that nets takes `Contracts(market, net)` for `contract`: money goes into the net settlement with `deposit`, and
+`mandate` says what a day may take of it. Then it is the same: `settle` reports, and the day's batch pays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+
+from keys import messages as m
+from keys.eip712 import Domain
+from keys.signers import Signer
+from node.client.bills import arrived, bill_of, left_order
+from node.client.book import OrderBook
+from node.client.link import Contracts, Link, MarketLink, Place, card_of_nobody
+from node.clock import Clock, SystemClock
+from node.errors import CallerError, Conflict, InvalidInput, NodeUnreachable, Refused
+from node.services.asset.errors import PaymentRefused
+from node.services.asset.rules import Ordered, check_bill, choose_bills
+from node.wire.desk import DeskContract, DeskMoney
+from node.wire.settlement import NetLeftOut, NetReported, OrderPlaced, SignedMessage
+
+__all__ = ["Contracts", "MarketClient", "Meter", "bill_of"]
+
+Meter = Callable[[DeskContract], int | None]
+"""Wh that the asset delivered or used for a contract; None as long as its delivery goes on."""
+
+VALID_S: Final = 3_600
+DAY_S: Final = 86_400
+OVER: Final = frozenset({"confirmed", "cured", "resolved", "cancelled"})
+
+
+class MarketClient:
+    """One asset in one market. `contract`: address of the Market contract, or both contracts of a market that nets;
+    `operator` pins who runs the market."""
+
+    def __init__(
+        self,
+        url: str,
+        signer: Signer,
+        chain_id: int,
+        contract: bytes | Contracts,
+        *,
+        operator: bytes | None = None,
+        orders: Path | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.account = signer.address
+        self.contracts: dict[bytes, DeskContract] = {}
+        self.netted: dict[bytes, DeskContract] = {}
+        """Contracts on days that are not netted yet; no chain has them."""
+        self.left: dict[bytes, NetLeftOut] = {}
+        """What a day's netting left out, by its leaf, until this asset signed for it: see `sign_left`."""
+        self.refused: dict[bytes, str] = {}
+        """Why a contract is not paid, by its id: what the market says of it is not what this asset ordered."""
+        self._signer = signer
+        self._contracts = contract if isinstance(contract, Contracts) else Contracts(contract)
+        self._domain: Domain = m.market_domain(chain_id, self._contracts.market)
+        self._operator = operator
+        self._clock = clock or SystemClock()
+        self._url = url
+        self._stack = AsyncExitStack()
+        self._way: Link | None = None
+        self._orders = OrderBook(orders)
+        self._place: Place | None = None
+        self._seen: tuple[int, bytes] = (0, bytes(32))
+        self._said: dict[tuple[str, bytes], int] = {}
+
+    @classmethod
+    def over(
+        cls, link: Link, signer: Signer, chain_id: int, contract: bytes | Contracts, clock: Clock | None = None
+    ) -> Self:
+        """Over another way than HTTP, inside one process for example."""
+        made = cls("", signer, chain_id, contract, clock=clock)
+        made._way = link
+        return made
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if self._url:
+                http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+                await stack.enter_async_context(http)
+                self._way = MarketLink(self._url, self._signer, self._domain.chain_id, http, self._clock)
+            self._place = await self._link.find(self._contracts.market, self._operator)
+            if self._place.net not in (b"", self._contracts.net):
+                raise Refused(
+                    "This market nets in a contract that was not named.",
+                    remedy="Compare it, and name it: Contracts(market, net).",
+                )
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def _link(self) -> Link:
+        if self._way is None:
+            raise Conflict("The market was not looked up yet.", remedy="Use `async with MarketClient(...)`.")
+        return self._way
+
+    @property
+    def place(self) -> Place:
+        """The market as it showed itself. Raises Conflict outside `async with`."""
+        if self._place is None:
+            raise Conflict("The market was not looked up yet.", remedy="Use `async with MarketClient(...)`.")
+        return self._place
+
+    @property
+    def _net_domain(self) -> Domain:
+        """Raises Conflict for a market that settles each contract by itself."""
+        if not self.place.net:
+            raise Conflict("This market does not net.")
+        return m.net_settlement_domain(self._domain.chain_id, self.place.net)
+
+    # Orders and money
+
+    async def offer(self, wh: int, price: int, start: int, end: int, until: int | None = None) -> bytes:
+        """Offers energy for [start, end) at `price` or more. Matched until `until`, by default the start. Its id."""
+        return await self._order(m.Offer, wh, price, start, end, until)
+
+    async def request(self, wh: int, price: int, start: int, end: int, until: int | None = None) -> bytes:
+        """Asks for energy in [start, end) at `price` or less. Its id."""
+        return await self._order(m.Request, wh, price, start, end, until)
+
+    async def _order(
+        self, kind: type[m.Offer | m.Request], wh: int, price: int, start: int, end: int, until: int | None
+    ) -> bytes:
+        if wh <= 0 or price < 0 or not self._clock.now() <= start < end:
+            raise InvalidInput("An order needs energy, a price, and a delivery that is still to come.", field="wh")
+        place, last = self.place, start if until is None else until
+        domain = self._domain
+        if place.net:
+            if (end - 1) // DAY_S != start // DAY_S:
+                raise InvalidInput("A netted delivery begins and ends on one day (UTC).", field="end")
+            domain = self._net_domain
+        message = kind(
+            account=self.account,
+            operator=place.operator,
+            terms=place.terms,
+            partner=bytes(20),
+            device=self.account,
+            wh=wh,
+            price=price,
+            start=start,
+            end=end,
+            nonce=secrets.randbits(256),
+            deadline=last,
+        )
+        return await self._place_order(message, domain)
+
+    async def _place_order(self, message: m.Offer | m.Request, domain: Domain, *, agreed: bool = False) -> bytes:
+        order_id = m.digest(message, domain)
+        self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed)
+        signature = await self._signer.sign_message(message, domain)
+        typed = m.typed_data(message, domain)
+        body = OrderPlaced(typed=typed, signature=signature, card=card_of_nobody(self.account))
+        await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
+        return order_id
+
+    async def sign_left(self, leaf: bytes) -> bytes:
+        """Signs for a line that a netting left out: it becomes a contract of the market's own, which `settle` reports
+        and pays like any. Sellers sign by `settle` alone. A buyer does it here, since the library sees no chain: look
+        first that no batch took the amount (`money().net`), or it is paid twice. Its money goes into the market's own
+        book: `deposit(..., own_book=True)`. Raises PaymentRefused for what this asset did not order. The order's id.
+        """
+        body = self.left[leaf]
+        sells, now = bytes(body.seller) == self.account, self._clock.now()
+        own = self._orders.get(bytes(body.request))
+        beyond = own is None or body.wh > own.wh or body.price > own.price
+        if not sells and (beyond or bytes(body.buyer) != self.account):
+            raise PaymentRefused("The line is for a request that this asset did not make.", field="request")
+        message = left_order(body, self.place.terms, now, sells=sells)
+        order_id = await self._place_order(message, self._domain, agreed=True)
+        self.left.pop(leaf, None)
+        return order_id
+
+    async def cancel(self, order_id: bytes) -> None:
+        """Takes an order back, as far as it is not a contract yet."""
+        await self._say(m.Cancel(self.account, self.place.operator, order_id, self._clock.now() + VALID_S))
+
+    async def money(self) -> DeskMoney:
+        """Minor units in the wallet and in the market's book."""
+        found = (await self._link.ask(self.place, self._seen, money=True)).money
+        if found is None:
+            raise Conflict("The market says nothing about money.")
+        return found
+
+    async def deposit(self, amount: int, patience: int = 60, *, own_book: bool = False) -> None:
+        """Moves minor units from the wallet into the market's book; only the named contract can take them. In a market
+        that nets it is the book of the net settlement, but for `own_book`.
+
+        Returns once they are in the book: an order that comes before its money is matched late or never. Raises
+        NodeUnreachable when that takes longer than `patience` seconds; it may still happen.
+        """
+        before, until = await self.money(), self._clock.now() + VALID_S
+        net = bool(self.place.net) and not own_book
+        spender = self.place.net if net else self._contracts.market
+        permit = m.Permit(self.account, spender, amount, before.permit_nonce, until)
+        domain = Domain(before.token_name, before.token_version, self._domain.chain_id, before.token)
+        opened = json.dumps(m.typed_data(permit, domain), separators=(",", ":")).encode()
+        message = m.Deposit(self.account, self.place.operator, amount, secrets.randbits(256), until)
+        opening = (opened, await self._signer.sign_message(permit, domain))
+        if net:
+            await self._say(message, opening, kind="market.mandate", domain=self._net_domain)
+        else:
+            await self._say(message, opening)
+        try:
+            async with asyncio.timeout(patience):
+                # The market is asked, it tells nobody: there is no event to wait for.
+                while not arrived(before, await self.money(), amount, net=net):  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
+        except TimeoutError as late:
+            raise NodeUnreachable("The deposit is not in the book yet.", remedy="Look at `money` later.") from late
+
+    async def mandate(self, most_a_day: int, valid_until: int) -> None:
+        """In a market that nets: what a day's batch may take of the book there, until the day of `valid_until`; 0
+        revokes. It holds once `money` shows it."""
+        found, domain = (await self.money()).net, self._net_domain
+        if found is None:
+            raise Conflict("The market says nothing about its netting.")
+        until = self._clock.now() + VALID_S
+        message = m.NetMandate(self.account, self.place.operator, most_a_day, valid_until, found.serial + 1, until)
+        await self._say(message, kind="market.mandate", domain=domain)
+
+    # Contracts
+
+    async def look(self) -> tuple[DeskContract, ...]:
+        """Contracts of this asset that changed since the last look. All that are not over are in `contracts`, those
+        that are to be netted in `netted`."""
+        changed: list[DeskContract] = []
+        while True:
+            answer = await self._link.ask(self.place, self._seen)
+            self._seen = (answer.seen_seq, answer.seen_id)
+            for each in answer.contracts:
+                if self.account not in (each.seller, each.buyer):
+                    continue
+                changed.append(each)
+                self.contracts[each.id] = each
+                if each.status in OVER and each.final:
+                    del self.contracts[each.id]
+            self.left = {bytes(e.leaf): e for e in answer.left if bytes(e.operator) == self.place.operator}
+            if not answer.more:
+                return (*changed, *self._netting(answer.netted))
+
+    def _netting(self, told: Iterable[DeskContract]) -> list[DeskContract]:
+        """What changed of the contracts to be netted. One beyond what this asset ordered is none of its."""
+        before, self.netted = self.netted, {}
+        for each in told:
+            sells = each.seller == self.account
+            own = self._orders.get(each.offer if sells else each.request)
+            if self.account not in (each.seller, each.buyer) or own is None:
+                continue
+            if each.wh > own.wh or (each.price < own.price if sells else each.price > own.price):
+                self.refused[each.id] = "The contract is beyond the order that it names."
+            else:
+                self.netted[each.id] = each
+        return [each for key, each in self.netted.items() if before.get(key) != each]
+
+    async def settle(self, meter: Meter) -> tuple[DeskContract, ...]:
+        """One round: looks, then signs whatever its contracts wait for. Returns what changed.
+
+        The seller reports first and the buyer answers; the buyer pays what is final and stands up to its request; the
+        seller confirms a final payment. What was said is not said again for as long as it may be on its way.
+        """
+        changed = await self.look()
+        owed: list[DeskContract] = []
+        for each in list(self.contracts.values()):
+            sells = each.seller == self.account
+            mine = each.by_seller if sells else each.by_buyer
+            if each.status in ("matched", "reported") and mine is None and (sells or each.status == "reported"):
+                agreed = self._orders.agreed(each.offer if sells else each.request)
+                counted = each.wh if agreed else meter(each)
+                if counted is not None:
+                    await self.report(each, counted)
+            elif each.status == "delivered" and each.final and not sells and self._stands(each):
+                owed.append(each)
+            elif each.status == "paid" and each.final and sells:
+                await self.confirm(each)
+        if owed:
+            await self.pay(owed)
+        for leaf in [leaf for leaf, line in self.left.items() if bytes(line.seller) == self.account]:
+            await self.sign_left(leaf)
+        for each in self.netted.values():
+            if (each.by_seller if each.seller == self.account else each.by_buyer) is None:
+                counted = meter(each)
+                if counted is not None:
+                    await self._report_netted(each, counted)
+        return changed
+
+    async def _report_netted(self, contract: DeskContract, wh: int) -> None:
+        """Both partners report by themselves; what the smaller one says counts."""
+        now = self._clock.now()
+        if self._said.get(("netted", contract.id), 0) >= now:
+            return
+        domain = self._net_domain
+        message = m.Provision(self.account, self.place.operator, contract.id, wh, now + VALID_S)
+        signature = await self._signer.sign_message(message, domain)
+        body = NetReported(typed=m.typed_data(message, domain), signature=signature, start=contract.start)
+        try:
+            await self._link.send(self.place, "market.netreport", body.to_json(), VALID_S)
+        except CallerError as refused:  # too late, say: the other contracts are none the worse for it
+            self.refused[contract.id] = str(refused)
+        self._said["netted", contract.id] = now + VALID_S
+
+    def _stands(self, contract: DeskContract) -> bool:
+        """One bill that was made up must not keep the others from being paid."""
+        bill = bill_of(contract)
+        try:
+            check_bill(bill, self._orders.get(bill.request))
+        except PaymentRefused as refused:
+            self.refused[contract.id] = str(refused)
+            return False
+        return True
+
+    async def report(self, contract: DeskContract, wh: int) -> None:
+        """Says what was delivered (seller) or used (buyer): the first report, or the answer to it."""
+        place, until = self.place, self._clock.now() + VALID_S
+        opening = b"\x01" if contract.status == "reported" else b"\x00"
+        message = m.Provision(self.account, place.operator, contract.id, wh, until)
+        await self._once(f"report {opening.hex()}", [contract.id], message, (opening,))
+
+    async def pay(self, contracts: Iterable[DeskContract]) -> None:
+        """Pays the oldest of these, up to ten, as far as the money goes (M-53 to M-57).
+
+        Raises PaymentRefused for a bill that this asset did not order; then nothing is paid.
+        """
+        now = self._clock.now()
+        open_ = [each for each in contracts if self._said.get(("pay", each.id), 0) < now]
+        bills = [bill_of(each) for each in open_]
+        for bill in bills:
+            check_bill(bill, self._orders.get(bill.request))
+        if not bills:
+            return
+        # What is reserved for a contract is no longer in the balance, and costs nothing more (`Bill.cost`).
+        funds = 0 if all(each.escrowed for each in open_) else (await self.money()).balance
+        chosen = sorted(choose_bills(bills, funds), key=lambda bill: bill.contract_id)
+        if chosen:
+            ids = tuple(bill.contract_id for bill in chosen)
+            amount = sum(bill.due for bill in chosen)
+            message = m.Payment(self.account, self.place.operator, ids, amount, False, now + VALID_S)
+            await self._once("pay", ids, message)
+
+    async def confirm(self, contract: DeskContract) -> None:
+        """Says that the money arrived."""
+        message = m.Confirm(self.account, self.place.operator, contract.id, self._clock.now() + VALID_S)
+        await self._once("confirm", [contract.id], message)
+
+    async def _once(
+        self, kind: str, contracts: Sequence[bytes], message: m.Message, opening: Sequence[bytes] = ()
+    ) -> None:
+        now = self._clock.now()
+        if any(self._said.get((kind, each), 0) >= now for each in contracts):
+            return
+        await self._say(message, opening)
+        self._said.update({(kind, each): now + VALID_S for each in contracts})
+
+    async def _say(
+        self,
+        message: m.Message,
+        opening: Sequence[bytes] = (),
+        *,
+        kind: str = "market.word",
+        domain: Domain | None = None,
+    ) -> None:
+        domain = domain or self._domain
+        signature = await self._signer.sign_message(message, domain)
+        typed = m.typed_data(message, domain)
+        body = SignedMessage(typed=typed, signatures=(signature,), opening=tuple(opening))
+        await self._link.send(self.place, kind, body.to_json(), VALID_S)
