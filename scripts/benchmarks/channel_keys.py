@@ -14,7 +14,7 @@ from channels.reader_state import restore_reader, snapshot_reader
 from channels.slots import OPEN_SLOT
 from channels.writer import Changes, Join, PreparedCommit, Writer
 from keys.sealing import SealingKey, seal
-from scripts.benchmarks.rows import Row, at_most, best, resident_mb
+from scripts.benchmarks.rows import Row, at_most, best_cpu, resident_mb
 from tests.unit.channels.world import STREAM_KEY, Registry, hashed, masters, params, sign_commit
 
 __all__ = ["expiry_rows", "grown", "history_rows", "rekey_rows", "scale_rows"]
@@ -61,8 +61,8 @@ def scale_rows() -> list[Row]:
         at_most("writer_process_mb_100k", process, "MB", None, f"the whole process; {before:.0f} MB before"),
     ]
     leaves = writer.state.tree.live_leaves()
-    lone = best(partial(writer.prepare, Changes(0, 0, removed=(leaves[777],))), 200)
-    rows.append(at_most("rekey_writer_ms_100k", lone * 1000, "ms", 0.5, "tree, wraps, confirmation; no signature"))
+    lone = best_cpu(partial(writer.prepare, Changes(0, 0, removed=(leaves[777],))), 200)
+    rows.append(at_most("rekey_writer_ms_100k", lone * 1000, "ms", 0.5, "CPU: tree, wraps, confirmation; no signature"))
     draws = [random.Random(seed).sample(leaves, 100) for seed in range(20)]
     batch = [len(writer.prepare(Changes(0, 0, removed=tuple(draw))).unsigned) + SIGNATURE for draw in draws]
     rows.append(
@@ -109,7 +109,7 @@ def _catch_up_rows(writer: Writer) -> list[Row]:
 
     def catch_up(count: int) -> float:
         fresh = [restore_reader(writer.params, state) for _ in range(5)]
-        return best(lambda: fresh.pop().catch_up(log[:count], registry), len(fresh))
+        return best_cpu(lambda: fresh.pop().catch_up(log[:count], registry), len(fresh))
 
     whole = catch_up(MISSED)
     first, second = catch_up(1_000), catch_up(2_000)
@@ -117,8 +117,8 @@ def _catch_up_rows(writer: Writer) -> list[Row]:
     resync = len(writer.resync(member, key.public_bytes, hashed("request"), since))
     per_commit = (second - first) / 1_000
     return [
-        at_most("rekey_reader_us_100k", per_commit * 1e6, "us", 50, "2,000 commits less 1,000: no signature"),
-        at_most("catchup_10k_s", whole, "s", 0.5, f"{size} bytes of commits, one signature checked"),
+        at_most("rekey_reader_us_100k", per_commit * 1e6, "us", 50, "CPU; 2,000 commits less 1,000: no signature"),
+        at_most("catchup_10k_s", whole, "s", 0.5, f"CPU of one core; {size} bytes of commits, one signature checked"),
         at_most("resync_bytes", resync, "bytes", 2_850, f"instead of {MISSED} commits"),
     ]
 

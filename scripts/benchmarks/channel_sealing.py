@@ -14,19 +14,22 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from channels.envelope import EnvelopeHeader
 from channels.highwater import HighWater
 from channels.reader_state import restore_reader, snapshot_reader
+from channels.slots import OPEN_SLOT
 from channels.stores.records import StoredEnvelope
 from channels.stores.sql import SqlStore
 from channels.writer import Writer
-from scripts.benchmarks.rows import Row, at_least, best
+from scripts.benchmarks.channel_keys import grown
+from scripts.benchmarks.rows import Row, at_least, at_most, best
 from tests.unit.channels.world import SLOT, World, evidence, hashed, params
 
-__all__ = ["durable_rows", "seal_rows", "signed_rows"]
+__all__ = ["durable_rows", "record_rows", "seal_rows", "signed_rows"]
 
 READING = bytes(24)
 AT_ONCE = 20_000
 ROUND = 2_000
 ROUNDS = 20
 SIGNED = 3_000
+SINGLE = 200
 NOW = params().genesis + SLOT // 2
 
 
@@ -81,7 +84,7 @@ async def _durable(folder: Path) -> float:
     for _ in range(ROUNDS):
         sealed = writer.seal(readings, moment)
         stored = [_stored(writer, data) for data in sealed.envelopes]
-        await store.record_seal(writer.params.sid, stored, (), writer.snapshot())
+        await store.record_seal(writer.params.sid, stored, (), writer.progress())
         mark.advance(writer.position)
     spent = time.perf_counter() - start
     await store.close()
@@ -124,3 +127,31 @@ def signed_rows() -> list[Row]:
             digits=3,
         ),
     ]
+
+
+def record_rows() -> list[Row]:
+    """What one reading costs at the store of a stream with ten readers and of one with 100,000."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        few = asyncio.run(_one_by_one(f"{folder}/few.db", 10))
+        many = asyncio.run(_one_by_one(f"{folder}/many.db", 100_000))
+    return [
+        at_most("seal_record_ms_10", few[0] * 1000, "ms", None, f"{few[1]} bytes of state a seal, synchronous=FULL"),
+        at_most("seal_record_ms_100k", many[0] * 1000, "ms", None, f"{many[1]} bytes of state a seal"),
+        at_most("seal_record_growth", many[0] / few[0], "times", 2.0, "100,000 readers against 10"),
+    ]
+
+
+async def _one_by_one(file: str, readers: int) -> tuple[float, int]:
+    """The best time to keep one sealed reading, and the bytes of the state that are written with it."""
+    writer = grown([OPEN_SLOT] * readers)
+    writer.activate(writer.epoch)
+    store = await SqlStore.open(f"sqlite+aiosqlite:///{file}", hashed("store"))
+    await store.save_writer(writer.params.sid, writer.snapshot())
+    times = []
+    for _ in range(SINGLE):
+        (envelope,) = writer.seal([(NOW, READING)], evidence(NOW)).envelopes
+        start = time.perf_counter()
+        await store.record_seal(writer.params.sid, [_stored(writer, envelope)], (), writer.progress())
+        times.append(time.perf_counter() - start)
+    await store.close()
+    return min(times), len(writer.progress())

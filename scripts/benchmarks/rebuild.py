@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from node.app.commands.rebuild import catch_up
-from node.app.services import collect_seldom
+from node.app.garbage import collect_seldom
 from node.clock import SystemClock
 from node.ledger.finality import Finality
 from node.ledger.indexer import Indexer

@@ -24,10 +24,14 @@ LAYERS = (
     ("ledger",),
     ("services",),
     ("runtime",),
-    ("api", "web", "cli"),
+    ("api", "web", "cli", "client"),
     ("app",),
 )
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
+
+
+APART = ("node.app.commands", "node.app.demo", "node.app.simulation")
+"""Programs of their own, which stand on the node's parts."""
 
 
 def layer(name: str) -> str:
@@ -63,6 +67,19 @@ def test_layers_of_the_node_point_left() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_client_library_needs_no_node() -> None:
+    """A third party's asset brings keys, the shapes of messages and the rules by which an asset pays; nothing else."""
+    allowed = ("node.client", "node.wire", "node.types", "node.errors", "node.clock", "node.services.asset")
+    wrong = [
+        f"{module.name} -> {target}"
+        for module in modules()
+        if module.name.startswith("node.client")
+        for target in own_imports(module)
+        if target.startswith("node.") and not target.startswith(allowed)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_services_do_not_import_each_other() -> None:
     wrong = []
     for module in modules():
@@ -73,6 +90,25 @@ def test_services_do_not_import_each_other() -> None:
                 for target in own_imports(module)
                 if target.startswith("node.services.") and target.split(".")[2] != mine
             ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_app_has_its_own_direction() -> None:
+    """Common parts, then streams, then trading, then what shows both; only the outermost files see everything."""
+    order = ("streams", "trading", "facade")
+    outermost = ("daemon", "settling", "main", "__main__")
+
+    def rank(name: str) -> int:
+        part = name.split(".")[2] if name.count(".") > 1 else ""
+        return len(order) + 1 if part in outermost else order.index(part) + 1 if part in order else 0
+
+    wrong = [
+        f"{module.name} -> {target}"
+        for module in modules()
+        if module.name.startswith("node.app.") and not module.name.startswith(APART)
+        for target in own_imports(module)
+        if target.startswith("node.app.") and rank(target) > rank(module.name)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -11,6 +11,7 @@ from node.ledger.errors import RpcRefused
 from node.ledger.pool import PoolAnswer, pool_answer
 from node.types import address_to_text
 from tests.support.anvil import Anvil, anvil
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.chain
 
@@ -125,7 +126,7 @@ async def test_new_heads_arrive_over_websocket() -> None:
     async with anvil() as chain, AsyncWeb3(WebSocketProvider(chain.url.replace("http", "ws"))) as web3:
         await web3.eth.subscribe("newHeads")
         await chain.mine()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             async for message in web3.socket.process_subscriptions():
                 assert message["result"]["number"] == 1
                 break
@@ -137,7 +138,7 @@ async def test_a_reorg_announces_every_replaced_head_again() -> None:
         await web3.eth.subscribe("newHeads")
         await chain.reorg(2)
         seen = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             async for message in web3.socket.process_subscriptions():
                 seen.append(message["result"]["number"])
                 if len(seen) == 2:

@@ -9,6 +9,7 @@ import aiomqtt
 import paho.mqtt.client as paho
 
 from channels.transports.mqtt_client import Client, MqttSettings
+from tests.support.processes import PATIENCE
 
 
 def test_the_names_that_are_used_exist() -> None:
@@ -48,16 +49,16 @@ async def test_an_attempt_that_is_given_up_leaves_no_socket_behind() -> None:
     port = server.sockets[0].getsockname()[1]
     client = Client(MqttSettings("127.0.0.1", port, "test", timeout=60.0))
     attempt = asyncio.create_task(client.__aenter__())
-    await asyncio.wait_for(accepted.get(), 20)
+    await asyncio.wait_for(accepted.get(), PATIENCE)
     attempt.cancel()
     await asyncio.gather(attempt, return_exceptions=True)
     client.abandon()
-    await asyncio.wait_for(ended.wait(), 20)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
 
     again = Client(MqttSettings("127.0.0.1", port, "test", timeout=60.0))
     attempt = asyncio.create_task(again.__aenter__())
-    (await asyncio.wait_for(accepted.get(), 20)).transport.abort()
-    (outcome,) = await asyncio.wait_for(asyncio.gather(attempt, return_exceptions=True), 20)
+    (await asyncio.wait_for(accepted.get(), PATIENCE)).transport.abort()
+    (outcome,) = await asyncio.wait_for(asyncio.gather(attempt, return_exceptions=True), PATIENCE)
     assert isinstance(outcome, aiomqtt.MqttError)
     again.abandon()
     await asyncio.sleep(0)

@@ -16,8 +16,8 @@ from tests.e2e.conftest import Clusters
 from tests.support.cluster import SLOT, Cluster, Plan
 from tests.support.meter import SimulatedMeter
 from tests.support.nodes import NodeProcess
-from tests.support.processes import until
-from tests.support.wire import chain_commits, forks, wire_commits
+from tests.support.processes import PATIENCE, until
+from tests.support.wire import commits_agree, forks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
 
@@ -52,7 +52,7 @@ async def _refuses(cluster: Cluster, *flags: str) -> str:
     """Starts the gateway, which ends by itself with exit code 8; what it said."""
     before = len(cluster.gateway.process.said())
     await cluster.gateway.launch(*flags)
-    assert await cluster.gateway.process.ended(90) == ExitCode.NEEDS_PERSON
+    assert await cluster.gateway.process.ended() == ExitCode.NEEDS_PERSON
     return cluster.gateway.process.said()[before:]
 
 
@@ -83,11 +83,12 @@ async def test_a_second_process_on_the_same_folder_is_refused(cluster: Cluster) 
     twin.process.log = cluster.root / "logs" / "second.log"
     cluster.adopt(twin)
     await twin.launch()
-    assert await twin.process.ended(60) == ExitCode.BUSY
+    assert await twin.process.ended() == ExitCode.BUSY
     assert f"in use by process {cluster.gateway.process.pid}" in twin.process.said()
     await cluster.flows()
 
 
+@pytest.mark.long
 async def test_without_the_high_water_file_nothing_starts_but_by_the_flag(cluster: Cluster) -> None:
     """The message names the flag; told so, the gateway listens for one slot first and loses nothing meanwhile."""
     gateway = cluster.gateway
@@ -100,7 +101,7 @@ async def test_without_the_high_water_file_nothing_starts_but_by_the_flag(cluste
     begin, started = len(cluster.wire.heard), time.time()
     await gateway.start(FLAG)
     opened = time.time()
-    await cluster.flows(since=opened, within=SLOT + 60)
+    await cluster.flows(since=opened, within=SLOT + PATIENCE)
     first = min(envelope.at for envelope in envelopes_of(cluster.wire.heard[begin:], _sid(cluster)))
     assert first - started >= SLOT, "it sealed before it had listened for a slot"
     meanwhile = {said.meter_time for said in cluster.meter.truth() if opened + 1 < said.at < first - 2}
@@ -129,6 +130,7 @@ async def test_an_old_channel_log_goes_on_behind_the_high_water_mark(cluster: Cl
     _nothing_twice(cluster)
 
 
+@pytest.mark.long
 async def test_an_old_channel_log_without_the_newest_commit_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     """The chain knows a commit that this log has not: going on would fork the stream. The right log heals it."""
     gateway = cluster.gateway
@@ -148,7 +150,7 @@ async def test_an_old_channel_log_without_the_newest_commit_is_refused(cluster: 
     await gateway.start()
     await cluster.flows("home", "alpha")
     _nothing_twice(cluster)
-    assert wire_commits(cluster.wire.heard, _sid(cluster)) == await chain_commits(cluster, cluster.raw)
+    await commits_agree(cluster, cluster.raw)
 
 
 async def test_an_old_backup_of_the_whole_folder_is_refused(cluster: Cluster, tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ async def test_an_old_backup_of_the_whole_folder_is_refused(cluster: Cluster, tm
     assert _instances(cluster, begin) == set(), "it sealed before it was found out"
     _put_back(gateway.folder, tmp_path / "new", "**/*")
     await gateway.start()
-    await cluster.flows("home", "alpha")
+    await cluster.flows("home")
     _nothing_twice(cluster)
 
 
@@ -195,7 +197,7 @@ async def _beside(cluster: Cluster, twin: NodeProcess, folder: Path) -> str:
     try:
         await meter.tell("live")
         await twin.launch(sets={"meter.device": meter.link})
-        assert await twin.process.ended(120) == ExitCode.NEEDS_PERSON
+        assert await twin.process.ended() == ExitCode.NEEDS_PERSON
     finally:
         await twin.process.end()
         await meter.process.end()

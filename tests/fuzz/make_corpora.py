@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from channels.asks import Ask, AskKind
@@ -18,6 +19,7 @@ from channels.ggm import Cover
 from channels.history import Covers
 from channels.reader_state import snapshot_reader
 from channels.readings import Measurement, encode_batch
+from channels.twin import Seen, TwinEntry
 from keys.header import KdfCost
 from keys.keystore import Keystore
 from keys.messages import typed_data
@@ -25,6 +27,8 @@ from keys.parcel import _canonical, pack
 from tests.fuzz.targets import CORPORA, KEY, NOW, begun_reader, entry_of_a_fixed_keystore
 from tests.unit.channels.world import World, hashed, masters
 from tests.unit.keys.builders import DOMAIN, MESSAGES, identity
+from tests.unit.node.test_erasure_receipt import signed
+from tests.unit.node.test_past_receipt import signed as past_signed
 from tests.unit.services.meter.samples import telegram
 
 
@@ -54,6 +58,8 @@ def seeds() -> dict[str, list[bytes]]:
         Ask(AskKind.ENVELOPES, hashed("sid"), hashed("g"), hashed("r"), NOW, 1, 9),
         Ask(AskKind.RESYNC, hashed("sid"), hashed("g"), hashed("r"), NOW, 3, 0, KEY.public_bytes),
     ]
+    first = TwinEntry(hashed("t"), bytes(20), bytes(16), 1, bytes(32), NOW, (), bytes(20), bytes(65))
+    second = replace(first, seq=2, previous=hashed("e"), seen=(Seen(b"\x01" * 20, 1, hashed("s")),))
     with tempfile.TemporaryDirectory() as folder:
         Keystore.create(Path(folder) / "keys", "x", KdfCost(1, 64, 1))
         header = (Path(folder) / "keys" / "keystore.json").read_bytes()
@@ -74,16 +80,20 @@ def seeds() -> dict[str, list[bytes]]:
         "open_envelope": begun_reader()[0].seal(1, b"two"),
         "p1": [telegram(), b"/XXX5\r\n\r\n!0000\r\n"],
         "parcel": [sealed, b"\x00\x01" + _canonical({"a": [1, None, True, {"b": "c"}]})],
+        "past_receipt": [json.dumps(asyncio.run(past_signed())).encode()],
+        "receipt": [json.dumps(asyncio.run(signed())).encode()],
         "readings": [encode_batch(batch), encode_batch(interval)],
         "replay": [b"\x01" + world.commits[0], b"\x02" + envelopes[0]],
         "stored_state": [
             b"\x00" + world.writer.position.to_bytes(),
             b"\x01" + masters().to_bytes(),
+            b"\x01" + masters().erased(2, hashed("new T"), hashed("sid"), 5).to_bytes(),
             b"\x02" + World.start(0).writer.snapshot(),
             b"\x03" + snapshot_reader(reader),
         ],
         "telegram": [telegram()[:-6]],
         "topic": [b"wattpact/v1/" + b"ab" * 32 + b"/commits", b"wattpact/v1/" + b"ab" * 32 + b"/capsule/" + b"cd" * 32],
+        "twin_entry": [first.encode(), second.encode()],
         "welcome": [b"\x01" + _encode_plain(membership, given), b"\x00" + plain.done()],
     }
 

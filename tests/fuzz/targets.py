@@ -30,6 +30,7 @@ from channels.reader import Reader
 from channels.reader_state import restore_reader, snapshot_reader
 from channels.readings import decode_batch, encode_batch
 from channels.transports.topics import Topic
+from channels.twin import TwinEntry
 from channels.writer_state import WriterState
 from keys.errors import KeysError, MessageError
 from keys.files import make_folder
@@ -39,13 +40,17 @@ from keys.messages import from_typed_data, typed_data
 from keys.nesting import nesting
 from keys.parcel import _parse, unpack
 from keys.sealing import SealingKey
+from node.errors import Refused
 from node.services.meter.clock_rule import ClockPolicy, ClockView
 from node.services.meter.counters import MeterCounters
+from node.services.meter.crc import crc16
 from node.services.meter.errors import TelegramRefused
 from node.services.meter.framing import Candidate, Framer
 from node.services.meter.pipeline import MeterPipeline
 from node.services.meter.telegram import read_telegram
 from node.services.provider.replay import split_replay
+from node.wire.erasure import read_receipt
+from node.wire.past import read_past
 from tests.unit.channels.world import World
 
 __all__ = ["CORPORA", "TARGETS", "Target", "begun_reader", "entry_of_a_fixed_keystore"]
@@ -166,6 +171,11 @@ def ask(data: bytes) -> None:
 
 
 @_declared(ChannelError)
+def twin_entry(data: bytes) -> None:
+    assert TwinEntry.decode(data).encode() == data
+
+
+@_declared(ChannelError)
 def replay(data: bytes) -> None:
     kind, message = split_replay(data)
     assert bytes([kind]) + message == data
@@ -203,12 +213,7 @@ def p1(data: bytes) -> bool:
 @_declared(TelegramRefused)
 def telegram(data: bytes) -> None:
     """Content under a right checksum: a forger has no trouble with a CRC."""
-    crc = 0
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
-    found = read_telegram(Candidate(data, crc))
+    found = read_telegram(Candidate(data, crc16(data)))
     assert all(type(value) is int and 0 <= value < 10**12 for value in found.registers.values())
 
 
@@ -255,6 +260,20 @@ def parcel(data: bytes) -> None:
         unpack(KEY, data, chain_id=1, now=NOW)
 
 
+@_declared(Refused)
+def receipt(data: bytes) -> None:
+    """The receipt of an erasure, as a stranger shows it: read, it has one spelling that is signed."""
+    found = read_receipt(data.decode(errors="replace"))
+    assert type(found).model_validate(found.to_json()) == found
+
+
+@_declared(Refused)
+def past_receipt(data: bytes) -> None:
+    """The receipt of a stream's erasure, likewise."""
+    found = read_past(data.decode(errors="replace"))
+    assert type(found).model_validate(found.to_json()) == found
+
+
 @_declared(KeysError)
 def eip712(data: bytes) -> None:
     if nesting(data) > 64:
@@ -282,11 +301,14 @@ TARGETS = {
         Target("open_envelope", open_envelope),
         Target("p1", p1),
         Target("parcel", parcel),
+        Target("past_receipt", past_receipt),
         Target("readings", readings),
+        Target("receipt", receipt),
         Target("replay", replay),
         Target("stored_state", stored_state),
         Target("telegram", telegram),
         Target("topic", topic),
+        Target("twin_entry", twin_entry),
         Target("welcome", welcome),
     )
 }

@@ -22,6 +22,9 @@ from tests.integration.test_ledger_registry import World, world
 
 pytestmark = pytest.mark.chain
 
+_LIMIT = known_gas(m.RegisterStream(b"\x01" * 20, b"\x01" * 32, b"\x01" * 20, b"\x01" * 32, 1, 1, 1, 1))
+"""Of gas, for one stream."""
+
 
 @asynccontextmanager
 async def batching(tmp_path: Path, **options: int) -> AsyncIterator[tuple[World, Batches]]:
@@ -76,6 +79,16 @@ async def test_a_batch_is_no_longer_than_its_size(tmp_path: Path) -> None:
         await settle(w, batches)
         assert await w.devnet.rpc.nonce(w.sender.address) == 3
         assert len(await w.events()) == 20
+
+
+async def test_where_gas_bounds_a_batch_one_step_makes_all_of_them(tmp_path: Path) -> None:
+    async with batching(tmp_path, gas=5 * _LIMIT) as (w, batches):
+        digests = await streams(w, 12)
+        await batches.step()
+        carriers = [(await found(w, digest)).carrier for digest in digests]
+        assert [carriers.count(each) for each in dict.fromkeys(carriers)] == [5, 5, 2]
+        await settle(w, batches)
+        assert {(await found(w, digest)).state for digest in digests} == {TxState.FINAL}
 
 
 async def test_one_alone_goes_as_its_own_call(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from node.runtime.deployment.survey import PROXY_FUNDING, PROXY_SIGNER, PROXY_TR
 from node.runtime.devnet.anvil import AnvilOptions, AnvilProcess
 from node.types import address_from_text, address_to_text, to_hex
 from scripts.deploying import ROOT, main
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.chain
 REGISTRAR = "0x" + "77" * 20
@@ -158,7 +159,7 @@ async def test_a_killed_run_goes_on_and_sends_nothing_twice(tmp_path: Path) -> N
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while not chain.out.exists():
                     assert process.returncode is None, "it ended before it was killed"
                     await asyncio.sleep(0.02)
@@ -274,7 +275,7 @@ async def test_a_missing_proxy_is_named_and_what_is_said_puts_it_there(
     assert address_to_text(PROXY_SIGNER) in told
     await chain.rpc.request("anvil_setBalance", [address_to_text(PROXY_SIGNER), hex(PROXY_FUNDING)])
     sent = await chain.rpc.send_raw(PROXY_TRANSACTION)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await chain.rpc.receipt(sent) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert await chain.rpc.code(DEPLOYMENT_PROXY) == PROXY_RUNTIME_CODE

@@ -91,7 +91,7 @@ def health(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     command = [str(DOCKER / "steps" / "health"), *arguments]
     path = os.pathsep.join((str(Path(sys.executable).parent), "/usr/bin", "/bin"))
     variables = {"PATH": path, "http_proxy": "http://127.0.0.1:9", **environment}
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30, env=variables)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=180, env=variables)
 
 
 def test_the_health_step_asked_of_something_that_speaks_no_http_says_not_alive() -> None:

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from node.app.main import command_line
 from node.errors import ExitCode
-from tests.integration.test_event_feed import acked, grants
-from tests.integration.test_webhooks import origin, took
+from tests.integration.test_event_feed import acked, grants, reached
+from tests.integration.test_webhooks import kept, origin, took
 from tests.support.feedserver import FeedServer, feed_server, receiver
 from tests.support.processes import until
 
@@ -31,10 +31,12 @@ async def test_events_tail_goes_on_where_its_subscription_stopped(tmp_path: Path
         )
         assert code == 0, error
         assert [json.loads(line)["seq"] for line in out.splitlines()] == [1, 2, 3]
+        await until("what it acknowledged is kept", lambda: reached(api, "billing", 3))
         assert await acked(api, "billing") == 3
         code, out, _ = await wattpact(api, "events", "tail", "--name", "billing", "--from", "0", "--count", "2")
         assert [line.split()[0] for line in out.splitlines()] == ["4", "5"]
         assert "consent.seen" in out
+        await until("what it acknowledged is kept", lambda: reached(api, "billing", 5))
         code, out, _ = await wattpact(api, "subscription", "list", "--json")
         assert json.loads(out)["acked"] == 5
         assert (await wattpact(api, "subscription", "remove", "billing"))[0] == 0
@@ -55,7 +57,8 @@ async def test_webhook_commands(tmp_path: Path) -> None:
         made = json.loads(out)
         assert made["secret"].startswith("whsec_")
         await api.journal.apply(grants(1, 1))
-        await until("the event", lambda: took(found, 1), 20)
+        await until("the event", lambda: took(found, 1))
+        await until("that it was taken is kept", lambda: kept(api, made["id"], 1))
         assert (await wattpact(api, "webhook", "test", made["id"]))[0] == 0
         _, out, _ = await wattpact(api, "webhook", "list", "--json")
         assert (json.loads(out)["acked"], "secret" in json.loads(out)) == (1, False)

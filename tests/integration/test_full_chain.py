@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,9 +51,11 @@ async def database(path: Path) -> AsyncIterator[tuple[Database, Journal]]:
         await opened.close()
 
 
-def indexer(rpc: Rpc, registry: Deployment, options: IndexerOptions | None = None) -> Indexer[ChainEvent]:
+def indexer(
+    rpc: Rpc, registry: Deployment, options: IndexerOptions | None = None, finality: Finality | None = None
+) -> Indexer[ChainEvent]:
     watched = Watched((registry.address,), registry.block)
-    return Indexer(rpc, watched, RegistryDecoder(), Finality(1), SystemClock(), options)
+    return Indexer(rpc, watched, RegistryDecoder(), finality or Finality(1), SystemClock(), options)
 
 
 async def contents(opened: Database) -> list[tuple[Any, ...]]:
@@ -107,6 +111,82 @@ async def test_a_snapshot_whose_block_left_the_chain_is_not_used(tmp_path: Path)
         kept = await _follow(tmp_path / "node.db", second, other)
     # Revocations act for good, whatever becomes of their block; they give nobody anything.
     assert {(kind, status) for kind, _, status, *_ in kept} == {("consent", "none")}
+
+
+async def test_killed_in_the_middle_of_a_bulk_the_rebuild_goes_on_without_loss_or_double(tmp_path: Path) -> None:
+    async with anvil(block_time=0) as chain:
+        registry = await deploy_registry(chain.rpc, payer=chain.signers[3].address)
+        await fill(chain, registry.address, 3_000, 60)
+        await chain.mine(2)
+        async with database(tmp_path / "whole.db") as (whole, journal):
+            async with Rpc([chain.url], chain.chain_id, SystemClock()) as rpc:
+                await catch_up(indexer(rpc, registry), journal, ChainStore(whole), SystemClock(), lambda _: None)
+            expected = await contents(whole)
+        killed, pause = 0, 0.05
+        while not await _read_until_killed(chain, registry, tmp_path / "killed.db", pause):
+            killed, pause = killed + 1, pause + 0.15
+        assert killed >= 2
+        async with database(tmp_path / "killed.db") as (again, journal):
+            assert await contents(again) == expected
+            assert await journal.verify() >= 3_000
+
+
+async def _read_until_killed(chain: Anvil, registry: Deployment, path: Path, pause: float) -> bool:
+    """One process, killed so many seconds after it began to read; whether it got there before."""
+    arguments = (chain.url, str(chain.chain_id), registry.address.hex(), str(registry.block), str(path))
+    program = (sys.executable, "-m", "tests.support.catchup_child", *arguments)
+    child = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"reading\n"
+    try:
+        async with asyncio.timeout(pause):
+            there = await child.stdout.readline() == b"there\n"
+            assert there, "the reading failed"
+    except TimeoutError:
+        there = False
+        child.kill()
+    await child.wait()
+    return there
+
+
+async def test_a_reorganisation_that_cuts_through_a_bulk_leaves_what_the_new_branch_says(tmp_path: Path) -> None:
+    """Blocks of one transaction of the database go in part: the upper ones leave the chain, the lower ones stay."""
+    part = IndexerOptions(poll=0.05, near_range=10)
+    async with anvil(block_time=0) as chain:
+        registry = await deploy_registry(chain.rpc, payer=chain.signers[3].address)
+        await fill(chain, registry.address, 500, 20)
+        async with Rpc([chain.url], chain.chain_id, SystemClock()) as rpc:
+            async with database(tmp_path / "cut.db") as (cut, journal):
+                reader = indexer(rpc, registry, part, Finality(20))
+                batch_end = 0
+                for _ in range(2):
+                    batch = await reader.step()
+                    assert batch is not None
+                    assert len(batch.headers) == 10
+                    batch_end = batch.headers[-1].number
+                    events, update = told(batch)
+                    await journal.apply(events, update)
+                # Of the twenty blocks read so far, in two bulks, the upper five go: half of the second bulk.
+                await chain.rollback((await chain.head()).number - batch_end + 5)
+                await chain.mine(45)  # so that the same is final for both readers
+                undone = []
+                while (batch := await reader.step()) is not None:
+                    events, update = told(batch)
+                    await journal.apply(events, update)
+                    undone.append(batch.rollback_to)
+                found = await contents(cut)
+                assert await journal.verify() > 200
+            assert undone[0] == batch_end - 5
+            async with database(tmp_path / "fresh.db") as (fresh, journal):
+                reader = indexer(rpc, registry, part, Finality(20))
+                while (batch := await reader.step()) is not None:
+                    events, update = told(batch)
+                    await journal.apply(events, update)
+                expected = await contents(fresh)
+    # What is alive is the same; a revocation whose block is gone stands all the same, which a fresh reader cannot know.
+    alive = [row for row in found if row[2] != "none"]
+    assert alive == [row for row in expected if row[2] != "none"]
+    assert {row[:2] for row in expected} <= {row[:2] for row in found}
 
 
 async def _follow(path: Path, chain: Anvil, registry: Deployment) -> list[tuple[Any, ...]]:

@@ -27,6 +27,7 @@ from keys.sealing import SealingKey
 from node.services.provider.membership import Membership, Ports
 from node.services.provider.replay import ReplayKind
 from tests.conformance.brokers import GRANT, SID, MosquittoHarness
+from tests.support.processes import PATIENCE
 from tests.unit.channels.world import GENESIS, SLOT, Registry, World, at
 
 pytestmark = pytest.mark.broker
@@ -114,7 +115,7 @@ class Line:
         writing, reading = broker.transport("writer"), broker.transport("reader")
         for one in (writing, reading):
             await one.start()
-            await asyncio.wait_for(one.wait_connected(), 20)
+            await asyncio.wait_for(one.wait_connected(), PATIENCE)
         topics = [Topic(kind, SID) for kind in (Kind.COMMITS, Kind.DATA, Kind.CHECKPOINTS)]
         topics += [Topic(kind, SID, GRANT) for kind in (Kind.CAPSULE, Kind.REPLAY)]
         return cls(broker, writing, reading, await reading.subscribe(*topics))
@@ -150,7 +151,7 @@ class Line:
         for kind, payload in messages:
             await self._writing.publish(Topic(kind, SID), payload)
 
-    async def read_until(self, enough: Callable[[], bool], seconds: float = 40) -> bool:
+    async def read_until(self, enough: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Take what comes and tick, as the node does; False when it is not enough in time."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
@@ -241,15 +242,15 @@ async def test_forged_envelopes_are_reported_with_their_bytes_and_replaced(line:
     assert {alarm.kind for alarm in line.alarms} >= {"Damaged"}
 
 
-async def test_what_is_withheld_for_good_is_reported_and_stays_provisional(line: Line) -> None:
+async def test_what_is_withheld_for_good_is_asked_for_and_stays_provisional(line: Line) -> None:
     """The broker swallows the checkpoints and the answers: nothing is billed on its word."""
     line.home.answering = False
     kept = [message for message in line.produce() if message[0] is not Kind.CHECKPOINTS]
-    line.home.answering = True
     await line.carry(kept)
     await line.read_until(lambda: len(line.readings) == READINGS)
     assert len(line.readings) == READINGS
     assert all(reading.provisional for reading in line.readings)
+    assert "receipt" in line.home.asked, "the writer was asked, and nothing came back"
 
 
 async def test_forged_commits_and_checkpoints_change_nothing_and_are_kept_as_evidence(line: Line) -> None:

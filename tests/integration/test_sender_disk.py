@@ -10,14 +10,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
+from node.app.progress import told
+from node.clock import SystemClock
 from node.ledger.finality import Finality
+from node.ledger.indexer import Indexer, IndexerOptions
+from node.ledger.logs import Watched
+from node.ledger.registry import RegistryDecoder
 from node.ledger.sender import Sender, SenderOptions
 from node.ledger.stored import StoredTransactions
 from node.ledger.transaction import TxState
+from node.runtime.devnet.deploy import deploy_registry
+from node.storage.chain import ChainStore
 from node.storage.database import Database
 from node.storage.errors import StorageFull
+from node.storage.journal import Journal
+from node.storage.schema import states
 from node.storage.transactions import TransactionRows
+from tests.support.anvil import anvil
+from tests.support.fullchain import fill
+from tests.support.processes import PATIENCE
 from tests.support.sending import World, decoder, key, world
 
 pytestmark = pytest.mark.chain
@@ -81,13 +94,50 @@ async def test_the_loop_waits_for_room_and_goes_on(tmp_path: Path) -> None:
             await sender.submit(key("a"), w.call(b"a"))
             with Limited(tmp_path):
                 loop = asyncio.create_task(sender.run())
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE):
                     while sender.fault is None:  # noqa: ASYNC110  (the loop tells nobody)
                         await asyncio.sleep(0.01)
                 assert isinstance(sender.fault, StorageFull)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await sender.wait(key("a"), TxState.SENT)
             loop.cancel()
+        await database.close()
+
+
+async def test_a_full_disk_stops_the_reading_of_the_chain_and_skips_nothing(tmp_path: Path) -> None:
+    """The batch that could not be written is told again, whole, once there is room."""
+    async with anvil() as chain:
+        registry = await deploy_registry(chain.rpc, payer=chain.signers[3].address)
+        database = await Database.open(f"sqlite:///{tmp_path / 'node.db'}")
+        journal = Journal(database, SystemClock())
+        watched = Watched((registry.address,), registry.block)
+        indexer = Indexer(chain.rpc, watched, RegistryDecoder(), Finality(1), SystemClock(), IndexerOptions(poll=0.01))
+
+        async def follow() -> None:
+            """As the node does: asking for the next batch says that the last one is stored."""
+            headers = await ChainStore(database).load_headers()
+            indexer.resume(headers)
+            async for batch in indexer.batches():
+                await journal.apply(*told(batch))
+                if batch.cursor == await chain.head():
+                    return
+
+        await follow()
+        await fill(chain, registry.address, 60, 20)
+        before = await ChainStore(database).load_headers()
+        with Limited(tmp_path), pytest.raises(StorageFull):
+            await follow()
+        assert await ChainStore(database).load_headers() == before
+        assert await journal.verify() == 0, "nothing of the batch is there"
+        await follow()
+        head = await chain.head()
+        logs = await chain.rpc.logs([registry.address], registry.block, head.number)
+        async with database.read() as connection:
+            kept = (await connection.execute(select(func.count()).select_from(states))).scalar_one()
+        assert len(logs) >= 60
+        assert await journal.verify() >= len(logs)
+        assert kept > 30
+        await journal.close()
         await database.close()
 
 
@@ -116,7 +166,7 @@ def test_sqlite_reports_a_device_without_space_as_full(tmp_path: Path) -> None:
             [sys.executable, "-c", program, str(tmp_path / "node.db")],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             preexec_fn=limit,
         )
     finally:

@@ -1,53 +1,30 @@
-"""What a sender survives: endpoints that fail, lie, lag and forget, forks, and whoever else has its key."""
+"""What a sender survives: many at once, cancellations, price spikes, and whoever else has its key."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.errors import ExitCode
-from node.ledger.endpoint import Pace
 from node.ledger.errors import (
     CallReverted,
     CancelRefused,
     FeesTooHigh,
-    RpcDisagrees,
-    RpcGarbled,
-    RpcLags,
-    RpcRefused,
-    RpcUnreachable,
+    RpcError,
     SenderBusy,
 )
 from node.ledger.fees import FeePolicy
 from node.ledger.finality import Finality
-from node.ledger.rpc import Rpc, RpcOptions
-from node.ledger.transaction import TxState
+from node.ledger.transaction import Transaction, TxState
 from node.runtime.devnet.anvil import AnvilOptions
-from tests.support.rpc_proxy import RpcProxy, rpc_proxy
-from tests.support.sending import World, key, outcome, state, world
+from tests.support.sending import key, known, outcome, settle, state, world
 
 pytestmark = pytest.mark.chain
 GWEI = 10**9
-
-
-async def settle(w: World, sender: Any, blocks: int = 3) -> None:
-    """Passes and blocks in turn, with enough time in between for a rebroadcast."""
-    for _ in range(blocks):
-        await sender.step()
-        await w.chain.mine()
-        w.clock.advance(w.options.rebroadcast_after)
-    await sender.step()
-
-
-def hides(method: str) -> Any:
-    """The endpoint says that there is nothing."""
-    return lambda asked, params, answer: {"jsonrpc": "2.0", "result": None} if asked == method else answer
 
 
 # --- many at once ----------------------------------------------------------------------------------------------------
@@ -76,8 +53,63 @@ async def test_two_thousand_in_flight_take_every_nonce_once_and_few_requests(tmp
         assert w.proxy.largest > 50
 
 
-def known(w: World, number: int) -> Any:
-    return replace(w.call(b"%d" % number), known_gas=60_000)
+async def test_what_the_bound_of_a_pass_leaves_goes_with_the_next_one_which_comes_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.sender(poll=3_600.0) as sender:
+        await asyncio.gather(*(sender.submit(key(str(n)), known(w, n)) for n in range(2_050)))
+        await sender.step()
+        assert len(sender.keeper.book.queued(100)) == 50
+        running = asyncio.create_task(sender.run())
+        async with asyncio.timeout(60):
+            while sender.keeper.book.any_queued:  # noqa: ASYNC110  (it counts what others do)
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+        assert sender.waiting == 2_050
+
+
+async def test_what_comes_during_a_pass_goes_out_with_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.sender() as sender:
+
+        async def follow(changed: Sequence[Transaction]) -> None:
+            if any(tx.key == key("a") and tx.state is TxState.SENT for tx in changed):
+                await sender.submit(key("b"), w.call(b"b"))
+
+        sender.listener = follow
+        await sender.submit(key("a"), w.call(b"a"))
+        await sender.step()
+        assert await state(sender, "b") is TxState.SENT
+
+
+async def test_an_endpoint_that_cannot_tell_receipts_yet_does_not_hold_up_what_waits(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.sender() as sender:
+        await sender.submit(key("a"), known(w, 1))
+        await sender.step()
+        await w.chain.mine()
+        w.proxy.failing = ("eth_getTransactionReceipt", "error")
+        await sender.submit(key("b"), known(w, 2))
+        with pytest.raises(RpcError):
+            await sender.step()
+        assert [await state(sender, name) for name in ("a", "b")] == [TxState.SENT, TxState.SENT]
+        w.proxy.failing = None
+        await settle(w, sender)
+        assert await w.words() == [b"1", b"2"]
+
+
+async def test_a_nonce_told_ahead_of_its_block_is_no_reason_to_ask_for_receipts_one_by_one(tmp_path: Path) -> None:
+    """Some nodes count what the block that they are making holds already."""
+    async with world(tmp_path) as w, w.sender() as sender:
+        await asyncio.gather(*(sender.submit(key(str(n)), known(w, n)) for n in range(20)))
+        await sender.step()
+        w.proxy.rewrite = lambda method, params, answer: (
+            answer | {"result": hex(20)} if method == "eth_getTransactionCount" else answer
+        )
+        await sender.step()
+        assert await state(sender, "0") is TxState.SENT
+        w.proxy.rewrite = None
+        await w.chain.mine()
+        await sender.step()
+        assert {await state(sender, str(n)) for n in range(20)} == {TxState.MINED}
+        assert w.proxy.seen["eth_getTransactionReceipt"] == 0
 
 
 @pytest.mark.parametrize("batches", [0, 7])
@@ -219,176 +251,6 @@ async def test_all_that_a_spike_made_too_cheap_is_replaced_in_one_pass(tmp_path:
         await sender.step()
         assert await w.words() == [b"%d" % number for number in range(20)]
         assert await w.nonce() == 20
-
-
-# --- endpoints -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", ["silent", "status", "garbage", "closed", "error"])
-async def test_endpoints_that_fail_at_any_point_lose_nothing(tmp_path: Path, fault: str) -> None:
-    async with world(tmp_path) as w:
-        pace = Pace(timeout=0.3, pause=0.0, longest_pause=0.0)
-        options = RpcOptions(pace=pace, attempts=1)
-        async with Rpc([w.proxy.url], w.chain.chain_id, w.clock, options) as w.rpc, w.sender() as sender:
-            methods = ["eth_getTransactionCount", "eth_sendRawTransaction", "eth_getBlockByNumber"]
-            for turn, when in enumerate(methods):
-                w.proxy.failing = None
-                await sender.submit(key(f"{turn} before"), w.call(b"%d before" % turn))
-                await sender.step()
-                w.proxy.failing = (when, fault)
-                await sender.submit(key(str(turn)), w.call(b"%d" % turn))
-                with pytest.raises((RpcUnreachable, RpcGarbled, RpcRefused)):
-                    await sender.step()
-                for _ in range(2):
-                    await w.chain.mine()
-                    with suppress(RpcUnreachable, RpcGarbled, RpcRefused):
-                        await sender.step()
-            w.proxy.failing = None
-            await settle(w, sender)
-            assert len(await w.words()) == len(set(await w.words())) == 6
-            assert await w.nonce() == 6
-            assert sender.open_count == 0
-
-
-async def test_a_broadcast_whose_answer_is_lost_is_not_sent_under_another_nonce(tmp_path: Path) -> None:
-    """The pool took it, the connection broke: what goes out again is the same bytes."""
-    async with world(tmp_path) as w, w.sender() as sender:
-        w.proxy.lose_answers = {"eth_sendRawTransaction"}
-        await sender.submit(key("a"), w.call(b"a"))
-        with pytest.raises(RpcUnreachable):
-            await sender.step()
-        w.proxy.lose_answers = set()
-        await settle(w, sender, 2)
-        assert await w.words() == [b"a"]
-        assert await w.nonce() == 1
-
-
-async def test_an_endpoint_that_hides_a_receipt_does_not_get_the_work_done_twice(tmp_path: Path) -> None:
-    async with world(tmp_path) as w, w.sender() as sender:
-        await sender.submit(key("a"), w.call(b"a"))
-        await sender.step()
-        w.proxy.rewrite = hides("eth_getTransactionReceipt")
-        await w.chain.mine()
-        await sender.step()
-        await w.chain.mine(3)
-        with pytest.raises(RpcGarbled, match="hides the receipt"):
-            await sender.step()
-        assert await state(sender, "a") is TxState.SENT
-        w.proxy.rewrite = None
-        await settle(w, sender, 1)
-        assert await state(sender, "a") is TxState.FINAL
-        assert await w.words() == [b"a"]
-        assert await w.nonce() == 1
-
-
-@asynccontextmanager
-async def two_endpoints(w: World) -> AsyncIterator[tuple[RpcProxy, Rpc]]:
-    """Our sender's endpoint is the first, the second tells the truth."""
-    async with AsyncExitStack() as stack:
-        honest = await stack.enter_async_context(rpc_proxy(w.chain.url))
-        quick = RpcOptions(pace=Pace(timeout=2.0, pause=0.0, longest_pause=0.0), attempts=1)
-        yield honest, await stack.enter_async_context(Rpc([w.proxy.url, honest.url], w.chain.chain_id, w.clock, quick))
-
-
-async def test_a_receipt_that_another_endpoint_contradicts_never_becomes_final(tmp_path: Path) -> None:
-    """The lie: the call failed. The endpoint trusted more says the opposite."""
-    async with world(tmp_path) as w, two_endpoints(w) as (liar, rpc):
-        w.rpc = rpc
-
-        def failed(method: str, params: list[Any], answer: dict[str, Any]) -> dict[str, Any]:
-            if method == "eth_getTransactionReceipt" and answer.get("result"):
-                return {"jsonrpc": "2.0", "result": answer["result"] | {"status": "0x0"}}
-            return answer
-
-        async with w.sender() as sender:
-            await sender.submit(key("a"), w.call(b"a"))
-            await sender.step()
-            await w.chain.mine(1)
-            liar.rewrite = failed
-            w.proxy.status = 503  # the trusted one is away when the receipt is read
-            with pytest.raises(RpcUnreachable):
-                await sender.step()
-            await sender.step()
-            assert await state(sender, "a") is TxState.MINED
-            w.proxy.status = 0
-            await rpc.cross_check()
-            await w.chain.mine()
-            with pytest.raises(RpcDisagrees, match="different receipts"):
-                await sender.step()
-            assert await state(sender, "a") is TxState.MINED
-            found = await sender.find(key("a"))
-            assert found is not None
-            assert found.succeeded
-            assert await state(sender, "a") is TxState.MINED
-            assert [e.usable for e in rpc.endpoints] == [True, False]
-
-
-async def test_an_endpoint_that_lags_neither_undoes_nor_reuses_anything(tmp_path: Path) -> None:
-    async with world(tmp_path) as w, w.sender() as sender:
-        await w.chain.mine(3)
-        w.proxy.frozen = None
-        old = (await w.chain.head()).number
-        for number in range(3):
-            await sender.submit(key(str(number)), w.call(b"%d" % number))
-            await settle(w, sender, 2)
-        w.proxy.frozen = old  # it knows nothing of all this
-        await sender.submit(key("late"), w.call(b"late"))
-        with pytest.raises(RpcLags):
-            await sender.step()
-        assert await state(sender, "late") is TxState.QUEUED
-        assert await state(sender, "0") is TxState.FINAL
-        w.proxy.frozen = None
-        await settle(w, sender, 2)
-        assert await w.words() == [b"0", b"1", b"2", b"late"]
-        assert await w.nonce() == 4
-
-
-@pytest.mark.parametrize("depth", [1, 12, 64])
-async def test_a_switch_to_a_fork_does_each_call_once(tmp_path: Path, depth: int) -> None:
-    async with world(tmp_path) as w:
-        await w.chain.mine(70)
-        async with w.sender() as sender:
-            for number in range(depth + 3):
-                await sender.submit(key(str(number)), known(w, number))
-                await sender.step()
-                await w.chain.mine()
-            await sender.step()
-            await w.chain.reorg(depth)
-            assert len(await w.words()) == 3
-            await settle(w, sender, 4)
-            assert sorted(await w.words()) == sorted(b"%d" % n for n in range(depth + 3))
-            assert await w.nonce() == depth + 3
-            assert sender.open_count == 0
-
-
-async def test_a_restart_that_finds_the_history_pruned_does_nothing_twice(tmp_path: Path) -> None:
-    """Included while this process was down, and the endpoint has forgotten the block: the contract is asked."""
-    options = AnvilOptions(block_time=0, prune_history=2)
-    async with world(tmp_path, options) as w:
-        async with w.sender() as sender:
-            await sender.submit(key("a"), w.call(b"a"))
-            await sender.step()
-        await w.chain.mine(40)
-
-        def pruned(method: str, params: list[Any], answer: dict[str, Any]) -> dict[str, Any]:
-            """What nodes say that keep no old receipts and no old states."""
-            if method == "eth_getTransactionReceipt":
-                return {"jsonrpc": "2.0", "result": None}
-            if method == "eth_getTransactionCount" and params[1] not in ("latest", "pending", hex(head)):
-                return {"jsonrpc": "2.0", "error": {"code": -32000, "message": "missing trie node"}}
-            done = {"code": 3, "message": "execution reverted", "data": "0xaabbccdd"}
-            return {"jsonrpc": "2.0", "error": done} if method == "eth_estimateGas" else answer
-
-        head = (await w.chain.head()).number
-        w.proxy.rewrite = pruned
-        async with w.sender() as sender:
-            await sender.step()
-            await w.chain.mine(2)
-            head = (await w.chain.head()).number
-            for _ in range(2):
-                await sender.step()
-            assert await state(sender, "a") is TxState.REFUSED, "the contract says that it has the effect"
-            assert await w.nonce() == 1
 
 
 # --- others with our key ---------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from node.runtime.devnet.anvil import AnvilOptions
 from tests.support.anvil import Anvil, anvil
+from tests.support.processes import PATIENCE
 
 pytestmark = pytest.mark.chain
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ async def order(nursery: Process, text: str) -> tuple[set[int], int]:
     assert nursery.stdout is not None
     nursery.stdin.write(f"{text}\n".encode())
     accepted: set[int] = set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while line := (await nursery.stdout.readline()).decode():
             word, _, number = line.strip().partition(" ")
             if word == "gone":

@@ -17,9 +17,9 @@ from node.services.meter.clock_rule import ClockPolicy, ClockView
 from node.services.meter.counters import MeterCounters, Outcome
 from node.services.meter.pipeline import Accepted, MeterPipeline
 from node.services.meter.serial_source import SerialSettings, SerialSource
+from tests.support.processes import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60
 
 
 class Meter:

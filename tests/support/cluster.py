@@ -16,7 +16,7 @@ from node.runtime.devnet.anvil import AnvilOptions
 from node.runtime.devnet.devnet import Devnet, DevnetOptions
 from tests.support.meter import SimulatedMeter
 from tests.support.nodes import NodeProcess, Surroundings
-from tests.support.processes import PROGRAM, Process, free_port, until
+from tests.support.processes import PATIENCE, PROGRAM, Process, free_port, until
 from tests.support.rpc_proxy import RpcProxy, rpc_proxy
 
 __all__ = ["RAW", "SLOT", "Cluster", "Plan"]
@@ -94,7 +94,7 @@ class Cluster:
         for name in ("gateway", "home", *self.plan.spares, *self.plan.providers):
             self.nodes[name] = await self._make(name)
         self._write_broker()
-        self._stack.push_async_callback(self.broker.end)
+        self._stack.push_async_callback(self._end_broker)
         await self.start_broker()
         for meter in self.meters.values():
             self._stack.push_async_callback(meter.process.end)
@@ -145,6 +145,9 @@ class Cluster:
             writes: Iterable[str] = _READS if node.role == "gateway" else ("ask",)
             reads: Iterable[str] = (*_STREAM, "ask") if node.role == "gateway" else _READS
             rules = [f"write wattpact/v1/+/{kind}" for kind in writes] + [f"read wattpact/v1/+/{k}" for k in reads]
+            mailbox = node.identity.sealing_key("inbox").key_hash().hex()
+            rules += ["readwrite wattpact/v1/+/meet", "write wattpact/v1/+/mail", f"read wattpact/v1/{mailbox}/mail"]
+            rules += [f"write wattpact/v1/{mailbox}/card", "read wattpact/v1/+/card"]
             lines += [
                 "[[broker.users]]", f'name = "{node.name}"', f'password_hash_file = "{node.hash_file}"',
                 f"rules = {json.dumps(rules)}",
@@ -153,6 +156,15 @@ class Cluster:
         config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         command = (*PROGRAM, "--config", str(config), "broker", "run")
         self.broker = Process("broker", command, self.root / "logs" / "broker.log")
+
+    async def _end_broker(self) -> None:
+        await self.broker.end()
+
+    async def broker_for_others(self) -> None:
+        """The broker anew, with the rights of the nodes as they are now."""
+        await self.broker.end()
+        self._write_broker()
+        await self.start_broker()
 
     async def start_broker(self) -> None:
         """Starts the broker, again after it was ended; returns when it listens."""
@@ -189,9 +201,9 @@ class Cluster:
             self.sids = {stream["name"]: stream["sid"] for stream in found if stream["epoch"] >= 1}
             return set(self.sids) == set(self.plan.streams)
 
-        await until("every stream has an epoch", begun, 90)
+        await until("every stream has an epoch", begun)
 
-    async def flows(self, *names: str, since: float | None = None, within: float = 90.0) -> None:
+    async def flows(self, *names: str, since: float | None = None, within: float = PATIENCE) -> None:
         """Waits until each named node (the home by default) has a reading of the raw stream from `since` (now) on."""
         moment = int(time.time() if since is None else since)
         for name in names or ("home",):
@@ -214,7 +226,9 @@ class Cluster:
     async def ask(self, provider: str, **wish: object) -> str:
         """A request for the raw stream from its genesis on that has arrived at the home; its id."""
         # From the genesis on, so that nobody waits for the next slot to begin.
-        body = {"home": self.home.url, "streams": [RAW], "purpose": "insight", "start": self.genesis, **wish}
+        away = self.plan.settings.get("home", {}).get("node.outbound_only")
+        place = (await self.home.get("/status"))["broker"]["mailbox"] if away else self.home.url
+        body = {"home": place, "streams": [RAW], "purpose": "insight", "start": self.genesis, **wish}
         request: str = (await self.nodes[provider].post("/requests", body))["id"]
 
         async def arrived() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 __all__ = ["WrongClock", "faketime_library"]
@@ -36,7 +37,7 @@ def _find() -> Path | None:
 
 
 class WrongClock:
-    """`environment` for the process; `set` moves its clock by so many seconds, 0 is right."""
+    """`environment` for the process; `set` moves its clock by so many seconds, 0 is right; `stop` lets it stand."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "clock"
@@ -47,9 +48,19 @@ class WrongClock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_RESET": "1",
+            "FAKETIME_FMT": "%s",
         }
 
     def set(self, seconds: int) -> None:
+        self._write(f"{seconds:+d}")
+
+    def stop(self) -> int:
+        """It stands from now on, at the returned second."""
+        now = int(time.time())
+        self._write(str(now))
+        return now
+
+    def _write(self, text: str) -> None:
         new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}\n")
+        new.write_text(text + "\n")
         new.replace(self._file)

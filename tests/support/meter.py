@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import Process
+from tests.support.processes import Process, until
 
 __all__ = ["Said", "SimulatedMeter"]
 
@@ -43,12 +43,17 @@ class SimulatedMeter:
 
     async def start(self) -> None:
         await self.process.start()
-        for _ in range(600):
-            if self._socket.exists():
-                return
+
+        async def there() -> bool:
             assert self.process.running, self.process.said()
-            await asyncio.sleep(0.1)
-        raise AssertionError("the simulator did not start")
+            try:
+                _, writer = await asyncio.open_unix_connection(self._socket)
+            except OSError:  # the file is there before anybody listens
+                return False
+            writer.close()
+            return True
+
+        await until("the meter is there", there)
 
     async def tell(self, command: str) -> dict[str, Any]:
         """One command of the control socket; AssertionError when it is refused."""

@@ -21,7 +21,7 @@ from node.cli.factories import InitOptions
 from node.config import read_access
 from node.errors import NodeError
 from node.runtime.broker.passwords import hash_for_mosquitto
-from tests.support.processes import PROGRAM, Process, free_port, until
+from tests.support.processes import PATIENCE, PROGRAM, Process, free_port, until
 
 __all__ = ["Answer", "NodeProcess", "Refusal", "Surroundings"]
 
@@ -115,10 +115,11 @@ class NodeProcess:
 
     def _settings(self) -> dict[str, object]:
         around, secrets = self.around, self.around.root / "secrets"
+        reached = {} if self.settings.get("node.outbound_only") else {"node.public_url": self.url}
         return {
             "node.roles": (self.role,),
             "node.name": self.name,
-            "node.public_url": self.url,
+            **reached,
             "node.passphrase_file": str(secrets / f"{self.name}.passphrase"),
             "chain.rpc_urls": (around.rpc_url,),
             "chain.chain_id": around.chain_id,
@@ -146,7 +147,7 @@ class NodeProcess:
 
     # The process
 
-    async def start(self, *flags: str, sets: Mapping[str, object] | None = None, within: float = 120.0) -> None:
+    async def start(self, *flags: str, sets: Mapping[str, object] | None = None, within: float = PATIENCE) -> None:
         """`wattpact run`; returns once the REST interface of this very process answers."""
         await self.launch(*flags, sets=sets)
         await self.up(within)
@@ -157,7 +158,7 @@ class NodeProcess:
         self.process.command = (*PROGRAM, "--config", str(self.config), *chosen, "run")
         await self.process.start(*flags)
 
-    async def up(self, within: float = 120.0) -> None:
+    async def up(self, within: float = PATIENCE) -> None:
         """Once the REST interface answers; AssertionError with the log's end if the process ended instead."""
 
         async def look() -> bool:
@@ -182,7 +183,7 @@ class NodeProcess:
     async def raw(self, method: str, path: str, body: Any = None) -> Answer:
         """One call with the local token, whatever comes back."""
         access = read_access(self.folder)
-        timeout = aiohttp.ClientTimeout(total=60)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
         async with (
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {access.token}"}, timeout=timeout) as session,
             session.request(method, f"{self.url}/api/v1{path}", json=body) as answer,

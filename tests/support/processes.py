@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import random
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-__all__ = ["PROGRAM", "ROOT", "Process", "free_port", "until"]
+__all__ = ["PATIENCE", "PROGRAM", "ROOT", "Process", "free_port", "until"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = (sys.executable, "-m", "node.app")
 
+PATIENCE: Final = 180.0
+"""Seconds that a test waits for something that must happen. A wait that is fulfilled costs none of them; one that is
+cut short on a busy machine makes a right answer a failure."""
+
 T = TypeVar("T")
 
+_reserved: list[int] = []
+"""Open files, each holding one port against every other process of tests until this one ends."""
 
-async def until(what: str, look: Callable[[], Awaitable[T]], within: float = 60.0, every: float = 0.1) -> T:
+
+async def until(what: str, look: Callable[[], Awaitable[T]], within: float = PATIENCE, every: float = 0.1) -> T:
     """What `look` returned once it is true. AssertionError with `what` and the last answer when the time is over."""
     end = time.monotonic() + within
     while True:
@@ -35,10 +45,23 @@ async def until(what: str, look: Callable[[], Awaitable[T]], within: float = 60.
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port for this process of tests alone, below those that the system gives to outgoing connections: one of
+    these could be in use by the time it is wanted. Nothing listens on it at this moment, and no other test is given it
+    as long as this process runs, however late whoever asked for it begins to listen."""
+    folder = Path(tempfile.gettempdir()) / f"wattpact-test-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        port = random.randint(12_000, 32_000)
+        held = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:  # another test's, or somebody listens there
+            os.close(held)
+            continue
+        _reserved.append(held)
+        return port
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -83,13 +106,13 @@ class Process:
                 start_new_session=True,
             )
 
-    async def ended(self, within: float = 60.0) -> int:
+    async def ended(self, within: float = PATIENCE) -> int:
         """The exit code once it ends by itself; negative for a signal."""
         assert self._running is not None
         async with asyncio.timeout(within):
             return await self._running.wait()
 
-    async def end(self, number: signal.Signals = signal.SIGTERM, within: float = 40.0) -> int:
+    async def end(self, number: signal.Signals = signal.SIGTERM, within: float = 120.0) -> int:
         """Sends the signal and waits; what does not end in time is killed. Returns the exit code."""
         if self._running is None:
             return 0

@@ -60,7 +60,7 @@ def raw_open(path: set[bytes], nodes: dict[int, list[CoverNode]], envelope: byte
     lane = Lane(header.sid, header.epoch, header.slot, header.inst)
     for slot_key in _slot_keys(path, nodes, header):
         try:
-            return SlotCipher.of(slot_key, lane).open(envelope, header.seq)
+            return SlotCipher.of(slot_key, lane).open(envelope, header.seq, signed=False)
         except (EnvelopeRejected, InvalidTag):
             continue
     return None

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import ClientSession, web
@@ -61,7 +61,8 @@ class RpcProxy:
             await self._pass_on(body)
             return await self._fail(request, "closed", calls)
         if self.delay:
-            await asyncio.sleep(self.delay)
+            with suppress(TimeoutError):  # it is late, and does not keep a proxy that ends waiting
+                await asyncio.wait_for(self._stopping.wait(), self.delay)
         if self.drop:
             assert request.transport is not None
             request.transport.close()

@@ -14,6 +14,8 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from keys.signers import LocalSigner
 from node.clock import SystemClock
 from node.ledger.endpoint import Pace
@@ -37,7 +39,7 @@ async def child(url: str, folder: Path, secret: bytes, to: bytes, first: int, *,
     """Submit numbers from ``first`` on, some of them twice, for ever; or only empty what is there."""
     database = await Database.open(f"sqlite:///{folder / 'node.db'}")
     options = SenderOptions(folder, Finality(1), FeePolicy(), poll=0.02, rebroadcast_after=1, idle_pause=0.0)
-    pace = RpcOptions(pace=Pace(timeout=10.0, pause=0.05, longest_pause=0.2))
+    pace = RpcOptions(pace=Pace(timeout=60.0, pause=0.05, longest_pause=0.2))
     async with Rpc([url], 31337, SystemClock(), pace) as rpc:
         store = StoredTransactions(TransactionRows(database))
         async with Sender(rpc, LocalSigner(secret), store, SystemClock(), lambda data: None, options) as sender:
@@ -89,4 +91,5 @@ def serve(url: str, folder: Path, secret: bytes, to: bytes) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the output is for what is accepted
     serve(sys.argv[1], Path(sys.argv[2]), bytes.fromhex(sys.argv[3]), bytes.fromhex(sys.argv[4]))

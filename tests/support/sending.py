@@ -19,9 +19,10 @@ from node.ledger.sender import Sender, SenderOptions
 from node.ledger.transaction import Call, Transaction, TxState
 from node.runtime.devnet.anvil import AnvilOptions
 from tests.support.anvil import Anvil, anvil
+from tests.support.processes import PATIENCE
 from tests.support.rpc_proxy import RpcProxy, rpc_proxy
 
-__all__ = ["SELECTOR", "TOPIC", "World", "decoder", "key", "outcome", "state", "world"]
+__all__ = ["SELECTOR", "TOPIC", "World", "decoder", "key", "known", "outcome", "settle", "state", "world"]
 
 TOPIC = b"\x01" * 32
 SELECTOR = b"\xaa\xbb\xcc\xdd"
@@ -69,15 +70,16 @@ async def world(tmp_path: Path, options: AnvilOptions | None = None) -> AsyncIte
     clock = ManualClock()
     async with anvil(options=options) as chain, rpc_proxy(chain.url) as proxy:
         emitter = await chain.deploy()
-        quick = RpcOptions(pace=Pace(timeout=2.0, pause=0.0, longest_pause=0.0), attempts=1)
-        async with Rpc([proxy.url], chain.chain_id, clock, quick) as rpc:
+        # A minute for an answer: a busy machine is no fault of the endpoint.
+        patient = RpcOptions(pace=Pace(timeout=60.0, pause=0.0, longest_pause=0.0), attempts=1)
+        async with Rpc([proxy.url], chain.chain_id, clock, patient) as rpc:
             chosen = SenderOptions(tmp_path, Finality(1), idle_pause=0.0)
             yield World(chain, proxy, rpc, emitter, clock, MemoryTransactions(), chosen)
 
 
 async def outcome(sender: Sender, name: str) -> Transaction:
     """Wait for the end, which must have come already."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await sender.wait(key(name))
 
 
@@ -85,3 +87,17 @@ async def state(sender: Sender, name: str) -> TxState:
     found = await sender.find(key(name))
     assert found is not None
     return found.state
+
+
+async def settle(w: World, sender: Sender, blocks: int = 3) -> None:
+    """Passes and blocks in turn, with enough time in between for a rebroadcast."""
+    for _ in range(blocks):
+        await sender.step()
+        await w.chain.mine()
+        w.clock.advance(w.options.rebroadcast_after)
+    await sender.step()
+
+
+def known(w: World, number: int) -> Call:
+    """A call whose gas needs no estimate."""
+    return replace(w.call(b"%d" % number), known_gas=60_000)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from eth_utils.crypto import keccak
 
 from node.app.demo.evidence import Heard
-from node.app.demo.wirelog import SealedEnvelope, commits_of, envelopes_of
+from node.app.demo.wirelog import SealedEnvelope, commits_of, envelopes_of, parse_envelope
 from tests.support.cluster import Cluster
+from tests.support.processes import until
 
-__all__ = ["chain_commits", "forks", "unbroken", "wire_commits"]
+__all__ = ["Repeated", "chain_commits", "commits_agree", "forks", "quiet", "repeated", "unbroken", "wire_commits"]
 
 _COMMITTED = "0x" + keccak(text="Committed(bytes32,uint64,bytes32)").hex()
 
@@ -26,6 +29,31 @@ def forks(heard: Iterable[Heard], sid: bytes) -> list[tuple[int, int, str, int]]
         place = (envelope.epoch, envelope.slot, envelope.inst, envelope.seq)
         if first.setdefault(place, envelope.hash) != envelope.hash:
             found.append((envelope.epoch, envelope.slot, envelope.inst.hex(), envelope.seq))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """An envelope that was published once more. `behind`: how many later ones had been published by then."""
+
+    at: float
+    seq: int
+    behind: int
+
+
+def repeated(heard: Iterable[Heard], sid: bytes) -> list[Repeated]:
+    """Every publication of an envelope beyond its first, in order: the wire may see them, readers know them by their
+    bytes, and a writer that publishes its whole log at each start would hide among them."""
+    first: set[bytes] = set()
+    newest, found = 0, []
+    for item in heard:
+        if item.kind != "data" or item.sid != sid or not item.payload:
+            continue
+        envelope = parse_envelope(item)
+        if envelope.hash in first:
+            found.append(Repeated(item.at, envelope.seq, newest - envelope.seq))
+        first.add(envelope.hash)
+        newest = max(newest, envelope.seq)
     return found
 
 
@@ -58,6 +86,17 @@ def wire_commits(heard: Iterable[Heard], sid: bytes) -> dict[int, bytes]:
     return found
 
 
+async def quiet(cluster: Cluster, sid: bytes, seconds: float = 2.0) -> None:
+    """Waits until no envelope of a stream was heard for so long: what a writer sealed before it stopped has left it."""
+
+    async def nothing_new() -> bool:
+        before = len(envelopes_of(cluster.wire.heard, sid))
+        await asyncio.sleep(seconds)
+        return len(envelopes_of(cluster.wire.heard, sid)) == before
+
+    await until("the stream is quiet", nothing_new)
+
+
 async def chain_commits(cluster: Cluster, sid: str) -> dict[int, bytes]:
     """Hash by epoch as the chain's node lists the events now. AssertionError for an epoch that is there twice."""
     query: dict[str, Any] = {
@@ -73,3 +112,13 @@ async def chain_commits(cluster: Cluster, sid: str) -> dict[int, bytes]:
         assert epoch not in found, f"epoch {epoch} is on chain twice"
         found[epoch] = data[32:64]
     return found
+
+
+async def commits_agree(cluster: Cluster, sid: str) -> None:
+    """Waits until the broker was told every commit that is on chain, and the chain has every one that was told: between
+    the two lies a moment in which only one of them knows."""
+
+    async def same() -> bool:
+        return wire_commits(cluster.wire.heard, bytes.fromhex(sid[2:])) == await chain_commits(cluster, sid)
+
+    await until("wire and chain hold the same commits", same)

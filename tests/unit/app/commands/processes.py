@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.processes import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -24,7 +26,7 @@ class Started:
         """The rest of the first line that begins so; AssertionError with stderr if the process ends before."""
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while line := await self.process.stdout.readline():
                 self.lines.append(line.decode().rstrip("\n"))
                 if self.lines[-1].startswith(beginning):
@@ -34,7 +36,7 @@ class Started:
     async def end(self, number: signal.Signals) -> int:
         """Sends the signal, returns the exit code; what was still said is in `lines`."""
         self.process.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             out, _ = await self.process.communicate()
         self.lines += out.decode().splitlines()
         assert self.process.returncode is not None

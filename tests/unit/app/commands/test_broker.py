@@ -52,7 +52,7 @@ def test_a_hash_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def client(where: str, password: str = PASSWORD) -> aiomqtt.Client:
     host, _, port = where.removeprefix("mqtt://").rpartition(":")
-    return aiomqtt.Client(host, int(port), username="gw", password=password, identifier="gw:test", timeout=10)
+    return aiomqtt.Client(host, int(port), username="gw", password=password, identifier="gw:test", timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -274,6 +274,17 @@ async def test_faults_on_this_machine_are_found(node: Node, name: str) -> None:
     assert PASSPHRASE not in str(found)
 
 
+async def test_a_gateway_that_is_open_to_others_is_asked_for_its_proxies(node: Node) -> None:
+    """permissions.md 2: a proxy that adds no header makes the whole world look like the network it stands in."""
+    node.flags |= {"node.roles": ("gateway",), "api.listen": "0.0.0.0:8750", "api.plain_http": True}
+    proxy = (await node.examine())["proxy"]
+    assert proxy.ok  # a port that only this machine can reach is well, and that is not to be seen from here
+    assert "api.trusted_proxies" in proxy.detail
+    assert "X-Forwarded-For" in proxy.remedy
+    node.flags["api.trusted_proxies"] = ("172.18.0.9",)
+    assert "proxy" not in await node.examine()
+
+
 async def test_the_meter_of_a_gateway(node: Node, tmp_path: Path) -> None:
     recording = tmp_path / "telegrams"
     recording.write_text("")

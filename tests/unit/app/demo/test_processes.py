@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from node.app.demo.errors import DemoFailed
+from node.app.demo.nodes import free_port
 from node.app.demo.processes import Processes
+from tests.support.processes import PATIENCE
 
 SLEEPER = (sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)")
 STUBBORN = (
@@ -22,12 +24,18 @@ STUBBORN = (
 
 
 async def up(path: Path, times: int = 1) -> None:
-    await asyncio.wait_for(asyncio.to_thread(_said, path, times), 20)
+    await asyncio.wait_for(asyncio.to_thread(_said, path, times), PATIENCE)
 
 
 def _said(path: Path, times: int) -> None:
     while not path.exists() or path.read_text().count("up") < times:
         time.sleep(0.02)
+
+
+def test_no_port_of_the_demo_is_one_that_the_system_gives_to_outgoing_connections() -> None:
+    """Between the choice and the listening lie seconds, in which every node asks the chain over a port of its own."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(1_024 < free_port() < first for _ in range(50))
 
 
 async def test_kill_and_start_again(tmp_path: Path) -> None:

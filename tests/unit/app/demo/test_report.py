@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
+import threading
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from node.app.demo.checks import CHECKS
@@ -46,3 +52,27 @@ def test_a_story_that_broke_off_is_no_success() -> None:
     assert report["ok"] is False
     assert report["checks"][0]["detail"].startswith("The meter fell over.")
     show_report(report, Console(file=io.StringIO()))
+
+
+def test_a_judging_whose_processes_are_ended_ends() -> None:
+    """SIGTERM reaches a whole process group: what is left of the demo must not wait for those that are gone."""
+    evidence = asyncio.run(World().play()).evidence()
+    over = threading.Event()
+
+    def end_them() -> None:
+        while not over.is_set():
+            for process in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):  # those that are gone by themselves
+                    parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+                    if int(parent) == os.getpid() and "spawn_main" in (process / "cmdline").read_text():
+                        os.kill(int(process.name), signal.SIGTERM)
+
+    killer = threading.Thread(target=end_them)
+    killer.start()
+    try:
+        # Where the pool finds out while it starts the next process, Python says so by a handle that is closed.
+        with pytest.raises((BrokenProcessPool, OSError)):
+            asyncio.run(judge(evidence))
+    finally:
+        over.set()
+        killer.join()

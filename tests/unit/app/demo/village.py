@@ -1,6 +1,7 @@
 """The second half in no time: real meters, order book, matching rules and delivery rules; token and market in numbers.
 
-A twin breaks one part by a subclass and expects exactly the check that guards it to fail.
+A twin breaks one part by a subclass and expects exactly the check that guards it to fail. Here live those that break a
+contract itself; those that break what is signed and sent are played with the real contracts (`chainvillage`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from node.services.market.book import Book, Fill, Resting
 from node.services.market.matching import amount_due
 from node.services.simulator.household import Household, MeterState
 
-__all__ = ["VillageWorld"]
+__all__ = ["BEGIN", "END", "LAST", "START", "VillageWorld", "address"]
 
 BEGIN = 1_795_046_400
 START, END = BEGIN + 20, BEGIN + 36
@@ -106,20 +107,27 @@ class VillageWorld:
 
     # The market
 
+    def order_id(self, number: int, sells: bool, wh: int, price: int) -> bytes:
+        return hashlib.sha256(bytes([number])).digest()
+
     def fills(self) -> list[Fill]:
         book, found = Book(), []
         for number, (sells, wh, price) in enumerate(((True, 12, 200_000), (True, 15, 220_000), (False, 27, 250_000))):
-            key = hashlib.sha256(bytes([number])).digest()
+            key = self.order_id(number, sells, wh, price)
             self.orders[key] = (sells, wh, price)
             party = self.seller if sells else self.buyer
             found += book.submit(Resting(key, party, sells, price, wh))
         return found
 
-    def delivered(self, contracts: Mapping[bytes, int]) -> dict[bytes, int]:
-        """The smaller of what both report."""
+    def reported(self, contracts: Mapping[bytes, int]) -> tuple[dict[bytes, int], dict[bytes, int]]:
+        """What the seller and the buyer report, by their meters."""
         out = share_delivery(self.counter(START), self.counter(END), contracts)
         counters = [imported_wh(self.meters[1].at(at).registers) for at in (START, END)]
-        taken = share_delivery(counters[0], counters[1], contracts)
+        return out, share_delivery(counters[0], counters[1], contracts)
+
+    def delivered(self, contracts: Mapping[bytes, int]) -> dict[bytes, int]:
+        """The smaller of what both report."""
+        out, taken = self.reported(contracts)
         return {key: min(out[key], taken[key]) for key in contracts}
 
     def due(self, wh: int, price: int) -> int:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from eth_abi.abi import encode
@@ -29,7 +28,6 @@ from channels.transports.topics import Kind, Topic
 from channels.writer import Writer
 from keys.messages import Grant, Revoke, StreamCommit, digest
 from keys.sealing import SealingKey
-from keys.signers import LocalSigner
 from keys.stream_key import StreamKey
 from node.app.demo.evidence import (
     Evidence,
@@ -42,7 +40,6 @@ from node.app.demo.evidence import (
     Setting,
     WalletSignature,
 )
-from node.app.demo.keyharvest import reader_secrets
 from node.app.demo.truthfile import parse_truth
 from node.clock import ManualClock
 from node.services.gateway.engine import Ports, StreamEngine
@@ -51,51 +48,16 @@ from node.services.gateway.ports import StreamFacts
 from node.services.gateway.publisher import Publisher
 from node.services.simulator.household import Household
 from tests.unit.app.demo.ledger import DOMAIN, REGISTRY, Ledger
+from tests.unit.app.demo.party import Party, signer
 from tests.unit.app.demo.village import VillageWorld
 
-__all__ = ["EQUIPMENT", "GENESIS", "NAME", "SLOT", "Party", "World"]
+__all__ = ["EQUIPMENT", "GENESIS", "NAME", "REVOKED", "SLOT", "Party", "World"]
 
 SLOT = 60
 GENESIS = 1_795_046_400
 HISTORY = 5 * SLOT
 EQUIPMENT = "E0000000000000007"
 NAME = "electricity/1s"
-
-
-def signer(name: str) -> LocalSigner:
-    return LocalSigner(hashlib.sha256(name.encode()).digest())
-
-
-@dataclass
-class Party:
-    """A provider: one key, at most one grant, a real reader, and a disk that is stolen again and again."""
-
-    letter: str
-    key: SealingKey
-    start: int = 0
-    end: int = OPEN_END
-    grant_id: bytes | None = None
-    reader: Reader | None = None
-    readings: list[Reading] = field(default_factory=list)
-    secrets: set[bytes] = field(default_factory=set)
-    states: set[bytes] = field(default_factory=set)
-    deleted: bool = False
-
-    @property
-    def address(self) -> bytes:
-        return signer(f"reader {self.letter}").address
-
-    def keep(self, found: Sequence[Reading]) -> None:
-        """The provider's store: a reading that is there already is not kept twice."""
-        have = {(r.epoch, r.seq, r.time) for r in self.readings}
-        self.readings += [reading for reading in found if (reading.epoch, reading.seq, reading.time) not in have]
-
-    def steal(self) -> None:
-        """What a look at the disk shows now."""
-        if not self.deleted:
-            self.secrets.add(self.key.to_bytes())
-        if self.reader is not None:
-            self.secrets |= reader_secrets(self.reader.params.sid, snapshot_reader(self.reader))
 
 
 class World:
@@ -136,6 +98,7 @@ class World:
         self.broker_up = True
         self.alive = True
         self.inst = 0
+        self.rebuilds: tuple[Rebuild, ...] = ()
 
     def new_party(self, letter: str) -> Party:
         return Party(letter, SealingKey(hashlib.sha256(f"party {letter}".encode()).digest()))
@@ -171,6 +134,7 @@ class World:
         await self.ticks(20)
         self.moments["read"] = float(self.clock.now() + 6)
         await self.tick(meter=False)
+        self.rebuilds = await self.rebuild()
         self.moments["end"] = float(self.clock.now())
         return self
 
@@ -292,12 +256,12 @@ class World:
         self.alive = True
         self.inst += 1
         instance = hashlib.sha256(b"instance %d" % self.inst).digest()[:16]
-        snapshot = await self.store.writer_snapshot(self.sid)
-        if snapshot is None:
+        saved = await self.store.writer_record(self.sid)
+        if saved is None:
             writer = self.writer_class(self.params, self.masters, self.stream_key, instance, gate=self.gate)
         else:
             writer = self.writer_class.restore(
-                self.params, self.masters, self.stream_key, instance, snapshot, self.position
+                self.params, self.masters, self.stream_key, instance, saved, self.position
             )
         ports = Ports(self.store, self, self, self, self, self.clock, 2 * HISTORY)
         self.engine = self.engine_class(writer, instance, ports, self.gate)
@@ -324,7 +288,7 @@ class World:
 
     def is_revoked(self, party: Party) -> bool:
         """At first sight and for good, whatever becomes of the block."""
-        seen = [b for b in self.ledger.seen for log in b.logs if log.topics[:2] == (_REVOKED, party.grant_id)]
+        seen = [b for b in self.ledger.seen for log in b.logs if log.topics[:2] == (REVOKED, party.grant_id)]
         return bool(seen) and self.clock.now() >= seen[0].timestamp + self.sees_revocation_after
 
     def acting_grant(self, party: Party) -> ActingGrant:
@@ -391,7 +355,12 @@ class World:
         except ChannelError:
             return
         if progress is not None:
-            party.keep([reading for found in progress.readings for reading in _readings(found)])
+            party.keep(self.opened(progress))
+
+    @staticmethod
+    def opened(progress: Any) -> list[Reading]:
+        """What a look at the log opened, reading by reading."""
+        return [reading for found in progress.readings for reading in _readings(found)]
 
     def fresh(self, party: Party, reader: Reader) -> Reader:
         """With its keys it reads the log from the beginning."""
@@ -432,19 +401,12 @@ class World:
             names={self.sid: NAME},
         )
 
-    def listing(self) -> dict[str, Any]:
-        """What the home lists, from the chain as it stands."""
-        logs = [log for block in self.ledger.chain for log in block.logs]
-        revoked = {log.topics[1] for log in logs if log.topics[0] == _REVOKED}
-        ids = [party.grant_id for party in self.parties.values() if party.grant_id]
-        return {
-            "streams": [{"sid": self.sid.hex(), "name": NAME}],
-            "consents": [{"id": i.hex(), "state": "revoked" if i in revoked else "live"} for i in ids],
-        }
-
-    def rebuilt(self, who: str) -> dict[str, Any]:
-        """What it lists after it lost its database."""
-        return self.listing()
+    async def rebuild(self) -> tuple[Rebuild, ...]:
+        """What home and gateway showed before they lost their databases and after. Here they never lose them;
+        `JournalWorld` is where they do."""
+        shown = {"streams": [self.sid.hex()]}
+        had = {self.sid: tuple(self.parties["C"].readings)}
+        return Rebuild("home", shown, shown, had, had), Rebuild("gateway", shown, shown)
 
     def evidence(self) -> Evidence:
         found = {
@@ -462,7 +424,7 @@ class World:
             harvests={letter: self.harvest(party) for letter, party in self.parties.items()},
             moments=dict(self.moments),
             outages=tuple(self.outages),
-            rebuilds=tuple(Rebuild(who, self.listing(), self.rebuilt(who)) for who in ("home", "gateway")),
+            rebuilds=self.rebuilds,
             wallet=self.wallet,
             settlement=VillageWorld().settlement(),
         )
@@ -475,4 +437,4 @@ def _readings(found: Any) -> list[Reading]:
 
 
 _COMMITTED = keccak(text="Committed(bytes32,uint64,bytes32)")
-_REVOKED = keccak(text="Revoked(bytes32,address,bytes32)")
+REVOKED = keccak(text="Revoked(bytes32,address,bytes32)")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from node.runtime.broker.embedded import EmbeddedBroker
+from tests.support.processes import PATIENCE
 
 __all__ = ["RawClient", "connect_packet", "connected", "packet", "publish_packet", "subscribe_packet", "text", "until"]
 
@@ -72,7 +73,7 @@ class RawClient:
     async def receive(self) -> tuple[int, bytes]:
         """The next packet as (first byte, body); (0, b"") when the broker hung up."""
         try:
-            return await asyncio.wait_for(self._receive(), 20)
+            return await asyncio.wait_for(self._receive(), PATIENCE)
         except (asyncio.IncompleteReadError, ConnectionError):
             return 0, b""
 
@@ -124,6 +125,6 @@ async def connected(broker: EmbeddedBroker, user: str, client_id: str = "", *, c
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that will happen."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - the broker has no event for what a test wants to see
             await asyncio.sleep(0.01)

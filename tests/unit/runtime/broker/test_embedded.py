@@ -17,6 +17,7 @@ from node.runtime.broker.errors import BrokerNotStarted, BrokerSettingsError
 from node.runtime.broker.passwords import hash_for_mosquitto, hash_password
 from node.runtime.broker.patterns import reader_rights, writer_rights
 from node.runtime.broker.settings import BrokerLimits, BrokerSettings, BrokerUser
+from tests.support.processes import PATIENCE
 from tests.unit.runtime.broker.raw_mqtt import (
     RawClient,
     connect_packet,
@@ -367,7 +368,7 @@ async def test_a_client_that_never_reads_does_not_stop_the_others(broker: Embedd
         kind, body = await reader.receive()
         assert kind & 0xF0 == 0x30
         await reader.send(packet(0x40, body[2 + len(DATA) : 4 + len(DATA)]))
-    await asyncio.wait_for(broker.stop(), 20)
+    await asyncio.wait_for(broker.stop(), PATIENCE)
 
 
 async def test_a_second_connection_of_one_client_ends_the_first(broker: EmbeddedBroker) -> None:

@@ -18,6 +18,7 @@ from node.runtime.broker.mosquitto import mosquitto_files
 from node.runtime.broker.passwords import hash_for_mosquitto, hash_password
 from node.runtime.broker.settings import BrokerLimits, BrokerUser
 from tests.conformance.brokers import SID, MosquittoHarness, users
+from tests.support.processes import PATIENCE
 from tests.unit.runtime.broker.raw_mqtt import RawClient, connect_packet, packet, publish_packet, subscribe_packet, text
 
 DATA = Topic(Kind.DATA, SID)
@@ -82,17 +83,17 @@ async def test_a_user_that_is_taken_off_is_cut_off_on_sighup(mosquitto: Mosquitt
     reader, writer = mosquitto.transport("reader"), mosquitto.transport("writer")
     for transport in (reader, writer):
         await transport.start()
-        await asyncio.wait_for(transport.wait_connected(), 20)
+        await asyncio.wait_for(transport.wait_connected(), PATIENCE)
     refused = asyncio.Event()
     reader.on_state(lambda state, _: refused.set() if state is LinkState.REFUSED else None)
     mosquitto.write(tuple(user for user in users() if user.name != "reader"))
     mosquitto.process.send_signal(1)
-    await asyncio.wait_for(refused.wait(), 20)
+    await asyncio.wait_for(refused.wait(), PATIENCE)
     assert writer.state is LinkState.CONNECTED
-    await asyncio.wait_for(writer.publish(DATA, b"goes on"), 20)
+    await asyncio.wait_for(writer.publish(DATA, b"goes on"), PATIENCE)
     mosquitto.write(users())
     mosquitto.process.send_signal(1)
-    await asyncio.wait_for(reader.wait_connected(), 20)
+    await asyncio.wait_for(reader.wait_connected(), PATIENCE)
     for transport in (reader, writer):
         await transport.stop()
 

@@ -44,6 +44,20 @@ def test_a_pattern_covers_a_filter_exactly_when_it_matches_all_its_topics() -> N
             assert wanted.endswith("#"), (pattern, wanted)
 
 
+@pytest.mark.parametrize("kind", ["card", "meet"])
+def test_cards_and_meetings_are_found_by_their_names_only(kind: str) -> None:
+    """Attack: with the rules of every node, or wider ones, somebody asks for all cards and so lists all households."""
+    name = f"wattpact/v1/{'ab' * 32}/{kind}"
+    for rule in (f"wattpact/v1/+/{kind}", "wattpact/v1/+/+", "wattpact/v1/#", "wattpact/#", "+/+/+/+", "#"):
+        assert covers(rule, name)
+        for wanted in (f"wattpact/v1/+/{kind}", f"+/v1/{'ab' * 32}/{kind}", f"+/+/+/{kind}"):
+            assert not covers(rule, wanted), (rule, wanted)
+    for wanted in ("#", "wattpact/#", "+/+/+/+", f"wattpact/v1/{'ab' * 32}/+", f"{name}/#", f"wattpact/v1/+/{kind}"):
+        assert not matches(wanted, name), wanted
+    assert matches(name, name)
+    assert covers("wattpact/v1/#", "wattpact/v1/#"), "an operator still hears everything else"
+
+
 def test_dollar_topics_are_never_covered() -> None:
     for wanted in ("$SYS/x", "$share/g/a", "$SYS/#"):
         assert not covers("#", wanted)

@@ -28,35 +28,40 @@ from node.runtime.broker.errors import BrokerSettingsError, CertificateExists, C
 from node.runtime.broker.mosquitto import mosquitto_files
 from node.runtime.broker.settings import BrokerLimits, BrokerSettings
 from tests.conformance.brokers import PASSWORDS, SID, MosquittoHarness, users
+from tests.support.processes import PATIENCE
 from tests.unit.runtime.broker.raw_mqtt import RawClient, connect_packet, until
 
-pytestmark = pytest.mark.broker
+# A socket that nobody closed is found by what it says when it is thrown away.
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning"),
+]
 NOW = datetime.now(UTC)
 DATA = Topic(Kind.DATA, SID)
 
 
 def transport(port: int, name: str, context: ssl.SSLContext) -> MqttTransport:
-    settings = MqttSettings("127.0.0.1", port, name, name, PASSWORDS[name], context, timeout=5.0, backoff_first=0.05)
+    settings = MqttSettings("127.0.0.1", port, name, name, PASSWORDS[name], context, timeout=60.0, backoff_first=0.05)
     return MqttTransport(settings)
 
 
 async def test_nodes_talk_over_tls_and_plain_text_gets_no_answer(tmp_path: Path) -> None:
     authority = make_authority(tmp_path, "test", NOW)
     server = server_context(issue_server(tmp_path, authority, ["127.0.0.1"], NOW))
-    limits = BrokerLimits(connect_seconds=2.0, connections=6)
+    limits = BrokerLimits(connect_seconds=5.0, connections=6)
     broker = EmbeddedBroker(BrokerSettings(port=0, users=users(), tls=server, limits=limits))
     await broker.start()
     trusting = client_context(authority.certificate)
     writer, reader = transport(broker.port, "writer", trusting), transport(broker.port, "reader", trusting)
     for one in (writer, reader):
         await one.start()
-        await asyncio.wait_for(one.wait_connected(), 20)
-    inbox = await asyncio.wait_for(reader.subscribe(Topic(Kind.DATA, SID)), 20)
+        await asyncio.wait_for(one.wait_connected(), PATIENCE)
+    inbox = await asyncio.wait_for(reader.subscribe(Topic(Kind.DATA, SID)), PATIENCE)
     payload = bytes(range(256)) * 5000
     for i in range(10):
-        await asyncio.wait_for(writer.publish(Topic(Kind.DATA, SID), bytes([i]) + payload), 20)
+        await asyncio.wait_for(writer.publish(Topic(Kind.DATA, SID), bytes([i]) + payload), PATIENCE)
     for i in range(10):
-        assert (await asyncio.wait_for(anext(inbox), 20)).payload == bytes([i]) + payload
+        assert (await asyncio.wait_for(anext(inbox), PATIENCE)).payload == bytes([i]) + payload
     plain = await RawClient.open(broker.port)
     await plain.send(connect_packet("writer", PASSWORDS["writer"], "writer"))
     assert await plain.hung_up()
@@ -81,10 +86,10 @@ async def _talks(port: int, context: ssl.SSLContext, other: ssl.SSLContext) -> N
     writer, reader = transport(port, "writer", context), transport(port, "reader", other)
     for one in (writer, reader):
         await one.start()
-        await asyncio.wait_for(one.wait_connected(), 20)
-    inbox = await asyncio.wait_for(reader.subscribe(DATA), 20)
-    await asyncio.wait_for(writer.publish(DATA, b"over TLS"), 20)
-    assert (await asyncio.wait_for(anext(inbox), 20)).payload == b"over TLS"
+        await asyncio.wait_for(one.wait_connected(), PATIENCE)
+    inbox = await asyncio.wait_for(reader.subscribe(DATA), PATIENCE)
+    await asyncio.wait_for(writer.publish(DATA, b"over TLS"), PATIENCE)
+    assert (await asyncio.wait_for(anext(inbox), PATIENCE)).payload == b"over TLS"
     for one in (writer, reader):
         await one.stop()
 

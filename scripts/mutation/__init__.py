@@ -1,0 +1,1 @@
+"""What `scripts/mutate` is made of: the mutants and their differences, and the tests that try them."""

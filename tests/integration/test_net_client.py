@@ -1,0 +1,187 @@
+"""The library for third parties in a market that nets, against a real market's roles in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keys.parcel import pack
+from keys.signers import LocalSigner
+from node.client.link import Contracts, Place, signed_question
+from node.client.market import MarketClient
+from node.errors import InvalidInput, Refused
+from node.services.market.netting import DAY
+from node.wire.desk import DeskAnswer, DeskContract
+from tests.integration.test_net_market import netted
+from tests.integration.test_netting import becomes, operator_deposits
+from tests.support.tradeworld import HOUR, World, trading
+
+pytestmark = pytest.mark.chain
+
+SELLER, BUYER = LocalSigner(b"\x61" * 32), LocalSigner(b"\x62" * 32)
+
+
+class HandLink:
+    """Parcels go, sealed and signed as ever, from hand to hand instead of over HTTP. `lie`: what the market adds."""
+
+    def __init__(self, world: World, signer: LocalSigner) -> None:
+        self._world = world
+        self._signer = signer
+        self.lie: tuple[DeskContract, ...] = ()
+
+    async def find(self, contract: bytes, operator: bytes | None) -> Place:
+        node = self._world.market
+        assert node.market is not None
+        assert node.core.chain.netting is not None
+        return Place(node.market.operator, node.market.terms_id, node.core.card, node.core.chain.netting.address)
+
+    async def send(self, place: Place, kind: str, body: Mapping[str, Any], lifetime: int) -> None:
+        now, chain_id = self._world.clock.now(), self._world.devnet.chain_id
+        parcel = await pack(
+            self._signer, place.card.sealing_key, kind, body, chain_id=chain_id, now=now, lifetime=lifetime
+        )
+        await self._world.market.inbox.take(parcel, "")
+
+    async def ask(self, place: Place, seen: tuple[int, bytes], *, money: bool = False) -> DeskAnswer:
+        now, chain_id = self._world.clock.now(), self._world.devnet.chain_id
+        question = await signed_question(self._signer, place.operator, chain_id, now, seen, money)
+        assert self._world.market.market is not None
+        answer = await self._world.market.market.desk.answer(question)
+        return answer.model_copy(update={"netted": (*answer.netted, *self.lie)})
+
+
+async def while_blocks_come(world: World, what: Awaitable[None]) -> None:
+    task = asyncio.ensure_future(what)
+    while not task.done():
+        await world.round()
+        await asyncio.sleep(0)
+    await task
+
+
+@asynccontextmanager
+async def hall(root: Path) -> AsyncIterator[tuple[World, MarketClient, MarketClient]]:
+    """A market that nets, early on a day, and two members that have no node."""
+    async with trading(root, terms={"settle": "net", "provision_grace_s": 1_800}) as world:
+        await world.pass_time(DAY - world.clock.now() % DAY + HOUR)
+        await operator_deposits(world, 1_000)
+        contracts = world.devnet.contracts
+        both = Contracts(contracts.find("Market").address, contracts.find("NetSettlement").address)
+        clients = [
+            MarketClient.over(HandLink(world, signer), signer, world.devnet.chain_id, both, world.clock)
+            for signer in (SELLER, BUYER)
+        ]
+        for client in clients:
+            await client.__aenter__()
+            await world.mint(client.account, 5_000)
+            await while_blocks_come(world, client.deposit(5_000))
+            await client.mandate(3_000, world.clock.now() + 30 * DAY)
+
+        async def ready() -> bool:
+            found = [(await client.money()).net for client in clients]
+            return all(each is not None and (each.balance, each.most_a_day) == (5_000, 3_000) for each in found)
+
+        await world.until("money and mandates are there", ready)
+        yield world, clients[0], clients[1]
+
+
+async def test_m85_two_assets_without_a_node_trade_in_a_market_that_nets(tmp_path: Path) -> None:
+    """Offer, request, reports, one sum a day: with nothing but their keys. A contract that the market makes up beyond
+    what was ordered is reported by nobody."""
+    async with hall(tmp_path) as (world, seller, buyer):
+        start = world.clock.now() + HOUR
+        with pytest.raises(InvalidInput, match="one day"):
+            await buyer.request(10, 900, world.clock.now() + HOUR, world.clock.now() + 2 * DAY)
+        await seller.offer(1_000, 800, start, start + 900)
+        asked = await buyer.request(1_000, 900, start, start + 900)
+
+        async def matched() -> bool:
+            await seller.look()
+            await buyer.look()
+            return bool(seller.netted and buyer.netted)
+
+        await world.until("both see the contract", matched)
+        (made,) = buyer.netted.values()
+        assert (made.request, made.wh, made.price, made.status) == (asked, 1_000, 800, "matched")
+        lie = made.model_copy(update={"id": b"\x07" * 32, "wh": 1_001})
+        assert isinstance(buyer._link, HandLink)
+        buyer._link.lie = (lie,)
+        await world.pass_time(start + 901 - world.clock.now())
+        assert [each.id for each in await seller.settle(lambda contract: contract.wh - 50)] == []
+        await buyer.settle(lambda contract: contract.wh)
+        assert "beyond the order" in buyer.refused[lie.id]
+        await world.rounds(2)
+        (told,) = await buyer.settle(lambda contract: contract.wh)
+        assert (told.status, told.by_seller, told.by_buyer, told.due) == ("delivered", 950, 1_000, 760)
+        found = (await netted(world).dues(start // DAY))[made.id][1]
+        assert found["wh"] == 950
+        await world.pass_time((start // DAY + 1) * DAY - world.clock.now() + HOUR)
+        await becomes(world, start // DAY, "settled")
+        paid = (await buyer.money()).net
+        assert paid is not None
+        assert paid.balance == 5_000 - 760
+        await buyer.look()
+        assert list(buyer.netted) == [lie.id] or not buyer.netted, "what is netted is over"
+        assert await world.market.refusals() == []
+
+
+async def test_a_market_that_nets_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Attack: a market names a net settlement of its own; the program named another one, or none."""
+    async with trading(tmp_path, terms={"settle": "net"}) as world:
+        market = world.devnet.contracts.find("Market").address
+        for named in (market, Contracts(market, b"\x09" * 20)):
+            client = MarketClient.over(HandLink(world, BUYER), BUYER, world.devnet.chain_id, named, world.clock)
+            with pytest.raises(Refused, match="not named"):
+                await client.__aenter__()
+
+
+async def test_m85_what_was_left_out_is_signed_for_and_paid_without_a_node(tmp_path: Path) -> None:
+    """The buyer takes its mandate back before its day is netted. It is excluded in the end, signs for the line when it
+    wants to, and pays from the market's own book; the seller signs by itself, and nobody's meter is asked again."""
+    async with hall(tmp_path) as (world, seller, buyer):
+        start = world.clock.now() + HOUR
+        await seller.offer(1_000, 800, start, start + 900)
+        await buyer.request(1_000, 900, start, start + 900)
+
+        async def matched() -> bool:
+            await seller.look()
+            await buyer.look()
+            return bool(seller.netted and buyer.netted)
+
+        await world.until("both see the contract", matched)
+        await world.pass_time(start + 901 - world.clock.now())
+        for client in (seller, buyer):
+            await client.settle(lambda contract: contract.wh)
+        await buyer.mandate(0, world.clock.now() + 30 * DAY)
+        await world.rounds(4)
+        await world.pass_time((start // DAY + 1) * DAY - world.clock.now() + HOUR)
+        await becomes(world, start // DAY, "idle")
+
+        def never(_: DeskContract) -> int:
+            raise AssertionError("its energy was counted on its day")
+
+        await seller.settle(never)
+        await world.rounds(2)
+        for _ in range(4):
+            await world.pass_time(DAY)
+            await world.rounds(2)
+        await buyer.look()
+        ((leaf, line),) = buyer.left.items()
+        assert (line.amount, line.reminders, line.claimed) == (800, 3, True)
+        await buyer.sign_left(leaf)
+        await world.mint(buyer.account, 800)
+        await while_blocks_come(world, buyer.deposit(800, own_book=True))  # the contract takes it at once
+
+        async def paid() -> bool:
+            for client in (seller, buyer):
+                await client.settle(never)
+            trades = await world.market.trades()
+            return [trade.status.value for trade in trades] == ["confirmed"]
+
+        await world.until("it is paid and confirmed", paid, 60)
+        assert (await seller.money()).balance == 800
+        assert not buyer.left

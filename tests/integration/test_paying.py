@@ -1,0 +1,396 @@
+"""Payments of an asset: verified, queued, funded within what the owner signed (M-27, M-45 to M-62, A-24, A-29)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.bindings import market as abi
+from keys import messages as m
+from node.app.core import peer_of
+from node.app.trading.owning import FUNDED, Allowed
+from node.app.trading.verifying import verified_bill
+from node.ledger.market import MarketViews
+from node.projection.order import Order
+from node.projection.submission import Submission
+from node.projection.trade import Trade, TradeStatus
+from node.projection.twin import Twin, TwinStatus
+from node.runtime.errors import PermanentFailure
+from node.services.asset.errors import PaymentRefused
+from node.storage.views import Views
+from node.wire.settlement import FundWanted
+from tests.support.tradeworld import DAY, HOUR, Node, World, trading, unpaid
+
+pytestmark = pytest.mark.chain
+
+
+async def payments(node: Node) -> list[m.Payment]:
+    """What was paid with, in the order in which the market took it."""
+    rows = await node.core.storage.views.page(Submission, limit=1_000)
+    found = [m.from_typed_data(json.loads(s.message)["typed"])[0] for _, s in reversed(rows)]
+    return [message for message in found if isinstance(message, m.Payment)]
+
+
+async def test_m52_to_m60_ten_at_a_time_every_so_often_until_all_are_paid(tmp_path: Path) -> None:
+    """M-52: no sooner than the interval; M-53: up to ten; M-54: their sum; M-55: the balance; M-57: one payment;
+    M-58: confirmed at finality, not at the first block; M-59: removed; M-60: reported; M-61."""
+    async with trading(tmp_path, settlement={"payment_every_s": 5}) as world:
+        await world.give("buyer", 1_000_000)
+        contracts = await world.contract(wh=1_000, price=100, count=12)
+        await world.deliver(contracts[0], out=12_000)
+        seller, buyer = world.nodes["seller"], world.nodes["buyer"]
+
+        async def some_paid() -> bool:
+            return any(trade.status is TradeStatus.PAID for trade in await seller.trades())
+
+        await world.until("the first are paid", some_paid)
+        paid_now = [trade for trade in await seller.trades() if trade.status is TradeStatus.PAID]
+        assert all(not trade.settled and trade.word("Confirm") is None for trade in paid_now)
+        assert 0 <= buyer.asset.trades.payments.waits(world.operator) <= 5
+        for contract in contracts:
+            await world.reach(contract, "confirmed", 60)
+        paid = await payments(world.market)
+        said = sorted(payment.deadline for payment in paid)
+        assert len(said) > 1
+        assert all(later - earlier >= 5 for earlier, later in pairwise(said)), "each round waits for its time"
+        assert sorted(len(payment.contracts) for payment in paid)[-1] <= 10
+        assert sum(len(payment.contracts) for payment in paid) == 12
+        assert sum(payment.amount for payment in paid) == 1_200
+        queue = world.nodes["buyer"].asset.trades.payments
+        assert queue.owed(world.operator) == ()
+        assert await world.market.refusals() == []
+
+
+def tampered(
+    order: Callable[[Order], Order] = lambda o: o, trade: Callable[[Trade], Trade] = lambda t: t, forked: bool = False
+) -> Any:
+    """Views.one that shows an own order, a contract or its twin otherwise than it is."""
+    original = Views.one
+
+    async def one(self: Views, kind: Any, key: bytes) -> Any:
+        found = await original(self, kind, key)
+        if isinstance(found, Order):
+            return order(found)
+        if isinstance(found, Twin) and forked:
+            return replace(found, status=TwinStatus.FORKED)
+        return trade(found) if isinstance(found, Trade) else found
+
+    return one
+
+
+def _terms(order: Order, **changes: Any) -> Order:
+    assert order.terms is not None
+    return replace(order, terms=replace(order.terms, **changes))
+
+
+def _body(order: Order, **changes: Any) -> Order:
+    typed = json.loads(order.body)
+    typed["message"] |= changes
+    return replace(order, body=json.dumps(typed))
+
+
+def _made(trade: Trade, **changes: Any) -> Trade:
+    return replace(trade, made=(replace(trade.made[-1], **changes),))
+
+
+ATTACKS: dict[str, tuple[str, Any, Any]] = {
+    "M-45 a request that is not in the database": ("request", lambda o: Order(o.order_id), None),
+    "M-45 a request of another asset": ("request", lambda o: replace(o, own=False), None),
+    "M-46 a contract that is paid already": ("status", None, lambda t: replace(t, status=TradeStatus.PAID)),
+    "M-48 a signature by another key": ("signature", lambda o: replace(o, signature=b"\x01" * 64 + b"\x1b"), None),
+    "M-48 a body that was not signed": ("signature", lambda o: _body(o, wh="99999"), None),
+    "M-49 stored for more than was signed": ("request", lambda o: _terms(o, wh=5_000_000), None),
+    "M-49 stored at a higher price than was signed": ("request", lambda o: _terms(o, price=9_999), None),
+    "M-50 a contract for another buyer": ("buyer", None, lambda t: _made(t, buyer=b"\x09" * 20)),
+    "M-50 a contract for more energy": ("energy", None, lambda t: _made(t, wh=2_000_001)),
+    "M-50 a contract above the limit": ("price", None, lambda t: _made(t, price=1_001)),
+    "M-51 a contract at another price than the chain's": ("due", None, lambda t: _made(t, price=999)),
+}
+
+
+async def test_m45_to_m51_each_is_attacked_and_nothing_is_paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The honest contract passes; with any one thing changed it does not, and the refusal names what.
+
+    A-11: what a contract may change of a request (price below the limit, less energy) is compared by bounds.
+    """
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        contract = await unpaid(world)
+        await world.rounds(2)
+        buyer = world.nodes["buyer"]
+
+        async def check() -> None:
+            trade = await buyer.core.storage.views.one(Trade, contract)
+            await verified_bill(buyer.core, buyer.asset.voice, trade, world.operator)
+
+        await check()
+        for name, (field, order, trade) in ATTACKS.items():
+            changes = {key: value for key, value in (("order", order), ("trade", trade)) if value is not None}
+            with monkeypatch.context() as patch:
+                patch.setattr(Views, "one", tampered(**changes))
+                with pytest.raises(PaymentRefused) as refused:
+                    await check()
+                assert refused.value.field == field, name
+        with monkeypatch.context() as patch:
+            patch.setattr(Views, "one", tampered(forked=True))
+            with pytest.raises(PaymentRefused, match="two histories"):  # M-47
+                await check()
+        original = MarketViews.contract
+        chain: dict[str, tuple[str, dict[str, Any]]] = {
+            "M-46 claimed meanwhile": ("status", {"state": 7}),
+            "M-51 other energy on chain": ("contract", {"wh": 1}),
+            "M-51 another price on chain": ("contract", {"price": 7}),
+            "M-51 another amount on chain": ("due", {"due": 2_001}),
+        }
+        for name, (field, values) in chain.items():
+
+            async def lying(self: MarketViews, *args: bytes, _values: dict[str, Any] = values) -> abi.Trade:
+                return replace(await original(self, *args), **_values)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(MarketViews, "contract", lying)
+                with pytest.raises(PaymentRefused) as refused:
+                    await check()
+                assert refused.value.field == field, name
+
+
+async def owner_of_buyer(world: World, wallet: int) -> Node:
+    """The household that the buyer's asset belongs to, with money in its wallet."""
+    owner = await world.open("buyer's owner")
+    await world.mint(owner.core.keys.identity.wallet().address, wallet)
+    await world.rounds(2)
+    return owner
+
+
+async def allow(world: World, owner: Node, per_day: int, per_contract: int, total: int = 10**9) -> None:
+    account = world.nodes["buyer"].asset.account(world.operator).address
+    wallet = owner.core.keys.identity.wallet().address
+    until = world.clock.now() + 30 * DAY
+    views = owner.core.chain.funding
+    assert views is not None
+    before = (await views.funding(wallet, world.operator, account)).nonce
+    await owner.funds.allow(Allowed(account, world.operator, per_day, per_contract, until, total))
+
+    async def so() -> bool:
+        return (await views.funding(wallet, world.operator, account)).nonce == before + 1
+
+    await world.until("the allowance is on chain", so)
+
+
+async def reason_of(world: World, owner: Node, contract: bytes) -> str:
+    """What the asset and its owner were told, which is the same."""
+    buyer = world.nodes["buyer"].asset.trades.payments
+
+    async def told() -> bool:
+        return contract in buyer.unfunded
+
+    await world.until("the owner's answer", told)
+    found = await owner.core.storage.memory.facts.get(FUNDED, contract.hex())
+    assert found is not None
+    assert not found["done"]
+    assert found["reason"] in buyer.unfunded[contract]
+    return str(found["reason"])
+
+
+async def test_m27_m56_the_owner_funds_what_the_allowance_covers(tmp_path: Path) -> None:
+    """M-56: the asset lacks 2,000; it asks, the owner's node draws exactly that, and the contract is paid."""
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=5_000, per_contract=3_000)
+        contract = await unpaid(world)
+        await world.pass_time(60)
+        await world.reach(contract, "confirmed")
+        assert await world.token_of(owner.core.keys.identity.wallet().address) == 8_000
+        assert await world.balance("buyer") == 0
+
+
+async def test_a29_more_than_the_allowance_for_one_contract_is_refused(tmp_path: Path) -> None:
+    """Owner and asset are told why; the money stays; a higher allowance is a new chance.
+
+    M-41: money that comes to the seller from elsewhere meanwhile, of the very amount, pays no contract.
+    """
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=5_000, per_contract=1_999)
+        contract = await unpaid(world)
+        assert "AllowanceShort" in await reason_of(world, owner, contract)
+        assert await world.token_of(owner.core.keys.identity.wallet().address) == 10_000
+        await world.pay_in("seller", 2_000)
+        await world.rounds(4)
+        assert (await world.market.trade(contract)).status.value == "delivered"
+        await allow(world, owner, per_day=5_000, per_contract=2_000)
+        await world.pass_time(60)
+        await world.reach(contract, "confirmed")
+
+
+@pytest.mark.long
+async def test_a29_more_than_the_allowance_for_a_day_is_refused(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=1_500, per_contract=5_000)
+        contract = await unpaid(world)
+        assert "AllowanceShort" in await reason_of(world, owner, contract)
+        assert (await world.market.trade(contract)).status.value == "delivered"
+
+
+@pytest.mark.long
+async def test_an_owner_without_funds_is_told_so(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 100)
+        await allow(world, owner, per_day=5_000, per_contract=5_000)
+        contract = await unpaid(world)
+        assert await reason_of(world, owner, contract)
+        assert await world.token_of(owner.core.keys.identity.wallet().address) == 100
+
+
+async def test_m27_nobody_but_the_paired_gateway_is_funded(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=5_000, per_contract=5_000)
+        world.off.add("buyer's owner")
+        contract = await unpaid(world)
+        account = world.nodes["buyer"].asset.account(world.operator).address
+        body = FundWanted(operator=world.operator, account=account, contract=contract, missing=2_000)
+        with pytest.raises(PermanentFailure, match="Only the paired gateway"):
+            await world.nodes["seller"].post.send(peer_of(owner.core.card), "user.fund", body.to_json())
+
+
+@pytest.mark.long
+async def test_m62_funded_by_hand_it_is_paid(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        contract = await unpaid(world)
+        await world.pay_in("buyer", 2_000)
+        await world.clock_on(60)
+        await world.reach(contract, "confirmed")
+
+
+async def test_a24_what_fits_is_paid_in_order_and_the_rest_waits_longer_and_longer(tmp_path: Path) -> None:
+    """Three are owed and there is money for the first: it is paid, the small third one does not overtake the second."""
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        await world.give("buyer", 1_000)
+        (first,) = await world.contract(wh=1_000, price=1_000)
+        await world.deliver(first, out=1_000)
+        await world.reach(first, "confirmed")
+        owed = []
+        for wh in (2_000, 3_000, 500):
+            (contract,) = await world.contract(wh=wh, price=1_000)
+            await world.deliver(contract, out=wh)
+            await world.reach(contract, "delivered")
+            owed.append(contract)
+        await world.pay_in("buyer", 2_600)
+        await world.clock_on(120)
+        await world.reach(owed[0], "confirmed")
+        await world.rounds(6)
+        assert [(await world.market.trade(each)).status.value for each in owed] == [
+            "confirmed",
+            "delivered",
+            "delivered",
+        ]
+        queue = world.nodes["buyer"].asset.trades.payments
+        assert queue.owed(world.operator) == (owed[1], owed[2])
+        first_wait = queue.waits(world.operator)
+        await world.clock_on(round(first_wait) + 1)
+        await world.round()
+        assert queue.waits(world.operator) > 0
+        await world.pay_in("buyer", 2_900)
+        await world.clock_on(3_700)
+        for contract in owed:
+            await world.reach(contract, "confirmed")
+
+
+async def test_cures_and_payments_of_one_round_do_not_spend_the_same_money(tmp_path: Path) -> None:
+    """Two claims and a bill: money for one claim cures one and nothing else is promised; what comes on top is spent
+    once, on the second claim, and the rest of it is too little for the bill. The chain has nothing to refuse."""
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        await world.give("buyer", 1_000)
+        (first,) = await world.contract(wh=1_000, price=1_000)
+        await world.deliver(first, out=1_000)
+        await world.reach(first, "confirmed")
+        claims = await world.contract(wh=2_000, price=1_000, count=2)
+        await world.deliver(claims[0], out=4_000)
+        for contract in claims:
+            await world.reach(contract, "delivered")
+        for number in (1, 2, 3):
+            await world.pass_time(DAY)
+
+            async def reminded(wanted: int = number) -> bool:
+                return all([(await world.market.trade(each)).reminders == wanted for each in claims])
+
+            await world.until(f"reminder {number} of both", reminded)
+        (bill,) = await world.contract(wh=1_000, price=1_000)
+        await world.deliver(bill, out=1_000)
+        await world.reach(bill, "delivered")
+        await world.pass_time(DAY)
+        for contract in claims:
+            await world.reach(contract, "claimed")
+
+        async def cured(count: int) -> bool:
+            states = [(await world.market.trade(each)).status.value for each in claims]
+            return states.count("cured") == count
+
+        for count, money in ((1, 2_000), (2, 2_500)):
+            await world.pay_in("buyer", money)
+            await world.until(f"{count} cured", partial(cured, count))
+            await world.rounds(6)
+            assert await cured(count)
+            assert (await world.market.trade(bill)).status.value == "delivered"
+        assert await world.balance("buyer") == 500
+        assert await world.market.refusals() == []
+
+
+async def test_the_terms_that_an_order_named_hold_for_its_contract_whatever_the_market_promises_today(
+    tmp_path: Path,
+) -> None:
+    """The operator publishes other terms while a contract is young: partners and market wait as it was agreed, and the
+    buyer pays the penalty that was agreed, not today's."""
+    agreed = {"escrow": False, "penalty_bps": 1_000, "payment_due_s": DAY, "reminder_every_s": DAY}
+    async with trading(tmp_path, terms=agreed) as world:
+        await world.give("buyer", 1_000)
+        (first,) = await world.contract(wh=1_000, price=1_000)
+        await world.deliver(first, out=1_000)
+        await world.reach(first, "confirmed")
+        start = world.clock.now() + 2 * HOUR
+        for name, side in (("seller", "offer"), ("buyer", "request")):
+            await world.order(name, side, 1_000, 1_000, start)
+            await world.nodes[name].work()
+        await world.market.work()  # the match is signed and sent; nobody has looked at the contract yet
+        await world.mine()
+        world.terms = {**agreed, "penalty_bps": 0, "payment_due_s": DAY // 2, "provision_grace_s": 7_200}
+        await world.restart("market")
+        views = world.market.core.chain.market
+        assert views is not None
+
+        async def published() -> bool:
+            assert world.market.market is not None
+            await world.market.market.step()
+            return (await views.terms(world.market.market.terms_id)).operator == world.operator
+
+        await world.until("the new terms are on chain", published)
+        for name in ("seller", "buyer"):
+            await world.nodes[name].asset.join(world.market.url)
+
+        async def watched() -> bool:
+            trades = [t for node in world.nodes.values() for t in await node.trades() if t.contract_id != first]
+            return len(trades) == 3 and all(t.watch is not None for t in trades)
+
+        await world.until("all three watch the contract", watched)
+        for node in world.nodes.values():
+            (trade,) = [t for t in await node.trades() if t.contract_id != first]
+            assert trade.watch is not None
+            assert (trade.watch.waits.payment_due, trade.watch.waits.provision_grace) == (DAY, HOUR), node.name
+        contract = trade.contract_id
+        await world.deliver(contract, out=1_000)
+        await world.reach(contract, "delivered")
+        for _ in range(4):
+            await world.pass_time(DAY)
+            await world.rounds(6)
+        await world.reach(contract, "claimed")
+        await world.pay_in("buyer", 1_100)
+        trade = await world.reach(contract, "cured")
+        assert trade.steps[-1].amount == 1_100
