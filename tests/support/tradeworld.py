@@ -27,6 +27,7 @@ from node.app.chainfeed import ChainFeed
 from node.app.core import Core, Keys, open_chain, open_storage, peer_of
 from node.app.counters import Counters
 from node.app.datadir import DataDir
+from node.app.facade.settlement import MarketPart
 from node.app.inbox import Inbox
 from node.app.parcels import Post
 from node.app.submissions import Submissions
@@ -501,17 +502,8 @@ async def _card(request: web.Request) -> web.Response:
 
 async def _terms(request: web.Request) -> web.Response:
     node: Node = request.app[NODE]["it"]
-    assert node.market is not None
-    assert node.core.chain.market is not None
-    market = node.core.chain.market.address
-    return web.json_response(
-        {
-            "operator": _hex(node.market.operator),
-            "terms": _hex(node.market.terms_id),
-            "market": _hex(market),
-            "settle": node.core.settings.market.settle,
-        }
-    )
+    shown = await MarketPart(node.core, None, node.market).terms()
+    return web.json_response(text=shown.model_dump_json())
 
 
 async def _inbox(request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from node.app.core import Core
 from node.errors import NodeUnreachable, Refused
@@ -20,12 +20,18 @@ MAX_BYTES = 16_384
 
 
 class ShownTerms(Body):
-    """The answer of /api/v1/market/terms: who operates the market, and the id of its terms on chain."""
+    """The answer of /api/v1/market/terms: who operates the market, and the id of its terms on chain.
+
+    Markets of later versions say more: what is not known here is left out.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     operator: Address
     terms: Hash
     market: Address
     settle: Literal["gross", "net"] = "gross"
+    net_settlement: Address | None = None
 
 
 class MarketTerms(Body):
@@ -53,4 +59,6 @@ async def fetch_terms(core: Core, url: str) -> ShownTerms:
         raise Refused(f"{url} shows no terms of a market.", remedy="Check the address.") from error
     if core.chain.market is None or shown.market != core.chain.market.address:
         raise Refused(f"{url} settles in another market contract.", remedy="Compare settlement.market.")
+    if shown.settle == "net" and (core.chain.netting is None or shown.net_settlement != core.chain.netting.address):
+        raise Refused(f"{url} nets in another contract.", remedy="Compare settlement.net_settlement.")
     return shown

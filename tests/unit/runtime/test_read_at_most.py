@@ -27,10 +27,13 @@ async def answering(*pieces: bytes) -> AsyncIterator[str]:
             await asyncio.sleep(0.05)
         writer.close()
         await writer.wait_closed()
+        done.set()
 
+    done = asyncio.Event()
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await done.wait()
 
 
 async def read(url: str, limit: int) -> bytes:
