@@ -24,6 +24,7 @@ contract Allowances is IAllowances, Messenger, Guarded {
     IERC20 private immutable _token;
 
     mapping(address owner => mapping(address operator => mapping(address account => Funding))) private _fundings;
+    mapping(address owner => mapping(address operator => mapping(bytes32 contractId => uint88))) private _drawn;
 
     constructor(IMarket market_) EIP712("Wattpact Allowances", "1") {
         _market = market_;
@@ -50,7 +51,9 @@ contract Allowances is IAllowances, Messenger, Guarded {
         uint88 amount = _missing(trade, _market.memberOf(operator, account).balance);
         if (amount == 0) revert MarketErrors.NothingToFund(contractId);
 
-        _spend(_fundings[owner][operator][account], amount);
+        uint88 drawn = _drawn[owner][operator][contractId];
+        _spend(_fundings[owner][operator][account], amount, drawn);
+        _drawn[owner][operator][contractId] = drawn + amount;
 
         emit MarketEvents.Funded(contractId, owner, amount);
         // The market insists on the whole amount, so a token that takes a fee fails there. The owner signed that its wallet
@@ -71,6 +74,11 @@ contract Allowances is IAllowances, Messenger, Guarded {
         return _fundings[owner][operator][account];
     }
 
+    /// @inheritdoc IAllowances
+    function drawnFor(address owner, address operator, bytes32 contractId) external view returns (uint88) {
+        return _drawn[owner][operator][contractId];
+    }
+
     function _structHash(bytes calldata call) internal pure override returns (bytes32) {
         bool allows = bytes4(call[:4]) == IAllowances.allow.selector;
         return allows ? _hashWords(MarketMessages.ALLOWANCE, call, 8) : bytes32(0);
@@ -84,14 +92,16 @@ contract Allowances is IAllowances, Messenger, Guarded {
         return cost > balance ? cost - balance : 0;
     }
 
-    function _spend(Funding storage funding, uint88 amount) private {
+    /// @dev What was drawn for the contract before counts: an account that takes the money out of its book again gets no more.
+    function _spend(Funding storage funding, uint88 amount, uint88 drawn) private {
         // forge-lint: disable-next-line(unsafe-typecast)
         uint24 day = uint24(block.timestamp / DAY);
         // A day is equal or it is another one; nobody gains by moving from one to the next.
         // slither-disable-next-line incorrect-equality
         uint88 spent = funding.day == day ? funding.spent : 0;
         uint88 left = spent < funding.perDay ? funding.perDay - spent : 0;
-        if (left > funding.perContract) left = funding.perContract;
+        uint88 rest = drawn < funding.perContract ? funding.perContract - drawn : 0;
+        if (left > rest) left = rest;
         if (block.timestamp > funding.validUntil) left = 0;
         if (amount > left) revert MarketErrors.AllowanceShort(left, amount);
         (funding.day, funding.spent) = (day, spent + amount);

@@ -14,6 +14,7 @@ from contracts.codec import as_bytes, decode_values, encode_call, encode_values
 __all__ = [
     "abi_allowance",
     "decode_digest_of",
+    "decode_drawn_for",
     "decode_eip712_domain",
     "decode_funding_of",
     "decode_market",
@@ -22,6 +23,7 @@ __all__ = [
     "encode_batch",
     "encode_constructor",
     "encode_digest_of",
+    "encode_drawn_for",
     "encode_eip712_domain",
     "encode_fund",
     "encode_funding_of",
@@ -66,6 +68,22 @@ def decode_digest_of(data: bytes) -> bytes:
     """Read what `digestOf` returned. Raises MalformedData."""
     values = decode_values(['bytes32'], data)
     result: bytes = as_bytes('bytes32', values[0])
+    return result
+
+
+def encode_drawn_for(owner: bytes, operator: bytes, contract_id: bytes) -> bytes:
+    """Calldata of `drawnFor`."""
+    return encode_call(
+        bytes.fromhex("9e3b4834"),
+        ['address', 'address', 'bytes32'],
+        [owner, operator, contract_id],
+    )
+
+
+def decode_drawn_for(data: bytes) -> int:
+    """Read what `drawnFor` returned. Raises MalformedData."""
+    values = decode_values(['uint88'], data)
+    result: int = as_bytes('uint88', values[0])
     return result
 
 

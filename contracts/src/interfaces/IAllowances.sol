@@ -43,4 +43,7 @@ interface IAllowances is IMessenger {
 
     /// @notice What an owner allows an account, and what is spent.
     function fundingOf(address owner, address operator, address account) external view returns (Funding memory);
+
+    /// @notice What was drawn from an owner's wallet for a contract so far, in minor units. `perContract` caps this sum.
+    function drawnFor(address owner, address operator, bytes32 contractId) external view returns (uint88);
 }

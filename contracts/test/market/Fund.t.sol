@@ -21,6 +21,22 @@ contract FundTest is AllowancesBase {
         tryFund(poor(0), short_(DUE - 1, DUE));
     }
 
+    /// @dev Attack: a stolen key takes the money out of the book and has the same contract funded once more.
+    function test_attack_A29_aContractIsFundedOnceHoweverOften() public {
+        allow(10_000, DUE + 50, 1);
+        bytes32 id = poor(0);
+        allowances.fund(stranger, operator, buyer, id);
+        check(allowances.drawnFor(stranger, operator, id) == DUE, "drawn");
+        startOut(BUYER_KEY, DUE);
+        tryFund(id, short_(50, DUE));
+        pass(1 days);
+        tryFund(id, short_(50, DUE));
+        // A new allowance forgets nothing; a higher cap leaves the rest of it.
+        allow(10_000, 2 * DUE, 2);
+        allowances.fund(stranger, operator, buyer, id);
+        check(allowances.drawnFor(stranger, operator, id) == 2 * DUE, "drawn in all");
+    }
+
     function test_A29_capPerDay() public {
         allow(DUE + 100, DUE, 1);
         bytes32 first = poor(0);
