@@ -1,6 +1,8 @@
 """Sealed, signed orders over HTTP into a market's inbox: opened, verified, matched against the rules, on disk.
 
-The bodies are made before; 32 connections hand them over as fast as the market answers, one after the other on each.
+The bodies are made before; 128 connections, as of so many assets, hand them over as fast as the market answers, one
+after the other on each. A connection waits for its answer, which waits for the disk: fewer of them would measure the
+disk's delay.
 The market is a node of its own with everything a node runs, the chain of it mines every second.
 """
 
@@ -12,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from scripts.benchmarks.markethall import Hall, opened_hall, order_parcels
@@ -22,7 +25,7 @@ __all__ = ["accepted", "measure"]
 ORDERS = 6_000
 WARM_UP = 500
 """Orders before those that are measured: the node starts the helper that opens parcels when many come."""
-CONNECTIONS = 32
+CONNECTIONS = 128
 _HEAD = (
     "POST /api/v1/inbox HTTP/1.1\r\nHost: market\r\n"
     "Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n"
@@ -62,18 +65,51 @@ async def _accepted(folder: Path, orders: int) -> tuple[float, float, float]:
 
 
 async def _hand_over(hall: Hall, bodies: Sequence[bytes]) -> None:
-    async def connection(number: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", hall.node.port)
-        try:
-            for body in bodies[number::CONNECTIONS]:
-                writer.write(_HEAD.format(len(body)).encode() + body)
-                head = await reader.readuntil(b"\r\n\r\n")
-                assert head.startswith(b"HTTP/1.1 202"), head
-                length = next(
-                    (line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), b"0"
-                )
-                await reader.readexactly(int(length))
-        finally:
-            writer.close()
+    loop = asyncio.get_running_loop()
+    requests = [_HEAD.format(len(body)).encode() + body for body in bodies]
+    made = [
+        await loop.create_connection(partial(_Sender, requests[number::CONNECTIONS]), "127.0.0.1", hall.node.port)
+        for number in range(CONNECTIONS)
+    ]
+    await asyncio.gather(*(sender.done for _, sender in made))
 
-    await asyncio.gather(*(connection(number) for number in range(CONNECTIONS)))
+
+class _Sender(asyncio.Protocol):
+    """One connection: each request once the one before was answered. It shares the processor with the node, so it
+    does as little as can be."""
+
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests = iter(requests)
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if not self._answer.endswith(b"\r\n\r\n"):
+            return  # an answer of 202 has no body
+        if not self._answer.startswith(b"HTTP/1.1 202 "):
+            self._fail(self._answer)
+            return
+        self._answer = b""
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self._fail(self._answer)
+
+    def _next(self) -> None:
+        request = next(self._requests, None)
+        if request is not None:
+            self._transport.write(request)
+            return
+        self.done.set_result(None)
+        self._transport.close()
+
+    def _fail(self, answer: bytes) -> None:
+        self.done.set_exception(AssertionError(f"not accepted: {answer!r}"))
+        self._transport.close()
