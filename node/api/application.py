@@ -29,6 +29,7 @@ from node.api.idempotency import (
     call_fingerprint,
     checked_key,
 )
+from node.api.lane import PARCELS, SAFE_HEADERS, ParcelDoor
 from node.api.limits import RateLimiter, read_body
 from node.api.marketdata import LIVE_READERS, LiveReaders
 from node.api.marketplace import MARKETPLACE, marketplace_error
@@ -77,6 +78,7 @@ def create_api(
         app.router.add_route(operation.method, operation.path, interface.route(operation))
     if chosen.feed is not None:
         app.on_shutdown.append(chosen.feed.followers.close)
+    app[PARCELS] = interface.door(chosen)
     app[LIVE_READERS] = LiveReaders()
     app.on_shutdown.append(app[LIVE_READERS].close)
     app.add_routes(health_routes(facade, tokens, chosen.metrics, callers))
@@ -101,11 +103,8 @@ def _around(parts: ApiParts) -> Any:
             except web.HTTPException as error:
                 response = _error(request, _of_http(error), request_id)
             response.headers["X-Request-Id"] = request_id
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Server"] = "wattpact"
+        for name, value in SAFE_HEADERS.items():
+            response.headers.setdefault(name, value)
         parts.metrics.request(request.method, response.status, parts.clock.monotonic() - began)
         return response
 
@@ -145,6 +144,10 @@ class _Interface:
         self._answers = parts.idempotency or MemoryIdempotencyStore(parts.clock)
         self._open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
         self._failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
+
+    def door(self, parts: ApiParts) -> ParcelDoor:
+        """The inbox for whoever needs no more than that of HTTP."""
+        return ParcelDoor(self._facade, self._open_calls, parts.clock, parts.metrics, self._settings.max_parcel_bytes)
 
     def route(self, operation: Operation) -> Next:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from pydantic import Field, ValidationError
@@ -11,7 +11,15 @@ from pydantic import Field, ValidationError
 from node.api.values import View
 from node.errors import InvalidInput, NodeError, TooManyRequests
 
-__all__ = ["PROBLEM_TYPE", "FieldProblem", "InvalidForm", "Problem", "problem_of", "problem_response"]
+__all__ = [
+    "PROBLEM_TYPE",
+    "FieldProblem",
+    "InvalidForm",
+    "Problem",
+    "problem_headers",
+    "problem_of",
+    "problem_response",
+]
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -66,15 +74,19 @@ def problem_of(error: NodeError, request_id: str | None) -> Problem:
     )
 
 
-def problem_response(error: NodeError, request_id: str | None) -> web.Response:
-    headers: dict[str, Any] = {}
+def problem_headers(error: NodeError) -> dict[str, str]:
+    """What an answer says of an error besides the document."""
     if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="wattpact"'
+        return {"WWW-Authenticate": 'Bearer realm="wattpact"'}
     if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(error.retry_after)
+        return {"Retry-After": str(error.retry_after)}
+    return {}
+
+
+def problem_response(error: NodeError, request_id: str | None) -> web.Response:
     return web.Response(
         body=problem_of(error, request_id).model_dump_json().encode(),
         status=error.status,
         content_type=PROBLEM_TYPE,
-        headers=headers,
+        headers=problem_headers(error),
     )

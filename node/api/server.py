@@ -13,10 +13,12 @@ import socket
 import ssl
 from collections import Counter
 from typing import Any, Final
+from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.web import RequestHandler
 
+from node.api.lane import PARCELS, ParcelLane
 from node.api.limits import peer_key
 from node.config import ApiSettings, Listen
 from node.errors import Busy, ConfigError
@@ -26,6 +28,7 @@ __all__ = ["ApiServer"]
 
 _LOG: Final = get_logger("node.api")
 _LINGER_S: Final = 1.0
+_SHUTDOWN_S: Final = 5.0
 _MAX_LINE: Final = 8_190
 _MAX_HEADERS: Final = 64
 
@@ -36,9 +39,11 @@ class ApiServer:
     def __init__(self, app: web.Application, settings: ApiSettings, metrics: Metrics | None = None) -> None:
         self._settings = settings
         self._metrics = metrics or Metrics()
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         self._server: asyncio.Server | None = None
         self._open: Counter[str] = Counter()
+        self._door = app.get(PARCELS)
+        self._lanes: WeakSet[ParcelLane] = WeakSet()
 
     @property
     def listen(self) -> Listen:
@@ -75,27 +80,47 @@ class ApiServer:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        await self._runner.cleanup()
+        await asyncio.gather(self._runner.cleanup(), *(lane.stop(_SHUTDOWN_S) for lane in self._lanes))
         self._server = None
 
-    def admit(self, peer: str) -> bool:
-        """Counts one more connection of `peer`, unless a cap is reached."""
+    def admit(self, transport: asyncio.BaseTransport) -> str | None:
+        """The peer of a new connection, now counted; None where a cap is reached, and then it is cut."""
+        address = transport.get_extra_info("peername")
+        peer = peer_key(address[0] if isinstance(address, tuple) else None)
         full = self._open.total() >= self._settings.max_connections
         if full or self._open[peer] >= self._settings.max_connections_per_address:
             self._metrics.connection_refused()
-            return False
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+            return None
         self._open[peer] += 1
         self._metrics.api_connections.set(self._open.total())
-        return True
+        _give_up_on_readers_that_stop(transport, self._settings.idle_timeout_s)
+        return peer
 
     def release(self, peer: str) -> None:
+        """One connection of the peer less."""
         self._open[peer] -= 1
         if not self._open[peer]:
             del self._open[peer]
         self._metrics.api_connections.set(self._open.total())
 
+    def beyond(self, peer: str, until: float) -> asyncio.Protocol:
+        """The HTTP server's end of a connection that was counted. By then (loop time) it must have had a whole head."""
+        connection = _Connection(self, self._runner.server, self._settings.idle_timeout_s, peer)
+        asyncio.get_running_loop().call_at(until, connection.cut_if_silent)
+        return connection
+
+    def failed(self, error: BaseException) -> None:
+        """Tells of a defect of ours."""
+        _LOG.error("unexpected error", exc_info=error)
+
     def _protocol(self) -> asyncio.Protocol:
-        return _Connection(self, self._runner.server, self._settings.idle_timeout_s)
+        if self._door is None:
+            return _Connection(self, self._runner.server, self._settings.idle_timeout_s)
+        lane = ParcelLane(self, self._door, self._settings.idle_timeout_s)
+        self._lanes.add(lane)
+        return lane
 
     def _tls(self) -> ssl.SSLContext | None:
         if self._settings.tls_cert is None:
@@ -115,7 +140,7 @@ class ApiServer:
 class _Connection(RequestHandler):
     """aiohttp's connection, counted, with our limits and our shape of error."""
 
-    def __init__(self, owner: ApiServer, manager: Any, idle_s: float) -> None:
+    def __init__(self, owner: ApiServer, manager: Any, idle_s: float, peer: str | None = None) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
@@ -127,19 +152,17 @@ class _Connection(RequestHandler):
             auto_decompress=False,
         )
         self._owner = owner
-        self._idle_s = idle_s
-        self._peer: str | None = None
+        self._peer = peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        address = transport.get_extra_info("peername")
-        peer = peer_key(address[0] if isinstance(address, tuple) else None)
-        if not self._owner.admit(peer):
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
-            return
-        self._peer = peer
-        self._give_up_on_readers_that_stop(transport)
-        super().connection_made(transport)
+        self._peer = self._peer or self._owner.admit(transport)
+        if self._peer is not None:
+            super().connection_made(transport)
+
+    def cut_if_silent(self) -> None:
+        """Ends it if no whole head has come yet."""
+        if self._peer is not None and not self._request_count:
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._peer is None:
@@ -155,13 +178,6 @@ class _Connection(RequestHandler):
     def eof_received(self) -> None:
         if self._peer is not None:
             super().eof_received()
-
-    def _give_up_on_readers_that_stop(self, transport: asyncio.BaseTransport) -> None:
-        """Data that stays unacknowledged, or a window that stays shut, ends the connection (RFC 5482, Linux)."""
-        sock = transport.get_extra_info("socket")
-        option = getattr(socket, "TCP_USER_TIMEOUT", None)
-        if sock is not None and option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, int(self._idle_s * 1_000))
 
     def handle_error(
         self,
@@ -192,3 +208,11 @@ class _Connection(RequestHandler):
         response = web.Response(status=status, body=body, content_type="application/problem+json")
         response.force_close()
         return response
+
+
+def _give_up_on_readers_that_stop(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Data that stays unacknowledged, or a window that stays shut, ends the connection (RFC 5482, Linux)."""
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if sock is not None and option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1_000))

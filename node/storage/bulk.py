@@ -6,8 +6,8 @@ Both databases take the same text except for the marks of the parameters; values
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +17,8 @@ from node.storage.database import Database, run_together
 __all__ = ["Inserts", "add_absent", "insert_absent", "insert_rows"]
 
 Row = tuple[Any, ...]
+_ROWS: Final = 64
+"""In one statement of SQLite: of the widest table below a thousand values, which is what older builds take."""
 
 
 async def insert_rows(
@@ -46,12 +48,24 @@ class Inserts:
         """Inside the connection's transaction. Raises SQLAlchemy's errors."""
         parts, self._parts = self._parts, []
         name = connection.dialect.name
-        statements = [(_statement(name, table, overwrite), rows) for table, rows, overwrite in parts]
         if name == "sqlite":
-            await run_together(connection, statements)
+            await run_together(connection, [each for part in parts for each in _pieces(*part)])
             return
-        for text, rows in statements:
-            await connection.exec_driver_sql(text, list(rows))
+        for table, rows, overwrite in parts:
+            await connection.exec_driver_sql(_statement(name, table, overwrite), list(rows))
+
+
+def _pieces(table: Table, rows: Sequence[Row], overwrite: bool) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Statements with the values of many rows each. SQLite lets go of the interpreter for every statement, and gets it
+    back only when the event loop is done with it; few sizes, so that the connection has them compiled already."""
+    start = 0
+    while left := len(rows) - start:
+        count = min(_ROWS, 1 << left.bit_length() - 1)
+        yield (
+            _statement("sqlite", table, overwrite, count),
+            [value for row in rows[start : start + count] for value in row],
+        )
+        start += count
 
 
 async def insert_absent(database: Database, table: Table, rows: Sequence[Row]) -> set[Row]:
@@ -77,25 +91,27 @@ async def add_absent(connection: AsyncConnection, table: Table, rows: Sequence[R
 
 @functools.lru_cache(maxsize=1_024)
 def _absent_statement(dialect: str, table: Table, count: int) -> str:
-    columns = len(table.columns)
-    places = range(1, count * columns + 1)
-    marks = [f"${place}" if dialect == "postgresql" else "?" for place in places]
-    rows = [f"({', '.join(marks[at : at + columns])})" for at in range(0, len(marks), columns)]
     listed = ", ".join(f'"{column.name}"' for column in table.columns)
     keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
-    text = f'INSERT INTO "{table.name}" ({listed}) VALUES {", ".join(rows)}'  # noqa: S608
+    marks = _marks(dialect, len(table.columns), count)
+    text = f'INSERT INTO "{table.name}" ({listed}) VALUES {marks}'  # noqa: S608
     return f"{text} ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}"
 
 
 @functools.cache
-def _statement(dialect: str, table: Table, overwrite: bool) -> str:
+def _statement(dialect: str, table: Table, overwrite: bool, rows: int = 1) -> str:
     names = [column.name for column in table.columns]
-    marks = [f"${place}" if dialect == "postgresql" else "?" for place in range(1, len(names) + 1)]
     # Names come from our own schema, never from data; they are quoted because some are words of SQL.
     listed = ", ".join(f'"{name}"' for name in names)
-    text = f'INSERT INTO "{table.name}" ({listed}) VALUES ({", ".join(marks)})'  # noqa: S608
+    text = f'INSERT INTO "{table.name}" ({listed}) VALUES {_marks(dialect, len(names), rows)}'  # noqa: S608
     if overwrite:
         keys = [column.name for column in table.primary_key]
         kept = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in keys)
         text += f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {kept}"
     return text
+
+
+def _marks(dialect: str, columns: int, rows: int) -> str:
+    """The places of the values of so many rows."""
+    marks = [f"${place}" if dialect == "postgresql" else "?" for place in range(1, rows * columns + 1)]
+    return ", ".join(f"({', '.join(marks[at : at + columns])})" for at in range(0, len(marks), columns))

@@ -193,7 +193,7 @@ def _sqlite(engine: AsyncEngine, begin: str, cache: int) -> None:
 
 
 async def run_together(connection: AsyncConnection, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
-    """Statements of the driver with the rows of each, in one way to SQLite's thread, inside the transaction.
+    """Statements of the driver with the values of each, in one way to SQLite's thread, inside the transaction.
 
     Raises SQLAlchemy's errors.
     """

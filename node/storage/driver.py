@@ -16,6 +16,9 @@ import aiosqlite
 
 __all__ = ["ThreadedConnection", "connect"]
 
+_COMPILED: Final = 256
+"""Statements that a connection keeps compiled: those of the journal are there in several numbers of rows each."""
+
 _AHEAD: Final = 1_000
 """Rows that come along with the statement; a longer result is fetched as it is asked for, so memory stays flat."""
 
@@ -27,7 +30,7 @@ class ThreadedConnection(aiosqlite.Connection):
     """What SQLAlchemy's dialect for aiosqlite needs of a connection."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(lambda: sqlite3.connect(path), iter_chunk_size=64)
+        super().__init__(lambda: sqlite3.connect(path, cached_statements=_COMPILED), iter_chunk_size=64)
         # Ours is the only one that starts threads: a process that is told to end does not wait for them.
         self._thread.daemon = True
         self._begin = ""
@@ -46,7 +49,7 @@ class ThreadedConnection(aiosqlite.Connection):
         return cast(_Ran, await self._there(lambda: _run(self._conn, begin, sql, values, many)))
 
     async def run_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
-        """Several statements, each for each of its rows of values. Raises sqlite3.Error."""
+        """Several statements, each with its values. Raises sqlite3.Error."""
         begin, self._begin = self._begin, ""
         await self._there(lambda: _run_all(self._conn, begin, statements))
 
@@ -106,8 +109,8 @@ def _run_all(connection: sqlite3.Connection, begin: str, statements: Sequence[tu
     try:
         if begin:
             cursor.execute(begin)
-        for sql, rows in statements:
-            cursor.executemany(sql, rows)
+        for sql, values in statements:
+            cursor.execute(sql, values)
     finally:
         cursor.close()
 
