@@ -49,6 +49,7 @@ from node.app.streams.resyncs import ResyncPost, register_resyncs
 from node.app.streams.retention import Opened, Retention
 from node.app.streams.rotating import Rotator
 from node.app.streams.takeover import Takeover
+from node.app.streams.transferring import TransferWatch, block_time
 from node.app.streams.undone import UndoneGrants
 from node.app.submissions import Submissions
 from node.app.tokens import StoredTokens
@@ -238,6 +239,7 @@ class _Node:
             services.append(AnswerDesk(core, roles.gateway, ResyncPost(core, self._post)).service())
             services.append(OwnTopics(core, roles.gateway).service())
             services.append(self._past_eraser(roles.gateway).service())
+            services.append(TransferWatch(core, roles.gateway, block_time(core)).service())
         if self._meeting is not None and core.settings.node.outbound_only:
             services.append(self._meeting.service())
         if self._rotator is not None:

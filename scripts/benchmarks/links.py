@@ -172,6 +172,9 @@ class _Node:
     async def owner_key_hash(self, sid: bytes) -> bytes | None:
         return None
 
+    async def owned_since(self, sid: bytes) -> int | None:
+        return 0
+
     async def sign(self, message: StreamCommit) -> bytes:
         return sign_commit(message)
 

@@ -13,7 +13,9 @@ import atheris
 
 def main() -> None:
     name, *options = sys.argv[1:]
-    with atheris.instrument_imports(include=["channels", "keys", "node.services.meter", "node.services.provider"]):
+    with atheris.instrument_imports(
+        include=["channels", "keys", "node.services.meter", "node.services.provider", "node.wire"]
+    ):
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]
 

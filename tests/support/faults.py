@@ -201,6 +201,9 @@ class Life:
     async def owner_key_hash(self, sid: bytes) -> bytes | None:
         return READER_KEYS["owner"].key_hash()
 
+    async def owned_since(self, sid: bytes) -> int | None:
+        return 0
+
     async def sign(self, message: StreamCommit) -> bytes:
         return sign_commit(message)
 

@@ -36,11 +36,12 @@ from node.app.streams import masterkeys
 from node.app.streams.gateway import GatewayRole
 from node.app.streams.opening import Writing
 from node.app.streams.pasterasing import BOUND, RECEIPT, PastEraser
+from node.app.streams.transferring import TransferWatch
 from node.clock import ManualClock
 from node.config import Settings
 from node.observability import Metrics
 from node.projection import events as e
-from node.projection.base import Event, Peer
+from node.projection.base import Block, Event, Peer
 from node.projection.stream import Stream
 from tests.unit.keys.builders import CHEAP
 from tests.unit.node.projection.kit import block, h32
@@ -116,6 +117,8 @@ class Gateway:
         self.role = GatewayRole(core, cast(ChainFeed, self._feed), self.post, high_water)
         self.role._published = core.new_wake()
         self.eraser = PastEraser(core, self.post, self.role)
+        self.times: dict[int, int] = {}  # of blocks, as the chain would say
+        self.transfers = TransferWatch(core, self.role, self._time_of)
         self.inbox.on("stream.owner_key", self.role._take_owner_key)
         self.eraser.register(self.inbox)
 
@@ -142,11 +145,15 @@ class Gateway:
         for writing in self.role.writing.values():
             writing.compared.set()
         included = await self._include()
+        await self.transfers.step()
         await self.eraser.step()
         await self.role._publish()
         storage = self.core.storage
         await storage.replicas.update(storage.memory.log, tuple(self.role.writing))
         return included
+
+    async def _time_of(self, at: Block) -> int | None:
+        return self.times.get(at.number)
 
     async def _include(self) -> list[Event]:
         told: list[Event] = []

@@ -93,7 +93,7 @@ class WriterOpener:
         ports = Ports(
             store,
             ChainAnswers(core, self._feed),
-            ConsentAnswers(core, spec.params),
+            ConsentAnswers(core, spec.params, spec.owner),
             CommitRoad(core, spec.writer),
             mark,
             core.clock,

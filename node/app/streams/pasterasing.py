@@ -1,4 +1,5 @@
-"""At the gateway: a stream's past is destroyed at its owner's wish, and the writer signs a receipt (rule 11).
+"""At the gateway: a stream's past is destroyed at its owner's wish, or when it is transferred, and the writer signs a
+receipt (rule 11).
 
 The wish is kept first, then how far it reaches; the rest are steps that may each be repeated: a commit that ends the
 present epoch, the exchange of the masters with the store's own part, the copies in other stores, the files written
@@ -27,7 +28,10 @@ from node.app.streams.gateway import GatewayRole
 from node.app.streams.masterkeys import MasterKeys
 from node.app.streams.opening import Writing
 from node.app.streams.pastkeeping import PLACE
+from node.app.streams.streamports import slot_after
+from node.app.streams.transferring import CLOSED, WANTED
 from node.errors import NodeUnreachable, NotFound, Refused
+from node.projection.stream import Stream
 from node.runtime.errors import PermanentFailure
 from node.runtime.supervisor import Service
 from node.services.gateway.erasing import bound_of, erase_past
@@ -39,9 +43,9 @@ __all__ = ["PastEraser"]
 
 _log = structlog.get_logger(__name__)
 
-WANTED, BOUND, KEYS, RECEIPT, TOLD = "past_wanted", "past_bound", "past_keys", "past_receipt", "past_owner_told"
-"""Namespaces of facts by stream and erasure: the wish, how far it reaches, which keys there were, the receipt, and that
-the owner has it."""
+BOUND, KEYS, RECEIPT, TOLD = "past_bound", "past_keys", "past_receipt", "past_owner_told"
+"""Namespaces of facts by stream and erasure: how far it reaches, which keys there were, the receipt, and that the owner
+has it."""
 
 EVERY_S = 1.0
 REFUSED_S = 300.0
@@ -68,10 +72,12 @@ class PastEraser:
         return Service("past erasures", looped(self._core.new_wake(), self.step, EVERY_S))
 
     async def _take(self, parcel: Parcel) -> Kept:
-        await self._gateway.from_owner(parcel)
+        device = await self._gateway.from_owner(parcel)
         body = PastRequest.model_validate(parcel.body)
         if self._gateway.params_of(body.sid) is None:
             raise NotFound("This gateway does not write this stream.", field="sid")
+        if (await self._core.storage.views.one(Stream, body.sid)).owner != device.owner:
+            raise Refused("The stream has another owner.", remedy="Its past was closed by the transfer.")
         if body.before is not None and body.before > self._core.clock.now():
             raise Refused("That day has not begun.", field="before")
         return Kept((), ((WANTED, _name(body), body.to_json()),))
@@ -121,18 +127,22 @@ class PastEraser:
                 return
             document = await self._erase(name, request, writing, past)
             self._gateway.erasing.pop(writing.spec.category, None)
-        peer = await self._gateway.owner_peer()
-        if peer is not None:
-            await self._post.send(peer, "stream.erased", document, standing=True)
-            await self._core.storage.memory.keep((), [(TOLD, name, True)])
+        device = await self._gateway.owner()
+        if device is None or device.local is None:
+            return
+        if SignedPast.model_validate(document).receipt.owner == device.owner:
+            await self._post.send(device.local.peer, "stream.erased", document, standing=True)
+        await self._core.storage.memory.keep((), [(TOLD, name, True)])
 
     async def _bound(self, name: str, request: PastRequest, writing: Writing) -> dict[str, int] | None:
-        """Worked out once: a day that has more in it later was not meant."""
-        writer = writing.engine.writer
+        """Worked out once: a day that has more in it later was not meant, nor what another owner has by then."""
+        writer, storage = writing.engine.writer, self._core.storage
         if writer.epoch < writer.state.log.origin:
             return None  # this writer has not begun
-        params = writing.spec.params
-        slot = None if request.before is None else max(0, -(-(request.before - params.genesis) // params.slot_seconds))
+        transfer = await storage.memory.facts.get(CLOSED, name) is not None
+        if not transfer and (await storage.views.one(Stream, request.sid)).owner != writing.spec.owner:
+            return None  # the transfer closes what the wish was about
+        slot = None if request.before is None else slot_after(writing.spec.params, request.before)
         found = bound_of(writer.state.log, slot)
         bound = {"epoch": found.epoch, "before_slot": found.before_slot}
         await self._core.storage.memory.keep((), [(BOUND, name, bound)])
@@ -158,7 +168,10 @@ class PastEraser:
         copies = await storage.replicas.erase(sid, past)
         async with asyncio.timeout(CLEAR_S):
             await self._replaced(writing)
-        receipt = self._receipt(request, writing, past, (erased, len(set(had) - {*keys.entries()}), 1 + copies))
+        former = await storage.memory.facts.get(CLOSED, name)
+        owner = writing.spec.owner if former is None else bytes.fromhex(former)
+        counts = (erased, len(set(had) - {*keys.entries()}), 1 + copies)
+        receipt = self._receipt(request, writing, past, counts).model_copy(update={"owner": owner})
         domain = parcel_domain(receipt.chain_id)
         signature = await writing.spec.writer.sign_message(past_statement(receipt), domain)
         document = SignedPast(receipt=receipt, signature=signature).to_json()

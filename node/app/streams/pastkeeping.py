@@ -39,7 +39,8 @@ _log = structlog.get_logger(__name__)
 
 ASKED, SENT, ANSWER, OWN, HEARD = "past_asked", "past_sent", "past_answer", "past_own", "past_heard"
 """Namespaces of facts by stream and erasure: the wish, the account of the gateway that has it, its receipt, that the
-own copy is gone; at a reader the receipt that it was told of."""
+own copy is gone; at a reader the receipt that it was told of, and at a
+household that of a stream that it gave away."""
 READERS = "past_reader_told"
 """Namespace of facts by erasure and grant."""
 PLACE = "past_place"
@@ -77,6 +78,8 @@ class PastKeeper:
             raise InvalidInput("That day has not begun.", field="before", remedy="--all erases everything up to now.")
         device = await self._home.gateway()
         stream = await core.storage.views.one(Stream, sid)
+        if stream.owner != self._home.owner.address:
+            raise Conflict("The stream has another owner.", remedy="Its past was closed by the transfer.")
         if device is None or device.status is not DeviceStatus.PAIRED or not any(stream.writer):
             raise Conflict("No paired gateway writes this stream.", remedy="Wipe the former gateway's data folder.")
         here = None if device.local is None else device.local.peer.address.hex()
@@ -128,7 +131,8 @@ class PastKeeper:
         if asked is not None:
             # Whoever brings it: the writer's signature counts, and that it answers what was asked.
             return self._answered(PastRequest.model_validate(asked), receipt, document, stream)
-        if stream.owner != parcel.sender:
+        given_away = self._home is not None and receipt.owner == self._home.owner.address
+        if stream.owner != parcel.sender and not given_away:
             raise NotFound("No stream of yours is known here by this id.", field="sid")
         _log.warning("stream_past_erased", sid=receipt.sid.hex()[:8], before=receipt.before, epoch=receipt.epoch)
         return Kept((), ((HEARD, name, document),))

@@ -18,7 +18,10 @@ from node.projection.submission import Submission, SubmissionStatus
 from node.services.gateway.members import ActingGrant
 from node.services.gateway.ports import StreamFacts
 
-__all__ = ["OWNER_KEYS", "READER_KEYS", "ChainAnswers", "CommitRoad", "ConsentAnswers"]
+__all__ = ["OWNED", "OWNER_KEYS", "READER_KEYS", "ChainAnswers", "CommitRoad", "ConsentAnswers", "slot_after"]
+
+OWNED = "stream_owned"
+"""Namespace of facts by stream: number and time (seconds UTC) of the block of its newest final transfer."""
 
 READER_KEYS = "reader_key"
 """Namespace of facts: a reader's public sealing key by the hash that its grant names."""
@@ -27,6 +30,11 @@ OWNER_KEYS = "owner_key"
 """Namespace of facts: the household's own public sealing key by stream id."""
 
 MANY = 100_000
+
+
+def slot_after(params: StreamParams, moment: int) -> int:
+    """The first slot that lies wholly behind a moment (seconds UTC)."""
+    return max(0, -(-(moment - params.genesis) // params.slot_seconds))
 
 
 class ChainAnswers:
@@ -50,11 +58,13 @@ class ChainAnswers:
 
 
 class ConsentAnswers:
-    """The consents of one stream. Read from the database each time: no permission is remembered anywhere else."""
+    """The consents of one stream, and whether it is still its household's (`owner`, an address). Read from the database
+    each time: no permission is remembered anywhere else."""
 
-    def __init__(self, core: Core, params: StreamParams) -> None:
+    def __init__(self, core: Core, params: StreamParams, owner: bytes) -> None:
         self._core = core
         self._params = params
+        self._owner = owner
 
     async def _grants(self, sid: bytes, status: ConsentStatus) -> list[ActingGrant]:
         rows = await self._core.storage.views.page(Consent, status=status.value, link=("sid", sid), limit=MANY)
@@ -87,6 +97,17 @@ class ConsentAnswers:
         """See ConsentPort.owner_key_hash."""
         text = await self._core.storage.memory.facts.get(OWNER_KEYS, sid.hex())
         return None if text is None else bytes.fromhex(text)
+
+    async def owned_since(self, sid: bytes) -> int | None:
+        """See ConsentPort.owned_since. At first sight of a transfer nothing; again only once the time between is
+        closed."""
+        stream = await self._core.storage.views.one(Stream, sid)
+        if stream.owners and stream.owner != self._owner:
+            return None
+        if len(stream.owners) < 2:
+            return 0
+        number, at = await self._core.storage.memory.facts.get(OWNED, sid.hex()) or (None, 0)
+        return slot_after(self._params, at) if number == stream.owners[-1].block.number else None
 
 
 class CommitRoad:

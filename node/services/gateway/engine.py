@@ -162,14 +162,15 @@ class StreamEngine:
     async def _demand(self) -> Demand:
         consents, sid = self._ports.consents, self.sid
         acting = list(await consents.acting(sid))
-        owner = await consents.owner_key_hash(sid)
-        if owner is not None:
-            acting.append(owner_grant(owner))
+        owner, since = await consents.owner_key_hash(sid), await consents.owned_since(sid)
+        if owner is not None and since is not None:
+            acting.append(owner_grant(owner, since))
+        put_out = frozenset([OWNER]) if since is None else frozenset[bytes]()
         ended = await consents.ended(sid)
         served = frozenset([g.grant_id for g in ended if await self._ports.store.capsule(sid, g.grant_id) is not None])
         now = self._ports.clock.now()
         lasting = frozenset(grant for grant, at in self._keyed.items() if now - at < KEY_LASTS)
-        found = demand(self._members, acting, ended, await consents.reader_keys(sid), served, lasting)
+        found = demand(self._members, acting, ended, await consents.reader_keys(sid), served, lasting, put_out)
         self._waiting = found.waiting
         return found
 

@@ -3,8 +3,8 @@
 A present epoch that has something of the past in it is ended by a commit first, which changes no reader. Then, under
 the lock of the engine: new masters that cannot derive the past are kept outside the database, the former ones
 destroyed, and in one transaction of the store the log goes, the capsules are emptied, those of the present members
-made anew from what is left, and one state takes the place of all former ones. Any of it may be done again after a
-crash: what the masters still derive says whether they were exchanged.
+that open the past made anew from what is left, and one state takes the place of all former ones. Any of it may be done
+again after a crash: what the masters still derive says whether they were exchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from channels.masters import Masters
 from channels.stores.records import Capsule, Erased, Past
 from node.services.gateway.engine import StreamEngine
 from node.services.gateway.errors import EpochOpen
-from node.services.gateway.ports import ErasingPorts
+from node.services.gateway.ports import ErasingPorts, PastStore
 
 __all__ = ["Bound", "bound_of", "erase_past"]
 
@@ -62,7 +62,7 @@ async def erase_past(
                 masters = masters.erased(past.epoch, ports.fresh(), writer.params.sid, past.before_slot)
             await asyncio.to_thread(exchange, masters, snapshot)
             writer.erase(masters)
-            capsules = await _capsules(engine, past)
+            capsules = await _capsules(engine, ports.store, past)
             erased = await ports.store.erase_past(writer.params.sid, past, snapshot, capsules)
             engine.recorder.folded(len(snapshot))
         engine.closing = 0
@@ -78,16 +78,20 @@ def _is_erased(masters: Masters, past: Past) -> bool:
     return part is None or part.epoch > past.epoch or part.slots[0].first >= past.before_slot
 
 
-async def _capsules(engine: StreamEngine, past: Past) -> list[Capsule]:
-    """Another Welcome for whoever may not have taken the one that opens the past; the others throw it away."""
+async def _capsules(engine: StreamEngine, store: PastStore, past: Past) -> list[Capsule]:
+    """Another Welcome for whoever may not have taken the one that opens the past; the others throw it away. One that
+    opens nothing of the past stays as it is."""
     keys = await engine.reader_keys()
     found: list[Capsule] = []
     for member in engine.members():
+        if member.joined_epoch > past.epoch and member.start_slot >= past.before_slot:
+            kept = await store.capsule(engine.sid, member.grant_id)
+            found += [] if kept is None or not kept.data else [kept]
+            continue
         public = keys.get(member.reader_key_hash)
-        if member.joined_epoch <= past.epoch or member.start_slot < past.before_slot:
-            if public is None:
-                _log.warning("capsule_not_renewed", grant=member.grant_id.hex()[:16])
-                continue
-            capsule = engine.writer.welcome(member, public)
-            found.append(Capsule(member.grant_id, engine.writer.epoch, sha256(capsule), capsule))
+        if public is None:
+            _log.warning("capsule_not_renewed", grant=member.grant_id.hex()[:16])
+            continue
+        capsule = engine.writer.welcome(member, public)
+        found.append(Capsule(member.grant_id, engine.writer.epoch, sha256(capsule), capsule))
     return found

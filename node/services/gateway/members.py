@@ -94,6 +94,7 @@ def demand(
     keys: Mapping[bytes, bytes],
     served: frozenset[bytes],
     lasting: frozenset[bytes] = frozenset(),
+    put_out: frozenset[bytes] = frozenset(),
 ) -> Demand:
     """Compares who is a member with who should be.
 
@@ -101,7 +102,8 @@ def demand(
     not at once. Any other member without an acting grant was revoked, undone or transferred away and leaves at once.
     `served` are grants that were sent a capsule before: an ended one among them needs no History.
     `keys` maps a key hash to the public key of the reader, as far as they arrived. `lasting` are grants whose key was
-    refreshed within the last day: a further refresh of theirs waits until the day is over.
+    refreshed within the last day: a further refresh of theirs waits until the day is over. `put_out` are members that
+    leave at once although no grant of theirs ended: the household that is not the owner of the stream any more.
     """
     wanted = {grant.grant_id: grant for grant in acting}
     over = {grant.grant_id: grant for grant in ended}
@@ -111,7 +113,7 @@ def demand(
     waiting: list[bytes] = []
     for grant_id, member in members.items():
         grant = wanted.get(grant_id)
-        gone = grant is None and grant_id != OWNER and grant_id not in over
+        gone = grant is None and (grant_id in put_out or (grant_id != OWNER and grant_id not in over))
         # A refreshed key leaves and joins in one commit; until the new key has arrived the old one stays.
         refreshed = grant is not None and grant.reader_key_hash != member.reader_key_hash and grant_id not in lasting
         renew = refreshed and grant is not None and grant.reader_key_hash in keys
@@ -131,9 +133,9 @@ def demand(
     return Demand(tuple(leaving), tuple(joining), tuple(revoked), tuple(waiting))
 
 
-def owner_grant(key_hash: bytes) -> ActingGrant:
-    """The household's own membership: all slots, for ever."""
-    return ActingGrant(OWNER, key_hash, 0, OPEN_SLOT)
+def owner_grant(key_hash: bytes, since: int = 0) -> ActingGrant:
+    """The household's own membership: all slots of its time as owner, for ever."""
+    return ActingGrant(OWNER, key_hash, since, OPEN_SLOT)
 
 
 def by_grant(records: Sequence[LeafRecord]) -> dict[bytes, Member]:

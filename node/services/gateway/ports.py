@@ -71,6 +71,11 @@ class ConsentPort(Protocol):
         """The hash of the household's own key; None until it has arrived."""
         ...
 
+    async def owned_since(self, sid: bytes) -> int | None:
+        """The first slot of the household's time as owner, 0 for the stream's first owner; None where it is not the
+        owner, or again and not for good yet: then it has no leaf."""
+        ...
+
 
 class CommitPort(Protocol):
     """The way of a commit to the chain."""
@@ -111,6 +116,10 @@ class Ports:
 
 class PastStore(Protocol):
     """The channel store as an erasure sees it."""
+
+    async def capsule(self, sid: bytes, grant_id: bytes) -> Capsule | None:
+        """See LogStore.capsule."""
+        ...
 
     async def erase_past(
         self, sid: bytes, past: Past, snapshot: bytes = b"", capsules: Sequence[Capsule] | None = None

@@ -316,6 +316,9 @@ class World:
     async def owner_key_hash(self, sid: bytes) -> bytes | None:
         return self.home_reader_key.key_hash()
 
+    async def owned_since(self, sid: bytes) -> int | None:
+        return 0
+
     async def sign(self, message: StreamCommit) -> bytes:
         return await self.writer_key.sign_message(message, DOMAIN)
 

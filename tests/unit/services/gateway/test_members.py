@@ -51,6 +51,16 @@ def test_a_grant_wholly_in_the_past_is_served_once() -> None:
     assert demand({}, [], [ended], PUBLIC, frozenset()).joining == (Joining(G1, 5, 100),)
 
 
+def test_the_household_leaves_at_once_where_the_stream_is_not_its_own_any_more() -> None:
+    """channels.md 4 rule 11: leaf 0 is the owner's."""
+    former = {OWNER: member(OWNER, leaf=0, end=OPEN_SLOT)}
+    found = demand(former, [], [], PUBLIC, frozenset(), put_out=frozenset({OWNER}))
+    assert found.leaving == (Leaving(OWNER, OPEN_SLOT, True),)
+    assert found.revoked_leaves == (0,)
+    back = demand({}, [owner_grant(K1, 7)], [], PUBLIC, frozenset())
+    assert back.joining == (Joining(OWNER, 7, OPEN_SLOT),)
+
+
 def test_the_owner_never_leaves() -> None:
     found = demand({OWNER: member(OWNER, leaf=0, end=OPEN_SLOT)}, [], [], PUBLIC, frozenset())
     assert found.revoked_leaves == ()
