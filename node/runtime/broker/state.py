@@ -7,21 +7,15 @@ connect, and readers ask for what they missed.
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from node.runtime.broker.errors import BrokerNotStarted
 from node.runtime.broker.outbox import Outgoing
+from node.runtime.broker.ownfile import OwnFile
 
 __all__ = ["KeptSession", "StateFile"]
 
-_VERSION = 1
 _TABLES = """
 CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE session (client TEXT PRIMARY KEY, username TEXT NOT NULL) WITHOUT ROWID;
@@ -29,7 +23,6 @@ CREATE TABLE subscription (client TEXT, filter TEXT, qos INTEGER NOT NULL, PRIMA
 CREATE TABLE message (number INTEGER PRIMARY KEY, client TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
                       qos INTEGER NOT NULL, retained INTEGER NOT NULL);
 """
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +39,15 @@ class StateFile:
     """The file; `open` it first."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="broker-state")
-        self._database: sqlite3.Connection | None = None
-
-    async def _call(self, work: Callable[[sqlite3.Connection], _R]) -> _R:
-        def run() -> _R:
-            if self._database is None:
-                raise BrokerNotStarted("the broker's state file is closed")
-            with self._database:
-                return work(self._database)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        self._file = OwnFile(path, "the broker's state file", _TABLES)
 
     async def open(self) -> None:
         """Open or create the file. Raises BrokerNotStarted."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        except (OSError, sqlite3.Error) as error:
-            raise BrokerNotStarted(f"the broker's state file cannot be opened: {error}") from error
-
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._database = sqlite3.connect(self._path)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise BrokerNotStarted("the broker's state file was written by a newer program")
-        if version == 0:
-            self._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_VERSION}; COMMIT;")
+        await self._file.open()
 
     async def close(self) -> None:
-        """Close the file."""
-
-        def close() -> None:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
-
-        await asyncio.get_running_loop().run_in_executor(self._thread, close)
-        self._thread.shutdown()
+        """Close the file; what was begun is finished."""
+        await self._file.close()
 
     async def keep_retained(self, topic: str, payload: bytes) -> None:
         """Write down a retained message, or forget it when the payload is empty."""
@@ -98,11 +58,13 @@ class StateFile:
             else:
                 database.execute("DELETE FROM retained WHERE topic = ?", (topic,))
 
-        await self._call(work)
+        await self._file.call(work)
 
     async def retained(self) -> list[tuple[str, bytes]]:
         """All retained messages."""
-        return await self._call(lambda database: database.execute("SELECT topic, payload FROM retained").fetchall())
+        return await self._file.call(
+            lambda database: database.execute("SELECT topic, payload FROM retained").fetchall()
+        )
 
     async def keep_sessions(self, sessions: list[KeptSession]) -> None:
         """Write down all sessions."""
@@ -117,7 +79,7 @@ class StateFile:
                 columns = "client, topic, payload, qos, retained"
                 database.executemany(f"INSERT INTO message ({columns}) VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608
 
-        await self._call(work)
+        await self._file.call(work)
 
     async def take_sessions(self) -> list[KeptSession]:
         """Read the sessions and forget them: a crash from here on must not bring old messages back."""
@@ -137,4 +99,4 @@ class StateFile:
                 database.execute(f"DELETE FROM {table}")  # noqa: S608
             return found
 
-        return await self._call(work)
+        return await self._file.call(work)

@@ -7,20 +7,15 @@ all the same. A client's subscriptions outlive its connections: what comes meanw
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from channels.transports.http_wire import Entry
-from node.runtime.broker.errors import BrokerNotStarted
+from node.runtime.broker.ownfile import OwnFile
 
 __all__ = ["MAX_ANSWER", "RelayLog"]
 
-_VERSION = 1
 _TABLES = """
 CREATE TABLE entry (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, at INTEGER NOT NULL,
                     payload BLOB NOT NULL);
@@ -38,55 +33,21 @@ _HEAD = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'entry'"
 MAX_ANSWER = 4_000_000
 """Bytes of payload after which an answer ends; the last message may go beyond."""
 
-_R = TypeVar("_R")
-
 
 class RelayLog:
     """The file; `open` it first. Times are seconds UTC and come from the caller."""
 
     def __init__(self, path: Path, keep_seconds: int = 7 * 86_400) -> None:
-        self._path = path
         self._keep = keep_seconds
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay-log")
-        self._database: sqlite3.Connection | None = None
-
-    async def _call(self, work: Callable[[sqlite3.Connection], _R]) -> _R:
-        def run() -> _R:
-            if self._database is None:
-                raise BrokerNotStarted("the relay's log is closed")
-            with self._database:
-                return work(self._database)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        self._file = OwnFile(path, "the relay's log", _TABLES)
 
     async def open(self) -> None:
         """Open or create the file. Raises BrokerNotStarted."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        except (OSError, sqlite3.Error) as error:
-            raise BrokerNotStarted(f"the relay's log cannot be opened: {error}") from error
-
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._database = sqlite3.connect(self._path)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise BrokerNotStarted("the relay's log was written by a newer program")
-        if version == 0:
-            self._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_VERSION}; COMMIT;")
+        await self._file.open()
 
     async def close(self) -> None:
         """Close the file; what was begun is finished."""
-
-        def close() -> None:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
-
-        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+        await self._file.close()
 
     async def publish(self, entries: Sequence[Entry], now: int) -> None:
         """Append in one transaction; on disk when it returns. A retained entry without payload clears its topic."""
@@ -103,7 +64,7 @@ class RelayLog:
                         "INSERT OR REPLACE INTO retained VALUES (?, ?, ?)", (entry.topic, seq, entry.payload)
                     )
 
-        await self._call(work)
+        await self._file.call(work)
 
     async def subscribe(self, client: str, topics: Sequence[str], now: int) -> list[Entry]:
         """Deliver these topics to the client from now on; returns what is retained. A known cursor stays."""
@@ -119,33 +80,33 @@ class RelayLog:
                     found.append(Entry(row[0], topic, row[1], True))
             return found
 
-        return await self._call(work)
+        return await self._file.call(work)
 
     async def unsubscribe(self, client: str, topics: Sequence[str]) -> None:
         """Forget the subscriptions and their cursors."""
         rows = [(client, topic) for topic in topics]
         query = "DELETE FROM subscription WHERE client = ? AND topic = ?"
-        await self._call(lambda database: database.executemany(query, rows))
+        await self._file.call(lambda database: database.executemany(query, rows))
 
     async def topics(self, client: str) -> list[str]:
         """What the client is subscribed to."""
         query = "SELECT topic FROM subscription WHERE client = ?"
-        return [row[0] for row in await self._call(lambda database: database.execute(query, (client,)).fetchall())]
+        return [row[0] for row in await self._file.call(lambda database: database.execute(query, (client,)).fetchall())]
 
     async def news(self, client: str, after: int, limit: int) -> list[Entry]:
         """What the client has not acknowledged, behind `after`, in order."""
-        return await self._call(lambda database: _cut(database.execute(_NEWS, (client, after, limit))))
+        return await self._file.call(lambda database: _cut(database.execute(_NEWS, (client, after, limit))))
 
     async def acknowledge(self, client: str, places: Sequence[tuple[str, int]], now: int) -> None:
         """Move cursors forward; they never go back."""
         query = "UPDATE subscription SET cursor = max(cursor, ?), seen = ? WHERE client = ? AND topic = ?"
         rows = [(seq, now, client, topic) for topic, seq in places]
-        await self._call(lambda database: database.executemany(query, rows))
+        await self._file.call(lambda database: database.executemany(query, rows))
 
     async def entries(self, topic: str, after: int, limit: int) -> list[Entry]:
         """A range of one topic's log, whoever is subscribed."""
         query = "SELECT seq, topic, payload FROM entry WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?"
-        return await self._call(lambda database: _cut(database.execute(query, (topic, after, limit))))
+        return await self._file.call(lambda database: _cut(database.execute(query, (topic, after, limit))))
 
     async def sweep(self, now: int, present: Collection[str] = ()) -> int:
         """Forget entries and subscriptions that are older than the time they are kept; returns how many entries.
@@ -160,7 +121,7 @@ class RelayLog:
             database.execute("DELETE FROM subscription WHERE seen < ?", (before,))
             return database.execute("DELETE FROM entry WHERE at < ?", (before,)).rowcount
 
-        return await self._call(work)
+        return await self._file.call(work)
 
 
 def _cut(rows: sqlite3.Cursor) -> list[Entry]:
