@@ -32,7 +32,7 @@ from keys.errors import (
     SealError,
     SignatureError,
 )
-from keys.messages import ParcelSeal, digest, parcel_domain, recover
+from keys.messages import ParcelSeal, parcel_domain, verify
 from keys.nesting import nesting
 from keys.sealing import OVERHEAD, SealingKey, open_sealed, reader_key_hash, seal
 from keys.signers import Signer
@@ -48,6 +48,7 @@ MAX_DEPTH = 32  # levels of lists and objects; parsers recurse, and their own li
 _SAFE = 2**53 - 1  # integers that every reader of JSON has exactly (RFC 8785)
 
 _HEAD = VERSION.to_bytes(2, "big")
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _BODY = b'{"body":'
 _FIELDS = {"version", "sender", "recipient", "nonce", "kind", "body", "sent_at", "expires_at", "signature"}
 
@@ -182,15 +183,11 @@ def unpack(key: SealingKey, data: bytes, *, chain_id: int, now: int) -> Parcel:
     except MessageError as error:
         raise ParcelMalformed(str(error)) from error
     try:
-        signer = recover(message, domain, _unhex("signature", fields["signature"], 65))
+        signed = verify(message, domain, _unhex("signature", fields["signature"], 65), message.sender)
     except SignatureError as error:
         raise ParcelForged(str(error)) from error
-    if signer != message.sender:
-        raise ParcelForged(f"signed by 0x{signer.hex()}, not by the sender 0x{message.sender.hex()} it names")
     _check_times(message, now)
-    return Parcel(
-        message.sender, message.kind, fields["body"], digest(message, domain), message.sent_at, message.expires_at
-    )
+    return Parcel(message.sender, message.kind, fields["body"], signed, message.sent_at, message.expires_at)
 
 
 def _check_times(message: ParcelSeal, now: int) -> None:
@@ -215,7 +212,7 @@ def _rewritten(value: object, *, plain: bool) -> bytes:
     """
     if not plain:
         return _written(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _WRITER.encode(value).encode()
 
 
 def _body_of(plain: bytes, fields: Mapping[str, Any]) -> bytes:
@@ -235,13 +232,16 @@ def _refuse_float(_: str) -> NoReturn:
     raise ValueError("not an integer")
 
 
+_READER = json.JSONDecoder(parse_int=_integer, parse_float=_refuse_float, parse_constant=_refuse_float)
+
+
 def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object in its one canonical encoding, without floats."""
     # Where there are not that many brackets in all, inside of texts too, the levels need not be counted.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and nesting(data) > MAX_DEPTH:
         raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        document = json.loads(data, parse_int=_integer, parse_float=_refuse_float, parse_constant=_refuse_float)
+        document = _READER.decode(data.decode())
         canonical = _rewritten(document, plain=data.isascii())
     except (ValueError, RecursionError) as error:
         raise ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})") from None

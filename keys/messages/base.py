@@ -65,8 +65,12 @@ def typed_data(message: Message, domain: Domain) -> dict[str, Any]:
 
 def recover(message: Message, domain: Domain, signature: bytes) -> bytes:
     """The address (20 bytes) whose key made the signature; SignatureError if it is not canonical or recovers none."""
+    return _recover(message, digest(message, domain), signature)
+
+
+def _recover(message: Message, signed: bytes, signature: bytes) -> bytes:
     try:
-        return recover_digest(digest(message, domain), signature)
+        return recover_digest(signed, signature)
     except SignatureError as error:
         raise SignatureError(f"{type(message).__name__}: {error}") from error
 
@@ -88,8 +92,10 @@ def recover_digest(signed: bytes, signature: bytes) -> bytes:
     return keccak256(key.format(compressed=False)[1:])[12:]
 
 
-def verify(message: Message, domain: Domain, signature: bytes, signer: bytes) -> None:
-    """Raise SignatureError unless `signer` (20 bytes) made the signature."""
-    found = recover(message, domain, signature)
+def verify(message: Message, domain: Domain, signature: bytes, signer: bytes) -> bytes:
+    """The digest that was signed; SignatureError unless `signer` (20 bytes) made the signature."""
+    signed = digest(message, domain)
+    found = _recover(message, signed, signature)
     if found != signer:
         raise SignatureError(f"{type(message).__name__}: signed by 0x{found.hex()}, expected 0x{signer.hex()}")
+    return signed

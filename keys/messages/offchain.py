@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from keys.eip712 import Domain, Struct
@@ -49,6 +50,7 @@ class Statement(Message):
     expires_at: int
 
 
+@lru_cache(maxsize=16)
 def parcel_domain(chain_id: int) -> Domain:
     """The domain of messages between nodes, which no contract ever sees."""
     return Domain("Wattpact Parcel", "1", chain_id)

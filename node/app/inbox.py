@@ -100,7 +100,7 @@ class Inbox:
         """
         core = self._core
         try:
-            opened = await self._opening.open(data)
+            opened = await self._opening.open(data, whole=wanted is not None)
         except KeysError as error:
             core.metrics.parcels.labels("refused").inc()
             raise Refused(f"The parcel was not accepted: {error}.", remedy="Seal it to this node's card.") from error

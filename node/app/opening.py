@@ -13,8 +13,8 @@ import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -25,7 +25,7 @@ from node.clock import Clock
 from node.errors import NodeError
 from node.storage.group import GroupCommit
 
-__all__ = ["HEAD", "Opened", "Opening", "Reader", "open_here"]
+__all__ = ["HEAD", "Opened", "Opening", "Reader", "Sealed", "open_here"]
 
 _log = structlog.get_logger(__name__)
 
@@ -47,30 +47,38 @@ _PAUSE_S: Final = 60.0
 """After a helper failed, until the next one is tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A parcel, and what the reader for its kind made of it; None where there is none, or where it refused."""
+class Opened(NamedTuple):
+    """A parcel, and what the reader for its kind made of it; None where there is none, or where it refused. What was
+    read stands for the parcel's body, which is left out then, unless it was asked for."""
 
     parcel: Parcel
     read: Any = None
 
 
+class Sealed(NamedTuple):
+    """What is to be opened. `whole`: its body is wanted whatever a reader makes of it."""
+
+    data: bytes
+    whole: bool = False
+
+
 def open_here(
-    key: SealingKey, readers: Mapping[str, Reader], chain_id: int, now: int, data: bytes
+    key: SealingKey, readers: Mapping[str, Reader], chain_id: int, now: int, sealed: Sealed
 ) -> Opened | Exception:
     """One parcel. An error is returned: it is for whoever sent this one, and sinks none beside it. What a reader
     refuses, or stumbles over, is read again by whoever wants to know why."""
     try:
-        parcel = unpack(key, data, chain_id=chain_id, now=now)
+        parcel = unpack(key, sealed.data, chain_id=chain_id, now=now)
     except (KeysError, *_DEFECTS) as error:
         return error.with_traceback(None)
     reader = readers.get(parcel.kind)
     if reader is None:
         return Opened(parcel)
     try:
-        return Opened(parcel, reader(parcel))
+        read = reader(parcel)
     except (NodeError, KeysError, *_DEFECTS):
         return Opened(parcel)
+    return Opened(parcel if sealed.whole else replace(parcel, body={}), read)
 
 
 class Opening:
@@ -81,15 +89,15 @@ class Opening:
         self._chain_id = chain_id
         self._clock = clock
         self._readers = readers
-        self._group: GroupCommit[bytes, Opened] = GroupCommit("opening", self._open_all)
+        self._group: GroupCommit[Sealed, Opened] = GroupCommit("opening", self._open_all)
         self._may_start = False
         self._helper: _Helper | None = None
         self._starting: asyncio.Task[None] | None = None
         self._not_before = 0.0
 
-    async def open(self, data: bytes) -> Opened:
-        """In the order of the calls. Raises KeysError."""
-        return await self._group.submit(data)
+    async def open(self, data: bytes, *, whole: bool = False) -> Opened:
+        """In the order of the calls. `whole`: with its body in any case. Raises KeysError."""
+        return await self._group.submit(Sealed(data, whole))
 
     @asynccontextmanager
     async def helped(self) -> AsyncIterator[None]:
@@ -101,20 +109,20 @@ class Opening:
             self._may_start = False
             await self._drop()
 
-    async def _open_all(self, parcels: Sequence[bytes]) -> Sequence[Opened | Exception]:
+    async def _open_all(self, parcels: Sequence[Sealed]) -> Sequence[Opened | Exception]:
         now = self._clock.now()
         if self._may_start and len(parcels) >= _MANY:
             found = await self._there(now, parcels)
             if found is not None:
                 return found
         opened: list[Opened | Exception] = []
-        for data in parcels:
-            opened.append(open_here(self._key, self._readers, self._chain_id, now, data))
+        for sealed in parcels:
+            opened.append(open_here(self._key, self._readers, self._chain_id, now, sealed))
             if not len(opened) % _TURN:
                 await asyncio.sleep(0)
         return opened
 
-    async def _there(self, now: int, parcels: Sequence[bytes]) -> Sequence[Opened | Exception] | None:
+    async def _there(self, now: int, parcels: Sequence[Sealed]) -> Sequence[Opened | Exception] | None:
         """What the helper found; None where there is none yet, or where it failed."""
         if self._helper is None:
             if self._starting is None and self._clock.monotonic() >= self._not_before:
@@ -177,9 +185,9 @@ class _Helper:
                 await helper.end()
         return helper
 
-    async def ask(self, now: int, parcels: Sequence[bytes]) -> list[Opened | Exception]:
+    async def ask(self, now: int, parcels: Sequence[Sealed]) -> list[Opened | Exception]:
         """One result for each parcel. Raises OSError, EOFError, ValueError."""
-        await self._send((now, list(parcels)))
+        await self._send((now, [tuple(sealed) for sealed in parcels]))
         assert self._process.stdout is not None  # noqa: S101 (it was started with a pipe)
         length = int.from_bytes(await self._process.stdout.readexactly(HEAD), "big")
         # What comes back was written by this same program, started by this process.

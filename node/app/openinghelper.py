@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from keys.sealing import SealingKey
 from node.app.garbage import collect_seldom
-from node.app.opening import HEAD, open_here
+from node.app.opening import HEAD, Sealed, open_here
 
 __all__ = ["serve"]
 
@@ -36,7 +36,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     key = SealingKey.from_bytes(seed)
     while (batch := _read(source)) is not None:
         now, parcels = batch
-        found = [open_here(key, readers, chain_id, now, data) for data in parcels]
+        found = [open_here(key, readers, chain_id, now, Sealed(*each)) for each in parcels]
         content = pickle.dumps(found, pickle.HIGHEST_PROTOCOL)
         sink.write(len(content).to_bytes(HEAD, "big") + content)
         sink.flush()

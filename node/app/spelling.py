@@ -15,9 +15,12 @@ from node.wire.consents import PartyCard
 __all__ = ["canonical", "peer_of", "problem_in", "wish_for"]
 
 
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(body: object) -> str:
     """JSON text with one spelling, for bodies that the projection compares."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _WRITER.encode(body)
 
 
 def problem_in(answer: bytes) -> dict[str, Any]:

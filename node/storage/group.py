@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,10 +18,12 @@ R = TypeVar("R")
 _GROUP: Final = 256
 
 
-@dataclass(slots=True)
 class _Call(Generic[J, R]):
-    job: J
-    done: asyncio.Future[R] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    __slots__ = ("done", "job")
+
+    def __init__(self, job: J, done: asyncio.Future[R]) -> None:
+        self.job = job
+        self.done = done
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
@@ -61,7 +62,7 @@ class GroupCommit(Generic[J, R]):
         """The same without waiting: its place is taken now. A future that is cancelled takes its job along."""
         if self._closed:
             raise JournalClosed(f"The {self._name} is closed.")
-        call: _Call[J, R] = _Call(job)
+        call: _Call[J, R] = _Call(job, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._drain(), name=self._name)

@@ -6,7 +6,7 @@ Pure, so that it can be done in another process. Whether the market wants it is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keys import messages as m
 from keys.eip712 import Domain
@@ -28,8 +28,7 @@ WORDS = (m.Provision, m.Payment, m.Confirm, m.Remind, m.IssueClaim, m.Cure, m.Di
 _NOBODY = bytes(20)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOrder:
+class ReadOrder(NamedTuple):
     """A signed offer or request, for the contract of `domain`. `typed` and `details` are its documents as the journal
     keeps them."""
 
@@ -107,7 +106,6 @@ def _read(typed: object, domains: Sequence[Domain]) -> tuple[m.Message, Domain]:
 def _verified(message: m.Message, signature: bytes, signer: bytes, domain: Domain) -> bytes:
     """The message's digest, once its signature is known to be the signer's."""
     try:
-        m.verify(message, domain, signature, signer)
+        return m.verify(message, domain, signature, signer)
     except KeysError as error:
         raise Refused(f"The message is not signed by the account it names: {error}.", field="signature") from error
-    return m.digest(message, domain)

@@ -38,8 +38,8 @@ def opening() -> Opening:
     return Opening(KEY, CHAIN, ManualClock(NOW), {"number": read_number})
 
 
-async def all_of(opens: Opening, parcels: list[bytes]) -> list[Opened | BaseException]:
-    return await asyncio.gather(*(opens.open(each) for each in parcels), return_exceptions=True)
+async def all_of(opens: Opening, parcels: list[bytes], whole: bool = True) -> list[Opened | BaseException]:
+    return await asyncio.gather(*(opens.open(each, whole=whole) for each in parcels), return_exceptions=True)
 
 
 @asynccontextmanager
@@ -97,6 +97,14 @@ async def test_the_helper_finds_what_is_found_here() -> None:
     assert [str(each) for each in there if isinstance(each, BaseException)] == [
         str(each) for each in here if isinstance(each, BaseException)
     ]
+
+
+async def test_what_was_read_stands_for_the_body_unless_that_is_asked_for() -> None:
+    parcels, opens = await mixed(), opening()
+    async with helped(opens):
+        for found in (await all_of(opens, parcels, whole=False), await all_of(opening(), parcels, whole=False)):
+            bodies = [each.parcel.body for each in found if isinstance(each, Opened)]
+            assert bodies == [{}, {}, {"number": 13}, {"number": None}, {"number": 5}, {}]
 
 
 async def test_a_helper_that_was_killed_costs_no_parcel() -> None:
