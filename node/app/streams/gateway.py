@@ -102,6 +102,11 @@ class GatewayRole:
         device = await self.owner()
         return device.local.peer if device is not None and device.local is not None else None
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether the chain was read to its head since the start."""
+        return self._feed.caught_up
+
     async def load(self) -> None:
         """Works out which streams are ours; again whenever the pairing or the chain changed."""
         self._outdated = False  # what changes from here on is looked at once more
@@ -221,7 +226,7 @@ class GatewayRole:
 
     async def _step(self) -> bool:
         """One round over all streams."""
-        if not self._feed.caught_up:
+        if not self.caught_up:
             return False  # a grant that is not read yet must not look like one that was revoked
         await self._open_writers()
         at_once = asyncio.Semaphore(AT_ONCE)

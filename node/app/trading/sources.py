@@ -92,6 +92,8 @@ class SourceMeter:
         core, device = self._core, self._core.keys.identity.device()
         if core.chain.energy is None or not self._shown.meter_time:
             return False
+        if not self._gateway.caught_up:
+            return False  # by what is read of the chain so far, a reading that was taken long ago looks like the last
         rows = await core.storage.views.page(Source, link=("device", device.address), limit=16)
         for _, source in rows:
             if source.status is SourceStatus.ACTIVE:
