@@ -13,7 +13,7 @@ from node.errors import InvalidInput, NotFound, Refused
 from node.ledger.energy import source_key
 from node.projection.source import Source
 from node.services.community.errors import ReadingRefused
-from node.services.community.rules import Counted, Limits, check_reading
+from node.services.community.rules import Counted, Limits, check_reading, sent_again
 from node.wire.settlement import SignedMessage, SourceProposal
 
 __all__ = ["CommunityRole"]
@@ -96,6 +96,8 @@ class CommunityRole:
             raise ReadingRefused(f"The signature cannot be read: {error}.", field="signature") from error
         reading = Counted(message.index, message.counter_wh, message.meter_time)
         before = Counted(last.index, last.counter_wh, last.meter_time)
-        power = source.max_power_w
-        check_reading(reading, signer, before, Limits(source.device, power))
+        limits = Limits(source.device, source.max_power_w)
+        if sent_again(reading, signer, before, limits):
+            return Kept(())
+        check_reading(reading, signer, before, limits)
         return Kept((submission_of(core, message, body.signatures, domain=domain),))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from node.services.community.errors import ReadingRefused
 
-__all__ = ["Counted", "Limits", "check_reading", "exported_wh", "imported_wh", "reading_due"]
+__all__ = ["Counted", "Limits", "check_reading", "exported_wh", "imported_wh", "reading_due", "sent_again"]
 
 _EXPORT = ("1-0:2.8.1", "1-0:2.8.2")
 _IMPORT = ("1-0:1.8.1", "1-0:1.8.2")
@@ -44,6 +44,14 @@ class Limits:
 def reading_due(last: Counted, now: Counted, every: int) -> bool:
     """Whether the gateway signs a reading: so many seconds after the last, and only if the counter moved on."""
     return now.counter_wh > last.counter_wh and now.meter_time >= last.meter_time + every
+
+
+def sent_again(reading: Counted, signer: bytes, last: Counted, limits: Limits) -> bool:
+    """Whether the source's own device brings what counts already: a gateway that was rebuilt repeats what it sent.
+
+    Of what came before the last reading only the index is known. Another one under the last one's index is no repetition.
+    """
+    return signer == limits.device and (reading.index < last.index or reading == last)
 
 
 def check_reading(reading: Counted, signer: bytes, last: Counted, limits: Limits) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from node.services.community.errors import ReadingRefused
-from node.services.community.rules import Counted, Limits, check_reading, exported_wh, imported_wh, reading_due
+from node.services.community.rules import (
+    Counted,
+    Limits,
+    check_reading,
+    exported_wh,
+    imported_wh,
+    reading_due,
+    sent_again,
+)
 
 DEVICE = b"\x01" * 20
 LIMITS = Limits(DEVICE, 5_000)
@@ -52,3 +60,18 @@ def test_what_can_never_be_right_is_refused(reading: Counted, signer: bytes, fie
     with pytest.raises(ReadingRefused) as refused:
         check_reading(reading, signer, LAST, LIMITS)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("reading", "signer", "again"),
+    [
+        (LAST, DEVICE, True),
+        (Counted(3, 40_000, 999_000), DEVICE, True),
+        (LAST, b"\x02" * 20, False),
+        (Counted(7, 101_000, 1_000_000), DEVICE, False),
+        (Counted(8, 101_000, 1_000_900), DEVICE, False),
+    ],
+)
+def test_what_a_rebuilt_gateway_sends_again_is_no_fault(reading: Counted, signer: bytes, again: bool) -> None:
+    """A stranger's replay is one, and so are two readings of one index that differ."""
+    assert sent_again(reading, signer, LAST, LIMITS) is again
