@@ -21,7 +21,7 @@ _R = TypeVar("_R")
 
 
 class OwnFile:
-    """The file at `path`; `open` it first, and once. `what` names it in errors; `tables` makes its version, the first."""
+    """The file at `path`; `open` it first, and once. `what` names it in errors, `tables` makes its first version."""
 
     def __init__(self, path: Path, what: str, tables: str) -> None:
         self._path = path

@@ -49,7 +49,7 @@ def reading_due(last: Counted, now: Counted, every: int) -> bool:
 def sent_again(reading: Counted, signer: bytes, last: Counted, limits: Limits) -> bool:
     """Whether the source's own device brings what counts already: a gateway that was rebuilt repeats what it sent.
 
-    Of what came before the last reading only the index is known. Another one under the last one's index is no repetition.
+    Of what came before the last reading only the index is known. Another one under the last index is no repetition.
     """
     return signer == limits.device and (reading.index < last.index or reading == last)
 
