@@ -38,6 +38,9 @@ HEAD: Final = 4
 
 _MANY: Final = 6
 """Parcels at once that are worth the way to the helper and back."""
+_AT_ONCE: Final = 32
+"""Parcels of one batch at most. While the helper has the next batch, what was opened before is taken in and written:
+with one large batch one of both would wait for the other."""
 _TURN: Final = 8
 """Parcels opened here after which everybody else has a turn."""
 _FAULTS: Final = (OSError, EOFError, TimeoutError, ValueError, pickle.UnpicklingError)
@@ -89,7 +92,7 @@ class Opening:
         self._chain_id = chain_id
         self._clock = clock
         self._readers = readers
-        self._group: GroupCommit[Sealed, Opened] = GroupCommit("opening", self._open_all)
+        self._group: GroupCommit[Sealed, Opened] = GroupCommit("opening", self._open_all, most=_AT_ONCE)
         self._may_start = False
         self._helper: _Helper | None = None
         self._starting: asyncio.Task[None] | None = None

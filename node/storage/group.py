@@ -34,7 +34,8 @@ class GroupCommit(Generic[J, R]):
     """`commit` takes jobs in order and returns, after its transaction is on disk, a result or an error for each.
 
     What it raises of the node's, the database's and the system's errors, and of `also`, concerns all of them, and none
-    of those who came after.
+    of those who came after. At most `most` go together: enough to share what one costs alone, and no more than the next
+    step of their way should wait for.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class GroupCommit(Generic[J, R]):
         name: str,
         commit: Callable[[Sequence[J]], Awaitable[Sequence[R | Exception]]],
         *also: type[Exception],
+        most: int = _GROUP,
     ) -> None:
         self._known: tuple[type[Exception], ...] = (SQLAlchemyError, NodeError, OSError, *also)
         self._name = name
         self._commit = commit
+        self._most = most
         self._waiting: list[_Call[J, R]] = []
         self._group: list[_Call[J, R]] = []
         self._worker: asyncio.Task[None] | None = None
@@ -78,8 +81,8 @@ class GroupCommit(Generic[J, R]):
     async def _drain(self) -> None:
         while self._waiting:
             await self._gather()
-            self._group = [call for call in self._waiting[:_GROUP] if not call.done.cancelled()]
-            del self._waiting[:_GROUP]
+            self._group = [call for call in self._waiting[: self._most] if not call.done.cancelled()]
+            del self._waiting[: self._most]
             try:
                 results = await self._commit([call.job for call in self._group])
             except self._known as error:
@@ -96,7 +99,7 @@ class GroupCommit(Generic[J, R]):
         """Those who call in this same turn of the loop come along: one flush serves all of them. Nobody is waited for
         that has not come yet."""
         before = 0
-        while before < len(self._waiting) < _GROUP:
+        while before < len(self._waiting) < self._most:
             before = len(self._waiting)
             await asyncio.sleep(0)
 

@@ -1,6 +1,6 @@
 """Sealed, signed orders over HTTP into a market's inbox: opened, verified, matched against the rules, on disk.
 
-The bodies are made before; 128 connections, as of so many assets, hand them over as fast as the market answers, one
+The bodies are made before; 256 connections, as of so many assets, hand them over as fast as the market answers, one
 after the other on each. A connection waits for its answer, which waits for the disk: fewer of them would measure the
 disk's delay.
 The market is a node of its own with everything a node runs, the chain of it mines every second.
@@ -25,7 +25,7 @@ __all__ = ["accepted", "measure"]
 ORDERS = 6_000
 WARM_UP = 500
 """Orders before those that are measured: the node starts the helper that opens parcels when many come."""
-CONNECTIONS = 128
+CONNECTIONS = 256
 _HEAD = (
     "POST /api/v1/inbox HTTP/1.1\r\nHost: market\r\n"
     "Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n"
