@@ -124,7 +124,7 @@ async def pack(
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise ParcelUntimely(f"a parcel lives 1 to {MAX_LIFETIME} seconds, not {lifetime}")
     body_bytes = _canonical(dict(body))
-    content = _parse(body_bytes)  # what could not be read again is not sent
+    _read(body_bytes)  # what could not be read again is not sent
     if len(body_bytes) > MAX_SIZE:
         raise ParcelTooLarge(f"the body has {len(body_bytes)} bytes; a parcel has at most {MAX_SIZE}")
     recipient = reader_key_hash(recipient_public)
@@ -142,12 +142,12 @@ async def pack(
         "recipient": recipient.hex(),
         "nonce": message.nonce.hex(),
         "kind": kind,
-        "body": content,
         "sent_at": message.sent_at,
         "expires_at": message.expires_at,
         "signature": signature.hex(),
     }
-    plain = _rewritten(fields, plain=body_bytes.isascii() and kind.isascii())
+    # "body" is the first of the names, and its text is canonical already.
+    plain = _BODY + body_bytes + b"," + _rewritten(fields, plain=kind.isascii())[1:]
     if len(_HEAD) + len(plain) + OVERHEAD > MAX_SIZE:
         raise ParcelTooLarge(f"sealed it would have {len(_HEAD) + len(plain) + OVERHEAD} bytes, more than {MAX_SIZE}")
     return _HEAD + seal(recipient_public, plain, _info(chain_id, recipient))
@@ -237,18 +237,31 @@ _READER = json.JSONDecoder(parse_int=_integer, parse_float=_refuse_float, parse_
 
 def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object in its one canonical encoding, without floats."""
-    # Where there are not that many brackets in all, inside of texts too, the levels need not be counted.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and nesting(data) > MAX_DEPTH:
-        raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
+    document = _read(data)
     try:
-        document = _READER.decode(data.decode())
         canonical = _rewritten(document, plain=data.isascii())
     except (ValueError, RecursionError) as error:
-        raise ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})") from None
+        raise _unread(error) from None
     # Also finds names that occur twice, of which two readers might take different ones.
     if canonical != data or not isinstance(document, dict):
         raise ParcelMalformed("not in canonical form (RFC 8785), or not an object")
     return document
+
+
+def _read(data: bytes) -> object:
+    """JSON without floats, of integers that every reader has exactly."""
+    # Where there are not that many brackets in all, inside of texts too, the levels need not be counted.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and nesting(data) > MAX_DEPTH:
+        raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        found: object = _READER.decode(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise _unread(error) from None
+    return found
+
+
+def _unread(error: Exception) -> ParcelMalformed:
+    return ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})")
 
 
 def _unhex(name: str, value: object, size: int) -> bytes:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from contracts.bindings import dev_token
 from contracts.bindings import market as abi
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_MOST_TERMS: Final = 1_000
 
 _EVENTS: Mapping[type, type[ChainEvent]] = MappingProxyType(
     {
@@ -209,6 +210,7 @@ class MarketViews:
         self.address = address
         self._reader = reader
         self._anchors: AnchorViews | None = None
+        self._terms: dict[bytes, abi.Terms] = {}
 
     async def token(self) -> bytes:
         """The token that everything is counted in (bytes20)."""
@@ -225,8 +227,19 @@ class MarketViews:
         return self._anchors
 
     async def terms(self, terms: bytes, *, at: At = "latest") -> abi.Terms:
-        """Published terms; their operator is zero where nobody published them."""
-        return await self._ask(abi.encode_terms_of(terms), abi.decode_terms_of, at)
+        """Published terms; their operator is zero where nobody published them.
+
+        An id is the hash of its terms, so what was read once is the same for ever and is not asked for again.
+        """
+        known = self._terms.get(terms)
+        if known is not None and at == "latest":
+            return known
+        found = await self._ask(abi.encode_terms_of(terms), abi.decode_terms_of, at)
+        if any(found.operator):
+            self._terms[terms] = found
+            if len(self._terms) > _MOST_TERMS:
+                del self._terms[next(iter(self._terms))]
+        return found
 
     async def contract(self, operator: bytes, contract_id: bytes, *, at: At = "latest") -> abi.Trade:
         """A contract as the chain has it; all zero where there is none."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import select, tuple_
 
-from node.projection.codec import CODEC
 from node.projection.trade import Trade
 from node.storage.database import Database
-from node.storage.deliveries import Position
+from node.storage.deliveries import Position, trades_of
 from node.storage.schema import state_links, states
 
 __all__ = ["Accounts"]
@@ -30,4 +29,4 @@ class Accounts:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return [(Position(row.updated_seq, row.key), CODEC.decode(row.document, Trade)) for row in rows]
+        return trades_of(self._database, rows)

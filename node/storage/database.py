@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from node.storage.driver import ThreadedConnection, connect
 from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
+from node.storage.remembered import Remembered
 
 __all__ = ["Database", "run_together", "upsert"]
 
@@ -49,11 +50,13 @@ class Database:
     """`open` it, `close` it; in between `write()` gives a transaction that commits at the end, `read()` one that reads.
 
     `concurrent`: several processes may work on it (PostgreSQL). On SQLite one process owns the file.
+    `remembered`: makes states of what is read.
     """
 
     def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
         self._writer = writer
         self._reader = reader
+        self.remembered = Remembered()
         self.dialect = writer.dialect.name
         self.concurrent = self.dialect == "postgresql"
 

@@ -6,20 +6,18 @@ position, `put` keeps what follows from them together with the new position, `pa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, tuple_
 
-from node.projection.base import State
-from node.projection.codec import CODEC
 from node.projection.order import Order
 from node.projection.trade import Trade
 from node.storage.bulk import insert_rows
 from node.storage.database import Database, upsert
 from node.storage.schema import cursors, deliveries, states
 
-__all__ = ["Deliveries", "DeliveryRow", "Position", "Span"]
+__all__ = ["Deliveries", "DeliveryRow", "Position", "Span", "trades_of"]
 
 R = TypeVar("R")
 _NAME = "deliveries"
@@ -62,6 +60,13 @@ class DeliveryRow(NamedTuple):
     fee_by: bytes | None = None
 
 
+def trades_of(database: Database, rows: Iterable[Sequence[Any]]) -> list[tuple[Position, Trade]]:
+    """Rows of number of the last change, key and document."""
+    read = database.remembered.read
+    states_ = ((seq, key, read("trade", key, document)) for seq, key, document in rows)
+    return [(Position(seq, key), state) for seq, key, state in states_ if isinstance(state, Trade)]
+
+
 class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -85,18 +90,18 @@ class Deliveries:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return [(Position(row.updated_seq, row.key), CODEC.decode(row.document, Trade)) for row in rows]
+        return trades_of(self._database, rows)
 
     async def orders(self, ids: Sequence[bytes]) -> dict[bytes, Order]:
         """Those of these orders that this node knows, by id."""
-        found: dict[bytes, Order] = {}
+        found, read = dict[bytes, Order](), self._database.remembered.read
         for begin in range(0, len(ids), 500):
             query = select(states.c.key, states.c.document).where(
                 states.c.kind == "order", states.c.key.in_(ids[begin : begin + 500])
             )
             async with self._database.read() as connection:
                 for key, document in await connection.execute(query):
-                    order = CODEC.decode(document, State)
+                    order = read("order", key, document)
                     if isinstance(order, Order) and order.terms is not None:
                         found[key] = order
         return found

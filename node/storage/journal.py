@@ -32,6 +32,7 @@ from node.storage.errors import JournalDiffers
 from node.storage.extras import Extra
 from node.storage.feedlog import FeedLog
 from node.storage.group import GroupCommit
+from node.storage.remembered import Remembered
 from node.storage.schema import journal, journal_targets, outbox, states
 from node.storage.states import StateSet
 
@@ -165,7 +166,7 @@ class Journal:
     async def _one(self, connection: AsyncConnection, call: _Call, last: _Last) -> tuple[Applied, _Last]:
         for extra in call.extras:
             await extra.write(connection)
-        work = _Work(connection, last, self._clock.now(), self._wanted)
+        work = _Work(connection, last, self._clock.now(), self._wanted, self._database.remembered)
         await work.prepare(call.events)
         records: list[Recorded] = []
         for event, written in zip(call.events, call.texts, strict=True):
@@ -198,13 +199,18 @@ class _Work:
     """One call inside a transaction."""
 
     def __init__(
-        self, connection: AsyncConnection, last: _Last, now: int, wanted: frozenset[type[Effect]] | None
+        self,
+        connection: AsyncConnection,
+        last: _Last,
+        now: int,
+        wanted: frozenset[type[Effect]] | None,
+        remembered: Remembered,
     ) -> None:
         self._wanted = wanted
         self._connection = connection
         self._seq = last.seq
         self._now = now
-        self._states = StateSet(connection)
+        self._states = StateSet(connection, remembered)
         self._feed = FeedLog(connection, now, last.feed)
         self._rows: list[tuple[Any, ...]] = []
         self._targets: list[tuple[Any, ...]] = []

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.aggregates import Route, deadlines_of, index_of, initial
 from node.projection.base import AggregateId, State, StateIndex
-from node.projection.codec import CODEC
 from node.storage.bulk import Inserts
+from node.storage.remembered import Remembered
 from node.storage.schema import state_links, states, timers
 
 __all__ = ["StateSet"]
@@ -27,8 +27,9 @@ Row = tuple[Any, ...]
 class StateSet:
     """Holds only what the present transaction touches. Not shared between tasks."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, remembered: Remembered) -> None:
         self._connection = connection
+        self._remembered = remembered
         self._known: dict[AggregateId, State] = {}
         self._created: dict[AggregateId, int] = {}
         self._changed: dict[AggregateId, int] = {}
@@ -76,7 +77,7 @@ class StateSet:
             aggregate = AggregateId(kind, key)
             found.add(aggregate)
             if aggregate not in self._known:
-                self._known[aggregate] = self._stored[aggregate] = CODEC.decode(document, State)
+                self._known[aggregate] = self._stored[aggregate] = self._remembered.read(kind, key, document)
                 self._created[aggregate] = created
         return found
 
@@ -126,7 +127,7 @@ class StateSet:
             index.chain_deadline,
             self._created[aggregate],
             seq,
-            CODEC.encode(state),
+            self._remembered.write(aggregate.kind, aggregate.key, state),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -43,12 +43,15 @@ class Views:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._remembered = database.remembered
         self._asking: GroupCommit[AggregateId, str | None] = GroupCommit("views", self._documents)
 
     async def get(self, aggregate: AggregateId) -> State:
         """The state; the initial one for an aggregate that nothing has happened to."""
         document = await self._asking.submit(aggregate)
-        return initial(aggregate) if document is None else CODEC.decode(document, State)
+        return (
+            initial(aggregate) if document is None else self._remembered.read(aggregate.kind, aggregate.key, document)
+        )
 
     async def _documents(self, asked: Sequence[AggregateId]) -> list[str | None]:
         keys: dict[str, set[bytes]] = {}
@@ -68,20 +71,16 @@ class Views:
 
     async def one(self, kind: type[S], key: bytes) -> S:
         """`get` by the class of the state, `Consent` for example."""
-        state = await self.get(AggregateId(_name(kind), key))
-        if not isinstance(state, kind):
-            raise WrongAggregate(f"{kind.__name__} is not the state of {_name(kind)}")
-        return state
+        return _of(kind, await self.get(AggregateId(_name(kind), key)))
 
     async def many(self, kind: type[S], keys: Iterable[bytes]) -> dict[bytes, S]:
         """The states that there are of these, by key, in few queries."""
         name, wanted, found = _name(kind), list(keys), dict[bytes, S]()
         async with self._database.read() as connection:
             for start in range(0, len(wanted), _CHUNK):
-                query = select(states.c.key, states.c.document).where(
-                    states.c.kind == name, states.c.key.in_(wanted[start : start + _CHUNK])
-                )
-                found |= {key: CODEC.decode(document, kind) for key, document in await connection.execute(query)}
+                some = {"kind": name, "keys": wanted[start : start + _CHUNK]}
+                rows = await connection.execute(_STATES, some)
+                found |= {key: _of(kind, self._remembered.read(name, key, document)) for key, document in rows}
         return found
 
     async def page(
@@ -98,7 +97,7 @@ class Views:
         `link`: a name and value of `StateIndex.links`, for example ("sid", sid) or ("reader", address).
         """
         name = _name(kind)
-        query = select(states.c.created_seq, states.c.document).where(states.c.kind == name)
+        query = select(states.c.created_seq, states.c.key, states.c.document).where(states.c.kind == name)
         if status is not None:
             query = query.where(states.c.status == status)
         if before is not None:
@@ -110,7 +109,8 @@ class Views:
             query = query.where(states.c.key.in_(keys))
         query = query.order_by(states.c.created_seq.desc()).limit(limit)
         async with self._database.read() as connection:
-            return [(seq, CODEC.decode(document, kind)) for seq, document in await connection.execute(query)]
+            rows = (await connection.execute(query)).all()
+        return [(seq, _of(kind, self._remembered.read_once(name, key, document))) for seq, key, document in rows]
 
     async def counts(self, kind: type[State]) -> dict[str, int]:
         """How many states of this class have each status."""
@@ -133,5 +133,14 @@ class Views:
         return [HistoryEntry(row.seq, row.recorded_at, CODEC.decode(row.event, Event)) for row in rows]
 
 
+def _of(kind: type[S], state: State) -> S:
+    if not isinstance(state, kind):
+        raise WrongAggregate(f"{kind.__name__} is not the state of {_name(kind)}")
+    return state
+
+
+_NAMES: Final[Mapping[type[State], str]] = {each.state: name for name, each in KINDS.items()}
+
+
 def _name(kind: type[State]) -> str:
-    return next(name for name, each in KINDS.items() if each.state is kind)
+    return _NAMES[kind]

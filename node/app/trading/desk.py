@@ -10,6 +10,7 @@ from keys.messages import parcel_domain, verify
 from node.app.core import Core
 from node.app.trading.knownorders import KnownOrders
 from node.app.trading.netcontracts import NetContracts
+from node.app.trading.recentcontracts import RecentContracts
 from node.errors import NotFound, Refused
 from node.projection.order import Order
 from node.projection.trade import Trade, TradeStatus
@@ -17,7 +18,6 @@ from node.services.market.netcontracts import NetContract, Reports
 from node.services.market.netting import DAY
 from node.storage.accounts import Accounts
 from node.storage.deliveries import Position
-from node.storage.journal import Applied
 from node.wire.desk import (
     DESK_VALID_S,
     DeskAnswer,
@@ -86,36 +86,6 @@ def netted_of(made: NetContract, said: Reports, due: Mapping[str, Any] | None) -
     )
 
 
-class _Changes:
-    """When contracts of an account changed last, as far as it happened since this was made.
-
-    Many accounts ask every few seconds and few have news, and what an account has behind it grows for years.
-    """
-
-    def __init__(self, core: Core) -> None:
-        self._views = core.storage.views
-        self._last: dict[bytes, Position] = {}
-        self._began: int | None = None
-        core.storage.journal.subscribe(self._heard)
-
-    def _heard(self, applied: Applied) -> None:
-        for record in applied.records:
-            for change in record.changes:
-                if isinstance(change.state, Trade):
-                    here = Position(record.seq or 0, change.state.contract_id)
-                    for made in change.state.made:
-                        for account in (made.seller, made.buyer):
-                            self._last[account] = max(here, self._last.get(account, here))
-
-    async def none(self, account: bytes, since: Position) -> bool:
-        """Whether nothing changed for the account since then; False where that is not known here."""
-        if self._began is None:
-            # Whatever comes from now on is heard; what was before has this number or a smaller one.
-            self._began = await self._views.head()
-        last = self._last.get(account)
-        return since >= last if last is not None else since.seq >= self._began
-
-
 class MarketDesk:
     """Answers signed questions. `operator` is whom they must name; `netted`: the contracts of a market that nets."""
 
@@ -125,7 +95,7 @@ class MarketDesk:
         self._operator = operator
         self._netted = netted
         self._accounts = Accounts(core.storage.database)
-        self._changes = _Changes(core)
+        self._recent = RecentContracts(core)
 
     async def answer(self, question: DeskQuestion) -> DeskAnswer:
         """Raises Refused for a question that is not signed by its account for this market, or too old."""
@@ -138,8 +108,7 @@ class MarketDesk:
         except KeysError as error:
             raise Refused(f"The question is not signed by its account: {error}.", field="signature") from error
         since = Position(question.seen_seq, question.seen_id)
-        none = await self._changes.none(question.account, since)
-        found = [] if none else await self._accounts.contracts(question.account, since, AT_ONCE)
+        found = await self._changed(question.account, since)
         made = [trade.terms for _, trade in found if trade.terms is not None]
         orders = await self._orders.many({key for each in made for key in (each.offer, each.request)})
         last = found[-1][0] if found else since
@@ -153,6 +122,15 @@ class MarketDesk:
             netted=tuple(netted_of(*each) for each in netted),
             left=tuple(await self._netted.left_of(question.account)) if self._netted is not None else (),
         )
+
+    async def _changed(self, account: bytes, since: Position) -> list[tuple[Position, Trade]]:
+        recent = await self._recent.after(account, since)
+        if recent is not None:
+            return recent[:AT_ONCE]
+        found = await self._accounts.contracts(account, since, AT_ONCE)
+        if len(found) < AT_ONCE:
+            self._recent.told(account, found[-1][0] if found else since)
+        return found
 
     async def _money(self, account: bytes) -> DeskMoney:
         views = self._core.chain.market

@@ -8,6 +8,7 @@ same chain is passed over: its orders are unknown here, and with them when it wa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from types import MappingProxyType
 
@@ -26,7 +27,7 @@ from node.storage.journal import Applied
 
 __all__ = ["StatementBook", "delivery_of", "tariffs_of"]
 
-EVERY_S = 2.0
+EVERY_S = 1.0
 AT_ONCE = 500
 
 
@@ -42,10 +43,16 @@ def _cancelling(trade: Trade) -> TradeStep | None:
     return next((step for step in trade.steps if step.status is TradeStatus.CANCELLED and step.amount), None)
 
 
+def _final(trade: Trade) -> TradeStep | None:
+    """The step that a statement shows, once no reorganisation takes it back."""
+    made, step = trade.terms, _settling(trade) or _cancelling(trade)
+    return step if made is not None and step is not None and made.final and step.final else None
+
+
 def delivery_of(trade: Trade, orders: dict[bytes, Order]) -> DeliveryRow | None:
     """A contract as a statement needs it; None while its delivery is not settled and final, or its time not known."""
-    made, step = trade.terms, _settling(trade) or _cancelling(trade)
-    if made is None or step is None or not (made.final and step.final):
+    made, step = trade.terms, _final(trade)
+    if made is None or step is None:
         return None
     order = orders.get(made.offer) or orders.get(made.request)
     if order is None or order.terms is None:
@@ -90,7 +97,8 @@ class StatementBook:
             self._moved = any(isinstance(c.state, Trade) for record in applied.records for c in record.changes)
 
     def service(self) -> Service:
-        return Service("statements", looped(self._core.new_wake(), self.step, EVERY_S))
+        # By the clock alone: what changes several times in a second is looked at once.
+        return Service("statements", looped(asyncio.Event(), self.step, EVERY_S))
 
     async def step(self) -> bool:
         """Takes in what changed since the last step; True while there is more."""
@@ -108,11 +116,13 @@ class StatementBook:
     async def _page(self) -> int:
         found = await self._rows.changed(await self._rows.position(), AT_ONCE)
         if found:
-            made = [trade.terms for _, trade in found if trade.terms is not None]
+            # A contract changes some ten times before it is settled: only then its orders are looked for.
+            settled = [trade for _, trade in found if _final(trade)]
+            made = [trade.terms for trade in settled if trade.terms is not None]
             orders = await self._rows.orders(sorted({key for each in made for key in (each.offer, each.request)}))
             rows = [
                 row
-                for _, trade in found
+                for trade in settled
                 if (row := delivery_of(trade, orders)) is not None and not await self._counted(row.contract)
             ]
             await self._rows.put(rows, found[-1][0])

@@ -73,10 +73,10 @@ async def test_an_account_sees_its_own_contracts_and_each_change_once(desk: Mark
 
 
 async def test_whatever_changes_after_a_question_is_in_the_next_answer(parts: tuple[MarketDesk, Journal]) -> None:
-    """The desk remembers when an account had news last; an account without news costs no look at its history."""
+    """The desk remembers what changed since it began; an account without news costs no look at its history."""
     desk, journal = parts
     last = (await desk.answer(await question(ASSET))).seen_seq
-    assert not (await desk.answer(await question(ASSET, seen_seq=last, seen_id=b"\x07" + bytes(31)))).contracts
+    assert not (await desk.answer(await question(ASSET, seen_seq=last, seen_id=b"\x07" * 32))).contracts
     for number, buyer in ((8, OTHER.address), (9, address("z"))):
         values = (ASSET.address, buyer, h32("o"), h32("r"), 1_000, 200, 200, True, NOW)
         await journal.apply([s.LoggedMatched(block(number), bytes([number]) * 32, *values)])
