@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from node.ledger.reverts import Reason
@@ -63,6 +64,27 @@ class Call:
     least_gas: int = 0
     known_gas: int = 0
     item: bytes = b""
+
+
+def _call_text(call: Call) -> str:
+    """The fields of a call inside of the stored form, without the brackets."""
+    data = call.data.hex()
+    return _WRITER.encode(
+        {
+            "to": call.to.hex(),
+            "data": data,
+            "value": str(call.value),
+            "gas_fallback": call.gas,
+            "least_gas": call.least_gas,
+            "known_gas": call.known_gas,
+            "item": data if call.item == call.data else call.item.hex(),
+        }
+    )[1:-1]
+
+
+_SHORT = 2_048
+_kept_text = lru_cache(maxsize=1_024)(_call_text)
+"""A transaction is stored at each of its steps and its call never changes. Long ones are batches, which are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +178,12 @@ class Transaction:
     def to_json(self) -> str:
         """Return the stored form; begins with its version."""
         inclusion, why = self.inclusion, self.reason
-        data = self.call.data.hex()
-        return _WRITER.encode(
+        text = _WRITER.encode(
             {
                 "v": VERSION,
                 "key": self.key.hex(),
                 "chain_id": self.chain_id,
                 "sender": self.sender.hex(),
-                "to": self.call.to.hex(),
-                "data": data,
-                "value": str(self.call.value),
-                "gas_fallback": self.call.gas,
-                "least_gas": self.call.least_gas,
-                "known_gas": self.call.known_gas,
-                "item": data if self.call.item == self.call.data else self.call.item.hex(),
                 "order": self.order,
                 "carrier": None if self.carrier is None else self.carrier.hex(),
                 "members": [member.hex() for member in self.members],
@@ -194,6 +208,8 @@ class Transaction:
                 "reason": None if why is None else [why.name, why.arguments, why.notice],
             }
         )
+        called = _kept_text(self.call) if len(self.call.data) <= _SHORT else _call_text(self.call)
+        return f"{text[:-1]},{called}}}"
 
     @classmethod
     def from_json(cls, text: str) -> Transaction:

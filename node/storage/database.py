@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from node.storage.driver import ThreadedConnection, connect
+from node.storage.driver import READING, ThreadedConnection, connect
 from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
 from node.storage.remembered import Remembered
@@ -70,7 +70,7 @@ class Database:
             writer = _engine(parsed, 1, lambda: connect(path))
             reader = _engine(parsed, _READERS, lambda: connect(path))
             _sqlite(writer, "BEGIN IMMEDIATE", _WRITER_CACHE)
-            _sqlite(reader, "BEGIN", _READER_CACHE)
+            _sqlite(reader, READING, _READER_CACHE)
         else:
             writer = create_async_engine(parsed, pool_pre_ping=True)
             # READ COMMITTED, the server's default, takes a new view at every statement.

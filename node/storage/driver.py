@@ -3,7 +3,7 @@
 The driver (aiosqlite) goes to the thread of a connection for each step of a statement: cursor, execute, fetch, close,
 and BEGIN before them. Each way costs two changes of thread, which is more than a statement on warm pages takes, and on
 a busy node the thread waits every time until the event loop lets go of the interpreter. Here a statement is one way,
-and BEGIN goes along with the first one.
+BEGIN goes along with the first one, and nobody waits for the end of a transaction that only read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any, Final, cast
 
 import aiosqlite
 
-__all__ = ["ThreadedConnection", "connect"]
+__all__ = ["READING", "ThreadedConnection", "connect"]
+
+READING: Final = "BEGIN"
+"""How transactions begin on a connection on which nobody writes."""
 
 _COMPILED: Final = 256
 """Statements that a connection keeps compiled: those of the journal are there in several numbers of rows each."""
@@ -34,6 +37,7 @@ class ThreadedConnection(aiosqlite.Connection):
         # Ours is the only one that starts threads: a process that is told to end does not wait for them.
         self._thread.daemon = True
         self._begin = ""
+        self._open = ""
 
     def begin(self, statement: str) -> None:
         """A transaction begins with the next statement; its errors come with that one."""
@@ -45,12 +49,12 @@ class ThreadedConnection(aiosqlite.Connection):
 
     async def run(self, sql: str, values: Any, many: bool) -> _Ran:
         """One statement, or one for each of many values. Raises sqlite3.Error."""
-        begin, self._begin = self._begin, ""
+        begin = self._first()
         return cast(_Ran, await self._there(lambda: _run(self._conn, begin, sql, values, many)))
 
     async def run_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
         """Several statements, each with its values. Raises sqlite3.Error."""
-        begin, self._begin = self._begin, ""
+        begin = self._first()
         await self._there(lambda: _run_all(self._conn, begin, statements))
 
     async def more(self, cursor: sqlite3.Cursor, count: int | None) -> list[Any]:
@@ -62,6 +66,12 @@ class ThreadedConnection(aiosqlite.Connection):
         """Let go of a result of which rows are left."""
         await self._there(cursor.close)
 
+    def _first(self) -> str:
+        """What begins the transaction, for its first statement."""
+        begin, self._begin = self._begin, ""
+        self._open = begin or self._open
+        return begin
+
     async def _there(self, work: Callable[[], Any]) -> Any:
         """Run something in the connection's thread."""
         return await self._execute(work)  # type: ignore[no-untyped-call]
@@ -71,12 +81,16 @@ class ThreadedConnection(aiosqlite.Connection):
             self._begin = ""
             return
         await super().commit()
+        self._open = ""
 
     async def rollback(self) -> None:
-        if self._begin:
-            self._begin = ""
-            return
-        await super().rollback()
+        self._begin = ""
+        begun, self._open = self._open, ""
+        if begun == READING:
+            # The thread does it before anything that is asked of it afterwards.
+            self._tx.put_nowait((None, self._conn.rollback))
+        elif begun:
+            await super().rollback()
 
 
 async def connect(path: str) -> ThreadedConnection:

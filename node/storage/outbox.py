@@ -7,11 +7,26 @@ about, by one worker at a time; lanes do not wait for each other, so an unreacha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, text, true, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy import delete as sql_delete
 
 from node.errors import NodeError
@@ -76,23 +91,15 @@ class Outbox:
 
         `local` True: only what services of this node are told (`Notify`); False: only what goes out to others.
         """
-        waiting = select(outbox.c.lane).where(outbox.c.status == "pending", ~_claimable(now))
-        query = (
-            select(outbox)
-            .where(outbox.c.status == "pending", _claimable(now), outbox.c.lane.not_in(waiting), _reach(local))
-            .order_by(outbox.c.seq, outbox.c.position)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=outbox)
-        )
         async with self._database.write() as connection:
             if self._database.concurrent:
                 # Two claims at once would split a lane between them: the second could not see the first one's leases.
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(_claim(local), {**_at(now), "most": limit})).all()
             if rows:
-                here = and_(outbox.c.seq == bindparam("at_seq"), outbox.c.position == bindparam("at_position"))
-                lease_it = update(outbox).where(here).values(leased_until=now + lease, worker=self._worker)
-                await connection.execute(lease_it, [{"at_seq": r.seq, "at_position": r.position} for r in rows])
+                mine = {"until": now + lease, "by": self._worker}
+                leases = [{"at_seq": row.seq, "at_position": row.position, **mine} for row in rows]
+                await connection.execute(_LEASE, leases)
         return [_item(row) for row in rows]
 
     async def acknowledge(self, item: OutboxItem, now: int) -> None:
@@ -118,20 +125,10 @@ class Outbox:
         async with self._database.write() as connection:
             alike: dict[tuple[str, ...], list[dict[str, object]]] = {}
             for item, values in jobs:
-                row = {"at_seq": item.seq, "at_position": item.position, **values}
+                row = {"at_seq": item.seq, "at_position": item.position, "by": self._worker, **values}
                 alike.setdefault(tuple(values), []).append(row)
             for names, rows in alike.items():
-                # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
-                mine = and_(
-                    outbox.c.seq == bindparam("at_seq"),
-                    outbox.c.position == bindparam("at_position"),
-                    outbox.c.status == "pending",
-                    outbox.c.worker == self._worker,
-                )
-                chosen: dict[str, Any] = {name: bindparam(name) for name in names}
-                await connection.execute(
-                    update(outbox).where(mine).values(leased_until=None, worker=None, **chosen), rows
-                )
+                await connection.execute(_settling(names), rows)
         return [None] * len(jobs)
 
     async def release(self) -> None:
@@ -157,16 +154,8 @@ class Outbox:
 
     async def next_due(self, now: int, *, local: bool | None = None) -> int | None:
         """When the next item can be claimed: `now`, or the nearest end of a pause or a lease; None for an empty box."""
-        leased = func.coalesce(outbox.c.leased_until, 0)
-        free_at = case((outbox.c.due_at > leased, outbox.c.due_at), else_=leased)
-        waiting = select(outbox.c.lane).where(outbox.c.status == "pending", ~_claimable(now))
-        ready = select(outbox.c.seq).where(
-            outbox.c.status == "pending", _claimable(now), outbox.c.lane.not_in(waiting), _reach(local)
-        )
-        later = select(func.min(free_at)).where(outbox.c.status == "pending", ~_claimable(now), _reach(local))
-        query = select(ready.exists(), later.scalar_subquery())
         async with self._database.read() as connection:
-            at_once, found = (await connection.execute(query)).one()
+            at_once, found = (await connection.execute(_next(local), _at(now))).one()
         return now if at_once else found
 
     async def counts(self) -> OutboxCounts:
@@ -241,10 +230,50 @@ def _reach(local: bool | None) -> ColumnElement[bool]:
     return told if local else ~told
 
 
-def _claimable(now: int) -> ColumnElement[bool]:
+# Statements are built once: building one for each claim would cost more than running it.
+_HERE = and_(outbox.c.seq == bindparam("at_seq"), outbox.c.position == bindparam("at_position"))
+_LEASE = update(outbox).where(_HERE).values(leased_until=bindparam("until"), worker=bindparam("by"))
+
+
+def _at(now: int) -> dict[str, int]:
+    """The times that the statements ask for."""
+    return {"now": now, "far": now + _FAR}
+
+
+def _claimable() -> ColumnElement[bool]:
     """Due and not leased. A time far ahead was written by a clock that was wrong and does not count."""
-    free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now, outbox.c.leased_until > now + _FAR)
-    return and_(or_(outbox.c.due_at <= now, outbox.c.due_at > now + _FAR), free)
+    now: BindParameter[int] = bindparam("now")
+    far: BindParameter[int] = bindparam("far")
+    until = outbox.c.leased_until
+    return and_(or_(outbox.c.due_at <= now, outbox.c.due_at > far), or_(until.is_(None), until <= now, until > far))
+
+
+def _ready(local: bool | None) -> ColumnElement[bool]:
+    """Those with nobody before them in their lane."""
+    waiting = select(outbox.c.lane).where(outbox.c.status == "pending", ~_claimable())
+    return and_(outbox.c.status == "pending", _claimable(), outbox.c.lane.not_in(waiting), _reach(local))
+
+
+@functools.cache
+def _claim(local: bool | None) -> Select[Any]:
+    query = select(outbox).where(_ready(local)).order_by(outbox.c.seq, outbox.c.position).limit(bindparam("most"))
+    return query.with_for_update(skip_locked=True, of=outbox)
+
+
+@functools.cache
+def _next(local: bool | None) -> Select[Any]:
+    leased = func.coalesce(outbox.c.leased_until, 0)
+    free_at = case((outbox.c.due_at > leased, outbox.c.due_at), else_=leased)
+    later = select(func.min(free_at)).where(outbox.c.status == "pending", ~_claimable(), _reach(local))
+    return select(select(outbox.c.seq).where(_ready(local)).exists(), later.scalar_subquery())
+
+
+@functools.cache
+def _settling(names: tuple[str, ...]) -> Update:
+    # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
+    mine = and_(_HERE, outbox.c.status == "pending", outbox.c.worker == bindparam("by"))
+    chosen: dict[str, Any] = {name: bindparam(name) for name in names}
+    return update(outbox).where(mine).values(leased_until=None, worker=None, **chosen)
 
 
 def _in_state(state: str, now: int) -> ColumnElement[bool]:

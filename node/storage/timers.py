@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import func, select, update
 
@@ -25,6 +26,10 @@ class Timer:
         return due_event(self.aggregate, self.name, now)
 
 
+# Built once: building it for each question would cost more than running it.
+_NEXT: Final = select(func.min(timers.c.due_at))
+
+
 class Timers:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -39,7 +44,7 @@ class Timers:
     async def next_at(self) -> int | None:
         """When the next one falls due."""
         async with self._database.read() as connection:
-            found: int | None = (await connection.execute(select(func.min(timers.c.due_at)))).scalar()
+            found: int | None = (await connection.execute(_NEXT)).scalar()
         return found
 
     async def put_off(self, timer: Timer, until: int) -> None:

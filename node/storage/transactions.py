@@ -77,8 +77,10 @@ class TransactionRows:
             await insert_rows(connection, transactions, [_tuple(row) for row in rows], overwrite=True)
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> TransactionRow | None:
-        found = await self._where(chain_id, sender, transactions.c.key == key)
-        return found[0] if found else None
+        async with self._database.read() as connection:
+            asked = {"chain_id": chain_id, "sender": sender, "keys": [key]}
+            row = (await connection.execute(_THERE, asked)).first()
+        return _read(row) if row is not None else None
 
     async def unfinished(self, chain_id: int, sender: bytes) -> list[TransactionRow]:
         """All that may still move, oldest first."""

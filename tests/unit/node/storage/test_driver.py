@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,30 @@ async def test_a_reader_sees_one_view_from_its_first_question_on(database: Datab
         await _fill(database, 10)
         assert (await connection.execute(count)).scalar_one() == 0
     assert await _count(database) == 10
+
+
+async def _broken_off(transaction: AbstractAsyncContextManager[AsyncConnection], statement: str) -> None:
+    async with transaction as connection:
+        await connection.execute(text(statement))
+        raise OSError("stopped")
+
+
+async def test_nobody_waits_for_the_end_of_a_reading_and_the_next_one_sees_what_was_written(
+    database: Database, tmp_path: Path
+) -> None:
+    """The view ends in the thread, before whatever is asked there next; a write that was refused is undone at once."""
+    for number in range(1, 40):
+        await _fill(database, number)
+        assert {await _count(database) for _ in range(3)} == {number}
+        with pytest.raises(OSError, match="stopped"):
+            await _broken_off(database.read(), "SELECT n FROM t")
+        with pytest.raises(OSError, match="stopped"):
+            await _broken_off(database.write(), "DELETE FROM t")
+    assert await _count(database) == 39
+    # No reading is left open that would keep the log from being taken into the file.
+    with sqlite3.connect(tmp_path / "node.db") as other:
+        busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert not busy
 
 
 async def test_a_writer_holds_the_lock_from_its_first_statement_on(database: Database, tmp_path: Path) -> None:
