@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -127,9 +128,10 @@ class MarketLink:
         return document
 
 
+@lru_cache(maxsize=2_048)  # a key costs as much as all the rest of an order
 def card_of_nobody(account: bytes) -> PartyCard:
-    """The card of an asset that takes no messages. What is sealed to its key nobody opens, so the key is forgotten at
-    once."""
+    """The card of an asset that takes no messages. What is sealed to its key nobody opens, so the secret half is
+    forgotten at once."""
     key = SealingKey.generate().public_bytes
     return PartyCard(name="asset", address=account, sealing_key=key, inbox_url=_NOWHERE)
 

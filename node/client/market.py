@@ -43,7 +43,6 @@ from node.clock import Clock, SystemClock
 from node.errors import CallerError, Conflict, InvalidInput, NodeUnreachable, Refused
 from node.services.asset.errors import PaymentRefused
 from node.services.asset.rules import Ordered, check_bill, choose_bills
-from node.wire.consents import PartyCard
 from node.wire.desk import DeskContract, DeskMoney
 from node.wire.settlement import NetLeftOut, NetReported, OrderPlaced, SignedMessage
 
@@ -92,7 +91,6 @@ class MarketClient:
         self._place: Place | None = None
         self._seen: tuple[int, bytes] = (0, bytes(32))
         self._said: dict[tuple[str, bytes], int] = {}
-        self._card: PartyCard | None = None
 
     @classmethod
     def over(
@@ -184,8 +182,7 @@ class MarketClient:
         self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed)
         signature = await self._signer.sign_message(message, domain)
         typed = m.typed_data(message, domain)
-        self._card = self._card or card_of_nobody(self.account)
-        body = OrderPlaced(typed=typed, signature=signature, card=self._card)
+        body = OrderPlaced(typed=typed, signature=signature, card=card_of_nobody(self.account))
         await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
         return order_id
 
