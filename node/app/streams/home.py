@@ -200,10 +200,13 @@ class HomeRole:
 
     async def living(self) -> dict[bytes, StreamOffer]:
         """Those that can be granted: not the ones that an unpairing left without a writer, whose names go on in the
-        streams of the next pairing. One that is not on chain yet counts; those that are come last."""
+        streams of the next pairing, nor the ones that were given away. One that is not on chain yet counts; those that
+        are come last."""
         found = await self.streams()
         on_chain = {sid: await self._core.storage.views.one(Stream, sid) for sid in found}
-        alive = [sid for sid, stream in on_chain.items() if not stream.registration or any(stream.writer)]
+        mine = (bytes(20), self.owner.address)
+        own = {sid: stream for sid, stream in on_chain.items() if stream.owner in mine}
+        alive = [sid for sid, stream in own.items() if not stream.registration or any(stream.writer)]
         return {sid: found[sid] for sid in sorted(alive, key=lambda sid: bool(on_chain[sid].registration))}
 
     async def request(self, request_id: bytes) -> tuple[Request, ConsentRequest]:

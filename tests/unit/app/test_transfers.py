@@ -157,6 +157,15 @@ async def test_without_the_time_of_the_transfer_nothing_is_destroyed_yet(world: 
     assert [receipt.before for receipt in await _receipts(world)] == [MOVED]
 
 
+async def test_what_was_given_away_is_not_offered_to_anybody_who_asks_for_consent(world: World) -> None:
+    """The registry would refuse the grant."""
+    home = world.home._home
+    assert home is not None
+    assert list(await home.living()) == [world.sid]
+    await _transferred(world)
+    assert await home.living() == {}
+
+
 async def test_attack_the_former_owner_would_have_the_new_owners_past_destroyed(world: World) -> None:
     """channels.md 4 rule 11: a pairing is no right to a stream that has another owner."""
     await _transferred(world)
