@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -36,6 +36,7 @@ from node.api.marketplace import MARKETPLACE, marketplace_error
 from node.api.openapi import openapi_document
 from node.api.operations import Answer, BinaryBody, Call, Operation, Streaming, parse_parameter
 from node.api.problems import InvalidForm, problem_response
+from node.api.sessions import Sessions, session_routes
 from node.api.settlement import SettlementParts
 from node.api.tokens import Scope, Tokens
 from node.clock import Clock, SystemClock
@@ -64,6 +65,7 @@ class ApiParts:
     feed: FeedParts | None = None
     settlement: SettlementParts | None = None
     networks: Callable[[], tuple[Network, ...]] = own_networks
+    pages: Sequence[web.RouteDef] = ()
 
 
 def create_api(
@@ -72,7 +74,8 @@ def create_api(
     """The application. Serve it with `ApiServer`, which adds the limits that live below HTTP."""
     chosen = parts or ApiParts()
     callers = Callers(settings, chosen.networks)
-    interface = _Interface(facade, settings, callers, tokens, chosen)
+    sessions = Sessions(tokens, chosen.clock, settings)
+    interface = _Interface(facade, settings, callers, tokens, chosen, sessions)
     app = web.Application(middlewares=[_around(chosen)], client_max_size=settings.max_body_bytes)
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, interface.route(operation))
@@ -83,6 +86,8 @@ def create_api(
     app.on_shutdown.append(app[LIVE_READERS].close)
     app.add_routes(health_routes(facade, tokens, chosen.metrics, callers))
     app.add_routes(_documents())
+    app.add_routes(session_routes(sessions, settings, callers, interface.failed_calls))
+    app.add_routes(chosen.pages)
     return app
 
 
@@ -133,17 +138,24 @@ class _WrongMethod(UsageError):
 
 class _Interface:
     def __init__(
-        self, facade: NodeFacade, settings: ApiSettings, callers: Callers, tokens: Tokens, parts: ApiParts
+        self,
+        facade: NodeFacade,
+        settings: ApiSettings,
+        callers: Callers,
+        tokens: Tokens,
+        parts: ApiParts,
+        sessions: Sessions,
     ) -> None:
         self._facade = facade
         self._settings = settings
         self._callers = callers
         self._tokens = tokens
+        self._sessions = sessions
         self._feed = parts.feed
         self._settlement = parts.settlement
         self._answers = parts.idempotency or MemoryIdempotencyStore(parts.clock)
         self._open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
-        self._failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
+        self.failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
 
     def door(self, parts: ApiParts) -> ParcelDoor:
         """The inbox for whoever needs no more than that of HTTP."""
@@ -181,10 +193,10 @@ class _Interface:
         try:
             if operation.access != "meter":
                 scope = operation.access
-            record = await self._tokens.check(request.headers.get("Authorization"), scope)
+            record = await self._sessions.admit(request, scope)
         except Unauthenticated:
             # Only failures count, so nobody can lock the owner out by calling from elsewhere with wrong tokens.
-            self._failed_calls.spend(peer)
+            self.failed_calls.spend(peer)
             raise
         return record.id
 
@@ -192,7 +204,7 @@ class _Interface:
         """While an answer goes on: raises once its token was revoked or has ended."""
         access = operation.access
         if access != "open" and access != "local" and access != "public" and access != "meter":
-            await self._tokens.check(request.headers.get("Authorization"), access)
+            await self._sessions.admit(request, access)
 
     async def _body(self, operation: Operation, request: web.Request) -> bytes:
         limit = self._settings.max_parcel_bytes if operation.body == BinaryBody else self._settings.max_body_bytes
@@ -210,7 +222,9 @@ class _Interface:
         values = _values(operation, request)
         peer = self._callers.key(request)
         parsed, caller = _parsed(operation, body), request[_CALLER]
-        call = Call(self._facade, self._tokens, values, parsed, peer, self._feed, self._settlement, caller)
+        call = Call(
+            self._facade, self._tokens, values, parsed, peer, self._feed, self._settlement, caller, self._sessions
+        )
         result = await operation.handler(call)
         return result if isinstance(result, Answer) else Answer(result)
 

@@ -12,8 +12,18 @@ from node.api.values import AddressHex, Form, View
 from node.api.views import ActionView, Items
 from node.errors import InvalidInput, NotFound
 from node.types import address_from_text
+from node.wire.assets import IMAGE, MAX_IMAGE
 
-__all__ = ["ASSET_OPERATIONS", "AssetForm", "AssetTotalsView", "AssetView", "AssetsFacade", "FundForm", "WalletView"]
+__all__ = [
+    "ASSET_OPERATIONS",
+    "AssetForm",
+    "AssetTotalsView",
+    "AssetView",
+    "AssetsFacade",
+    "FundForm",
+    "WalletView",
+    "WithdrawalForm",
+]
 
 _EXAMPLE: dict[str, JsonValue] = {
     "market": "https://market.example:8750",
@@ -44,11 +54,21 @@ class AssetForm(Form):
     area: str = _Words
     location: str = _Words
     description: str = Field(default="", max_length=2_000)
+    image: str = Field(
+        default="", max_length=MAX_IMAGE, pattern=IMAGE, description="a small picture as a data URL: PNG, JPEG or WebP"
+    )
 
 
 class FundForm(Form):
     """Money of the main wallet for an asset's wallet."""
 
+    amount: int = Field(gt=0, lt=2**88, description="minor units")
+
+
+class WithdrawalForm(Form):
+    """Money of the main wallet for any account; what went to a wrong one does not come back."""
+
+    receiver: AddressHex
     amount: int = Field(gt=0, lt=2**88, description="minor units")
 
 
@@ -78,6 +98,8 @@ class AssetView(View):
     offer_price: int
     limit_price: int
     min_offer_wh: int
+    delivery_s: int
+    image: str
     dashboard: bool
     operator: AddressHex | None
     account: AddressHex | None
@@ -91,6 +113,9 @@ class WalletView(View):
 
     account: AddressHex
     balance: int = Field(description="minor units")
+    symbol: str = Field(description="what the market's money is called")
+    decimals: int = Field(description="minor units are the money times ten to this power")
+    test_money: bool = Field(description="on a devnet money can be made from nothing")
 
 
 class AssetsFacade(Protocol):
@@ -107,6 +132,10 @@ class AssetsFacade(Protocol):
     async def fund(self, device: bytes, form: FundForm) -> ActionView: ...
 
     async def wallet(self) -> WalletView: ...
+
+    async def withdraw(self, form: WithdrawalForm) -> ActionView: ...
+
+    async def test_money(self, form: FundForm) -> ActionView: ...
 
 
 def _facade(call: Call) -> AssetsFacade:
@@ -144,6 +173,14 @@ async def _wallet(call: Call) -> WalletView:
     return await _facade(call).wallet()
 
 
+async def _withdraw(call: Call) -> ActionView:
+    return await _facade(call).withdraw(call.form(WithdrawalForm))
+
+
+async def _test_money(call: Call) -> ActionView:
+    return await _facade(call).test_money(call.form(FundForm))
+
+
 def _to(status: str) -> Callable[[Call], Awaitable[AssetView]]:
     async def change(call: Call) -> AssetView:
         return await _facade(call).change(_device(call), status)
@@ -161,6 +198,12 @@ ASSET_OPERATIONS: tuple[Operation, ...] = (
     Operation("POST", _API, "configureAsset", "admin", "Set the paired gateway's asset up, or change it (home, M-74)",
               _configure, AssetView, AssetForm, 201, tag="assets"),
     Operation("GET", "/api/v1/wallet", "getWallet", "read", "Main wallet of the household (M-73)", _wallet, WalletView,
+              tag="assets"),
+    Operation("POST", "/api/v1/wallet/withdrawals", "withdrawFromWallet", "admin",
+              "Money of the main wallet for any account (home, M-73)", _withdraw, ActionView, WithdrawalForm, 202,
+              tag="assets"),
+    Operation("POST", "/api/v1/wallet/test-money", "makeTestMoney", "admin",
+              "Money from nothing for the main wallet, on a devnet (M-73)", _test_money, ActionView, FundForm, 202,
               tag="assets"),
     Operation("GET", f"{_API}/{{device}}", "getAsset", "read", "One asset and what its contracts came to (M-76)",
               _asset, AssetView, tag="assets", parameters=(_DEVICE,)),

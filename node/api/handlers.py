@@ -26,6 +26,7 @@ from node.api.lifecycle import LIFE_OPERATIONS
 from node.api.marketplace import MARKETPLACE_OPERATIONS
 from node.api.netting import NETTING_OPERATIONS
 from node.api.operations import Answer, BinaryBody, Call, Operation, Parameter
+from node.api.sessions import SESSION_OPERATIONS
 from node.api.settlement import SETTLEMENT_OPERATIONS
 from node.api.tokens import TokenRecord
 from node.api.values import UnixTime, View
@@ -311,6 +312,7 @@ OPERATIONS: tuple[Operation, ...] = (
               tag="messages"),
     Operation("POST", f"{_API}/relay", "relay", "consent", "Send a signed message to the registry", _relay,
               ActionView, RelayForm, 202, tag="messages"),
+    *SESSION_OPERATIONS,
     Operation("GET", f"{_API}/tokens", "listTokens", "admin", "Tokens", _tokens, Items[TokenView], tag="tokens"),
     Operation("POST", f"{_API}/tokens", "createToken", "admin", "A new token", _new_token, NewTokenView, TokenForm,
               201, tag="tokens"),

@@ -32,7 +32,7 @@ __all__ = [
 # sealed, and whoever shows a token must have the scope asset:meter.
 Access = Scope | Literal["open", "local", "public", "meter"]
 BinaryBody: Final = "application/octet-stream"
-_SECRET_ANSWERS: Final = frozenset({"addWebhook", "createToken"})
+_SECRET_ANSWERS: Final = frozenset({"addWebhook", "createToken", "linkSession"})
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -50,7 +50,7 @@ class Parameter:
 class Call:
     """One request as a handler sees it: checked parameters and body, never the raw request.
 
-    `caller` is the id of the token that was shown, if one was.
+    `caller` is the id of the token that was shown, if one was; `sessions` makes links to the pages.
     """
 
     facade: NodeFacade
@@ -61,6 +61,7 @@ class Call:
     feed: Any = None
     settlement: Any = None
     caller: str = ""
+    sessions: Any = None
 
     def form(self, model: type[_M]) -> _M:
         """The body, which was checked against the operation's model."""

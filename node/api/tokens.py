@@ -19,6 +19,8 @@ Scope = Literal["read", "consent", "admin", "events:read", "webhooks:manage", "a
 SCOPES: Final[tuple[Scope, ...]] = ("read", "consent", "admin")
 """Each of these includes those before it. The other scopes include nothing and are included in `admin` only."""
 _PREFIX: Final = "wattpact_"
+_SESSION: Final = "wattpact-session_"
+"""What begins so is a browser's session: it counts in its cookie only, and nothing else counts there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,11 @@ class Tokens:
         self, name: str, scopes: frozenset[Scope], lifetime_s: int | None = None
     ) -> tuple[TokenRecord, str]:
         """A record and the token's text, which is not kept anywhere."""
-        text = _new_token()
-        now = self._clock.now()
-        expires_at = None if lifetime_s is None else now + lifetime_s
-        record = TokenRecord(secrets.token_hex(6), name, scopes, _digest(text), now, expires_at)
-        await self._store.add(record)
-        return record, text
+        return await self._keep(name, scopes, lifetime_s, _new_token())
+
+    async def open_session(self, name: str, scopes: frozenset[Scope], lifetime_s: int) -> tuple[TokenRecord, str]:
+        """A token of the kind that only a cookie carries (`node.api.sessions`)."""
+        return await self._keep(name, scopes, lifetime_s, _new_token(_SESSION))
 
     async def records(self) -> tuple[TokenRecord, ...]:
         return await self._store.records()
@@ -112,7 +113,27 @@ class Tokens:
         kind, _, text = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not text:
             raise Unauthenticated("This call needs a bearer token.")
-        digest = _digest(text.strip())
+        if text.startswith(_SESSION):
+            raise Unauthenticated("A browser's session is no token of a program.")
+        return await self._allowed(text.strip(), scope)
+
+    async def check_session(self, text: str, scope: Scope) -> TokenRecord:
+        """The record behind a session's cookie. Raises Unauthenticated or Refused."""
+        if not text.startswith(_SESSION):
+            raise Unauthenticated("This is no session.")
+        return await self._allowed(text, scope)
+
+    async def _keep(
+        self, name: str, scopes: frozenset[Scope], lifetime_s: int | None, text: str
+    ) -> tuple[TokenRecord, str]:
+        now = self._clock.now()
+        expires_at = None if lifetime_s is None else now + lifetime_s
+        record = TokenRecord(secrets.token_hex(6), name, scopes, _digest(text), now, expires_at)
+        await self._store.add(record)
+        return record, text
+
+    async def _allowed(self, text: str, scope: Scope) -> TokenRecord:
+        digest = _digest(text)
         record = self._local if self._local and secrets.compare_digest(self._local.digest, digest) else None
         record = record or await self._store.find(digest)
         if record is None:
@@ -124,8 +145,8 @@ class Tokens:
         return record
 
 
-def _new_token() -> str:
-    return _PREFIX + secrets.token_urlsafe(32)
+def _new_token(prefix: str = _PREFIX) -> str:
+    return prefix + secrets.token_urlsafe(32)
 
 
 def _digest(text: str) -> bytes:

@@ -63,6 +63,7 @@ from node.runtime.backoff import Backoff
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
 from node.runtime.supervisor import Lifecycle, Service, Supervisor
+from node.web import page_routes
 
 __all__ = ["run_node"]
 
@@ -317,7 +318,8 @@ class _Node:
     async def _serve_api(self, life: Lifecycle) -> None:
         core = self._core
         feed = FeedParts(self._events, self._webhooks)
-        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=self._settling.facade(self._roles.provider))
+        settlement = self._settling.facade(self._roles.provider)
+        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=settlement, pages=page_routes())
         app = create_api(self._facade(), core.settings.api, self._tokens, parts)
         server = ApiServer(app, core.settings.api, core.metrics)
         await server.start()

@@ -69,6 +69,11 @@ class ApiClient:
     def __init__(self, access: LocalAccess) -> None:
         self._access = access
 
+    @property
+    def url(self) -> str:
+        """The node's address, without a slash at its end."""
+        return self._access.url.rstrip("/")
+
     def get(self, path: str, **query: str | int | None) -> dict[str, Any]:
         params = {key.rstrip("_"): str(value) for key, value in query.items() if value is not None}
         return asyncio.run(self._call("GET", path, params, None))

@@ -17,6 +17,7 @@ from node.cli.factories import CliFactories
 from node.cli.gateway import add_gateway_commands
 from node.cli.jobs import add_job_commands
 from node.cli.keys import add_key_commands
+from node.cli.pages import add_page_command
 from node.cli.pairing import add_pairing_commands
 from node.cli.session import Session, guarded
 from node.cli.settlement import add_settlement_commands
@@ -86,6 +87,7 @@ def create_cli(factories: CliFactories) -> typer.Typer:
     add_daemon_commands(app, factories)
     add_simulation_command(app, factories)
     add_bids_command(app, factories)
+    add_page_command(app)
     add_pairing_commands(app)
     add_gateway_commands(app, factories)
     add_stream_commands(app)

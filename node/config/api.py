@@ -45,6 +45,9 @@ class ApiSettings(BaseModel):
     open_calls_per_minute: int = Field(
         default=120, ge=1, le=1_000_000, description="calls without a token (inbox, pairing) from one address"
     )
+    session_s: int = Field(
+        default=43_200, ge=60, le=2_592_000, description="a browser's session ends after this many seconds"
+    )
     pairing_networks: Annotated[tuple[NetworkText, ...], *TextList] = Field(
         default=(),
         description="gateway: networks whose homes may pair as well; this machine's own private ones always may",

@@ -276,6 +276,11 @@ class Money:
         """The nonce of the account's next permit."""
         return await self._ask(dev_token.encode_nonces(account), dev_token.decode_nonces)
 
+    async def unit(self) -> tuple[str, int]:
+        """What the token is called, and the power of ten between it and its minor units."""
+        symbol = await self._ask(dev_token.encode_symbol(), dev_token.decode_symbol)
+        return symbol, await self._ask(dev_token.encode_decimals(), dev_token.decode_decimals)
+
     async def domain(self) -> Domain:
         """The domain under which permits are signed, as the token tells it."""
         answer = await self._ask(dev_token.encode_eip712_domain(), dev_token.decode_eip712_domain)

@@ -1,1 +1,5 @@
-"""Pages and the vendored files they use; licences lie beside them in `vendor`."""
+"""The pages: plain HTML, style and modules, served beside the REST interface. See the README beside this file."""
+
+from node.web.pages import PAGES_CSP, page_routes
+
+__all__ = ["PAGES_CSP", "page_routes"]

@@ -13,6 +13,8 @@ from node.wire.consents import PartyCard
 from node.wire.fields import Address, Body, Hash, Seconds, Signature, Url
 
 __all__ = [
+    "IMAGE",
+    "MAX_IMAGE",
     "PERSONAL",
     "REGISTRATION_VALID_S",
     "AssetConfig",
@@ -29,6 +31,10 @@ REGISTRATION_VALID_S = 3_600
 Energy = Annotated[int, Field(gt=0, lt=2**63, strict=True)]
 Price = Annotated[int, Field(ge=0, lt=2**80, strict=True)]
 Words = Annotated[str, Field(max_length=200)]
+MAX_IMAGE = 24_000
+"""Characters: a settings parcel with a picture stays far below what an inbox takes."""
+IMAGE = r"^(data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2})?$"
+"""A picture by value, of a kind that holds no script."""
 
 
 class MeterCounted(Body):
@@ -57,9 +63,10 @@ class AssetConfig(Body):
     area: Words = ""
     location: Words = ""
     description: Annotated[str, Field(max_length=2_000)] = ""
+    image: Annotated[str, Field(max_length=MAX_IMAGE, pattern=IMAGE)] = ""
 
 
-PERSONAL = ("area", "description", "location", "name")
+PERSONAL = ("area", "description", "image", "location", "name")
 """What a person wrote in the settings of an asset: it is erased by its key when the asset is retired (A-30)."""
 
 

@@ -276,7 +276,7 @@ async def _keep(story: Story, console: Console, report: dict[str, Any]) -> None:
     show_report(report, console)
     await story.meter.tell("live")
     for name, node in story.nodes.items():
-        console.print(f"{name:8} {node.url}/api/docs   wattpact --config {node.config} status", markup=False)
+        console.print(f"{name:8} {node.url}   pages: wattpact --config {node.config} open", markup=False)
     console.print(f"chain    {story.devnet.url}\nPress Ctrl-C to end.", markup=False)
     forever = asyncio.Event()
     try:

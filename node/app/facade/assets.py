@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from node.api.assets import AssetForm, AssetTotalsView, AssetView, FundForm, WalletView
+from node.api.assets import AssetForm, AssetTotalsView, AssetView, FundForm, WalletView, WithdrawalForm
 from node.api.views import ActionView
 from node.app.core import Core
 from node.app.trading.ownedassets import OwnedAsset, OwnedAssets
+from node.config import DEVNET_CHAIN_ID
 from node.errors import NotFound, Refused
 from node.projection.trade import Trade
 from node.types import to_hex
@@ -47,14 +48,27 @@ class AssetsPart:
         return await self._view(await self._owned().change(device, status), None)
 
     async def fund(self, device: bytes, form: FundForm) -> ActionView:
-        key = await self._owned().fund(device, form.amount)
-        return ActionView(state="queued", digest=key, transaction=to_hex(key))
+        return _queued(await self._owned().fund(device, form.amount))
 
     async def wallet(self) -> WalletView:
         views, account = self.core.chain.market, self.core.keys.identity.wallet().address
         if views is None:
             raise NotFound("This node follows no market.", remedy="Set settlement.market.")
-        return WalletView(account=account, balance=await (await views.money()).balance(account))
+        money = await views.money()
+        symbol, decimals = await money.unit()
+        return WalletView(
+            account=account,
+            balance=await money.balance(account),
+            symbol=symbol,
+            decimals=decimals,
+            test_money=self.owned is not None and self.core.settings.chain.chain_id == DEVNET_CHAIN_ID,
+        )
+
+    async def withdraw(self, form: WithdrawalForm) -> ActionView:
+        return _queued(await self._owned().withdraw(form.receiver, form.amount))
+
+    async def test_money(self, form: FundForm) -> ActionView:
+        return _queued(await self._owned().test_money(form.amount))
 
     async def _view(self, asset: OwnedAsset, totals: AssetTotalsView | None) -> AssetView:
         config, told, views = asset.config, asset.told, self.core.chain.market
@@ -75,6 +89,8 @@ class AssetsPart:
             offer_price=config.offer_price,
             limit_price=config.limit_price,
             min_offer_wh=config.min_offer_wh,
+            delivery_s=config.delivery_s,
+            image=config.image,
             dashboard=config.dashboard,
             operator=told.operator if told is not None else None,
             account=told.account if told is not None else None,
@@ -97,6 +113,10 @@ class AssetsPart:
             for _, trade in rows:
                 yield trade
             before = rows[-1][0]
+
+
+def _queued(key: bytes) -> ActionView:
+    return ActionView(state="queued", digest=key, transaction=to_hex(key))
 
 
 def totals_of(sold: list[Trade], bought: list[Trade]) -> AssetTotalsView:

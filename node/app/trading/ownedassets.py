@@ -6,6 +6,7 @@ deleted when the asset is retired.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,8 +21,10 @@ from node.app.inbox import Inbox, Kept
 from node.app.parcels import Post
 from node.app.services import looped
 from node.app.trading.personal import Personal
-from node.errors import Conflict, NotFound, Refused
+from node.config import DEVNET_CHAIN_ID
+from node.errors import Busy, Conflict, InvalidInput, NotFound, Refused
 from node.ledger.errors import RpcRefused
+from node.ledger.market import Money
 from node.ledger.transaction import Call
 from node.projection.base import Peer
 from node.runtime.errors import PermanentFailure
@@ -118,10 +121,43 @@ class OwnedAssets:
 
         Raises Conflict where the asset is not known well enough, or the wallet has less.
         """
-        asset, core = await self.one(device), self._core
-        if asset.told is None or core.chain.market is None:
+        asset = await self.one(device)
+        if asset.told is None:
             raise Conflict("The asset has not told its account yet.", remedy="Try again when it was reached.")
-        money, wallet, now = await core.chain.market.money(), core.keys.identity.wallet(), core.clock.now()
+        return await self._give(bytes(asset.told.account), amount)
+
+    async def withdraw(self, to: bytes, amount: int) -> bytes:
+        """Money of the main wallet for any account (M-73). Returns the transfer's key.
+
+        Raises InvalidInput for an account that cannot be meant, Conflict where the wallet has less.
+        """
+        if not any(to) or to == self._core.keys.identity.wallet().address:
+            raise InvalidInput("This is no account to send money to.", field="receiver")
+        return await self._give(to, amount)
+
+    async def test_money(self, amount: int) -> bytes:
+        """Money from nothing for the main wallet, where it is worth nothing (M-73). Raises Refused elsewhere."""
+        core = self._core
+        if core.settings.chain.chain_id != DEVNET_CHAIN_ID:
+            raise Refused("Only a devnet's money is made from nothing.", remedy="Send it to the main wallet's account.")
+        key, to = os.urandom(32), (await self._money()).address
+        data = dev_token.encode_mint(core.keys.identity.wallet().address, amount)
+        await core.chain.sender.submit(key, Call(to, data, gas=_GAS))
+        return key
+
+    async def _money(self) -> Money:
+        if self._core.chain.market is None:
+            raise Conflict("This node follows no market.", remedy="Set settlement.market.")
+        return await self._core.chain.market.money()
+
+    async def _give(self, to: bytes, amount: int) -> bytes:
+        """A permit of the wallet for the sender, which moves the money once the permit is on chain."""
+        core = self._core
+        money, wallet, now = await self._money(), core.keys.identity.wallet(), core.clock.now()
+        waiting = await core.storage.memory.facts.all(FUNDED)
+        if any(wish["state"] == "allowed" for wish in waiting.values()):
+            # Both would be signed with the same nonce, and one of them would come to nothing.
+            raise Busy("Another transfer is on its way.", remedy="Try again in some seconds.")
         there = await money.balance(wallet.address)
         if amount > there:
             raise Conflict(f"The main wallet has {there}.", remedy="Add funds to it first.")
@@ -134,7 +170,7 @@ class OwnedAssets:
         )
         key = bytes(keccak(b"fund by hand" + m.digest(permit, domain)))
         await sender.submit(m.digest(permit, domain), Call(money.address, allow, gas=_GAS))
-        wish = {"to": bytes(asset.told.account).hex(), "amount": amount, "until": now + VALID_S, "state": "allowed"}
+        wish = {"to": to.hex(), "amount": amount, "until": now + VALID_S, "state": "allowed"}
         await core.storage.memory.keep((), [(FUNDED, key.hex(), wish)])
         core.wake()
         return key

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from node.api.assets import AssetForm, AssetTotalsView, AssetView, FundForm, WalletView
+from node.api.assets import AssetForm, AssetTotalsView, AssetView, FundForm, WalletView, WithdrawalForm
 from node.api.flows import FlowQuery, FlowRowView, FlowsView, MemberFlowView
 from node.api.lifecycle import AllowanceForm, DisputeForm, RulingForm, WithdrawForm
 from node.api.marketdata import FillView, LiveSlotView, SlotPricesView
@@ -313,7 +313,8 @@ class MemoryAssets:
         return AssetView(
             device=DEVICE, name="" if gone else "Roof", role="producer", carrier="thermal", status=self.status,
             market="https://market.example", area="", location="", description="", offer_price=200, limit_price=0,
-            min_offer_wh=500, dashboard=False, operator=OPERATOR, account=ASSET, wallet=5, balance=6, totals=totals,
+            min_offer_wh=500, delivery_s=900, image="", dashboard=False, operator=OPERATOR, account=ASSET, wallet=5,
+            balance=6, totals=totals,
         )  # fmt: skip
 
     async def configure(self, form: AssetForm) -> AssetView:
@@ -331,7 +332,14 @@ class MemoryAssets:
         return _done(ORDER)
 
     async def wallet(self) -> WalletView:
-        return WalletView(account=OTHER, balance=480)
+        return WalletView(account=OTHER, balance=480, symbol="DEV", decimals=6, test_money=False)
+
+    async def withdraw(self, form: WithdrawalForm) -> ActionView:
+        self.funded.append(-form.amount)
+        return _done(ORDER)
+
+    async def test_money(self, form: FundForm) -> ActionView:
+        raise Refused("Only a devnet's money is made from nothing.")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from node.clock import ManualClock
 from node.config import ApiSettings
 from node.observability import Metrics
 from node.runtime.interfaces import Network, own_networks
+from node.web import page_routes
 from tests.unit.node.api.memory_node import NOW, MemoryNode
 from tests.unit.node.api.memory_settlement import MemorySettlement
 
@@ -57,11 +58,13 @@ async def served(
     node, clock, metrics = node or MemoryNode(), ManualClock(NOW), Metrics()
     tokens = Tokens(MemoryTokenStore(), clock)
     settlement = MemorySettlement()
-    app = create_api(node, chosen, tokens, ApiParts(clock, metrics, settlement=settlement, networks=networks))
+    parts = ApiParts(clock, metrics, settlement=settlement, networks=networks, pages=page_routes())
+    app = create_api(node, chosen, tokens, parts)
     server = ApiServer(app, chosen, metrics)
     await server.start()
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+        jar = aiohttp.CookieJar(unsafe=True)  # the server is known by its address alone
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), cookie_jar=jar) as http:
             yield Served(node, server, tokens, clock, metrics, http, tokens.issue_local(), settlement)
     finally:
         await server.close()

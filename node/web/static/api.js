@@ -1,0 +1,98 @@
+// Calls of the REST interface under this browser's session. Every error is a Problem: one sentence, and what to do.
+
+const PAGE = { "X-Wattpact-Page": "1" };
+
+/** RFC 9457, as the node writes it. */
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail ?? `The node answered with status ${status}.`);
+    this.status = status;
+    this.remedy = document.remedy ?? "";
+    this.field = document.field ?? null;
+    this.errors = document.errors ?? [];
+  }
+}
+
+// Money may have more digits than a JavaScript number keeps: such ones become BigInt where the browser tells the source.
+function whole(_key, value, context) {
+  const exact = typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(context?.source ?? "");
+  return exact ? value : BigInt(context.source);
+}
+
+function written(body) {
+  return JSON.stringify(body, (_key, value) => {
+    if (typeof value !== "bigint") return value;
+    if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+    if (JSON.rawJSON) return JSON.rawJSON(value.toString());
+    throw new Problem(0, { detail: "This browser cannot send so large an amount.", remedy: "Use a newer browser." });
+  });
+}
+
+function once() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function fetched(method, path, body, signal) {
+  const headers = { ...PAGE };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method === "POST") headers["Idempotency-Key"] = once();
+  let response;
+  let text;
+  try {
+    response = await fetch(path, { method, headers, body: body === undefined ? undefined : written(body), signal });
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted || error instanceof Problem) throw error;
+    const remedy = "See whether `wattpact run` is running on its machine; the page goes on by itself.";
+    throw new Problem(0, { detail: "The node does not answer.", remedy });
+  }
+  let document = {};
+  try {
+    document = text ? JSON.parse(text, whole) : {};
+  } catch {
+    document = {};
+  }
+  if (!response.ok && !(response.status === 503 && document.checks)) throw new Problem(response.status, document);
+  return document;
+}
+
+/** GET below /api/v1, with a query. */
+export function get(path, query = {}, signal = undefined) {
+  const chosen = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const tail = chosen.length ? `?${new URLSearchParams(chosen)}` : "";
+  return fetched("GET", `api/v1${path}${tail}`, undefined, signal);
+}
+
+/** POST below /api/v1. */
+export function post(path, body) {
+  return fetched("POST", `api/v1${path}`, body);
+}
+
+/** The session of this browser; raises a Problem of status 401 where there is none. */
+export const session = {
+  show: () => fetched("GET", "pages/session"),
+  enter: (code) => fetched("POST", "pages/session", { code }),
+  leave: () => fetched("DELETE", "pages/session"),
+};
+
+/** Follows the market over WebSocket until `signal` ends it. `take` gets every message. Connects again by itself. */
+export function follow(path, take, signal) {
+  let wait = 1000;
+  const open = () => {
+    const address = new URL(`api/v1${path}`, document.baseURI);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address);
+    signal.addEventListener("abort", () => socket.close());
+    socket.addEventListener("message", (event) => {
+      wait = 1000;
+      take(JSON.parse(event.data, whole));
+    });
+    socket.addEventListener("close", () => {
+      if (signal.aborted) return;
+      take({ type: "gone" });
+      setTimeout(() => signal.aborted || open(), wait);
+      wait = Math.min(wait * 2, 30000);
+    });
+  };
+  open();
+}

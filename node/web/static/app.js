@@ -1,0 +1,134 @@
+// The frame around all pages: who is logged in, where one can go, and which page the address names.
+
+import { get, session } from "./api.js";
+import { assetPage } from "./asset.js";
+import { newAsset } from "./assetform.js";
+import { h, put } from "./dom.js";
+import { jobsPage } from "./jobs.js";
+import { marketPage } from "./market.js";
+import { overview } from "./overview.js";
+import { signIn } from "./signin.js";
+import { transactionsPage } from "./transactions.js";
+import { problem, repeat } from "./ui.js";
+import { setMoney, time } from "./units.js";
+import { refreshWallet } from "./wallet.js";
+
+const PAGES = [
+  [/^$/, overview],
+  [/^assets\/new$/, newAsset],
+  [/^assets\/(0x[0-9a-f]{40})(?:\/(overview|settings|transactions))?$/i, assetPage],
+  [/^transactions$/, transactionsPage],
+  [/^market$/, marketPage],
+  [/^jobs$/, jobsPage],
+];
+const WALLET_EVERY_S = 10;
+
+let leaving = new AbortController();
+let present = null;
+
+async function start() {
+  // The secret of a link stands behind the #: it is in no request, no log and no referrer, and now in no history either.
+  const link = /^#open=([\w-]+)$/.exec(location.hash);
+  if (link) history.replaceState(null, "", "#/");
+  try {
+    const mine = link ? await session.enter(link[1]) : await session.show();
+    await enter(mine);
+  } catch (error) {
+    // Who comes without a link and without a session has done nothing wrong.
+    ended(link || error.status !== 401 ? error : null);
+  }
+}
+
+// Without a session this is where everything ends up.
+function ended(error) {
+  leaving.abort();
+  present?.over.abort();
+  present = null;
+  put(document.body, signIn(error));
+}
+
+async function enter(mine) {
+  const status = await get("/status");
+  const wallet = await get("/wallet").catch((error) => {
+    if (error.status === 401) throw error;
+    return null;
+  });
+  if (wallet) setMoney(wallet);
+  present?.over.abort();
+  present = {
+    admin: mine.scope === "admin", roles: status.roles, over: new AbortController(),
+    main: h("main", { id: "main", tabindex: -1 }), wallet: h("div"),
+  };
+  put(document.body, h("div", { class: "shell" }, sidebar(status, mine), present.main));
+  if (wallet) {
+    const { admin, wallet: place } = present;
+    const fresh = () => refreshWallet(place, admin).catch((error) => (error.status === 401 ? ended(error) : null));
+    repeat(fresh, WALLET_EVERY_S, present.over.signal);
+  }
+  await show();
+}
+
+function sidebar(status, mine) {
+  const links = [["#/", "Overview"], ["#/transactions", "Transactions"]];
+  if (status.roles.includes("market")) links.push(["#/market", "Market"]);
+  links.push(["#/jobs", "Jobs"]);
+  const out = h("button", { type: "button", onclick: logOut }, "Log out");
+  return h("aside", null,
+    h("a", { class: "brand", href: "#/" }, h("img", { src: "pages/icon.svg", alt: "", width: 28, height: 28 }), h("span", null, status.name)),
+    h("nav", { class: "main-nav", "aria-label": "Pages" }, links.map(([href, label]) => h("a", { href }, label))),
+    present.wallet,
+    h("div", { class: "session" },
+      h("p", { class: "muted" }, `${mine.scope === "admin" ? "You may act" : "You may look"} until ${time(mine.expires_at).slice(0, 16)}`),
+      out));
+}
+
+async function logOut() {
+  try {
+    await session.leave();
+  } catch (error) {
+    if (error.status !== 401) return put(present.main, problem(error));
+  }
+  return ended(null);
+}
+
+async function show() {
+  if (!present) return;
+  leaving.abort();
+  leaving = new AbortController();
+  document.querySelectorAll("dialog").forEach((box) => box.close());
+  const place = location.hash.replace(/^#\/?/, "");
+  const { signal } = leaving;
+  for (const link of document.querySelectorAll(".main-nav a")) {
+    const here = link.getAttribute("href") === `#/${place.split("/")[0] === "assets" ? "" : place}`;
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const [page, parts] = found(place);
+  if (!page) {
+    return put(present.main, problem({ message: "There is no such page.", remedy: "Go back to the overview." }));
+  }
+  try {
+    await page({ ...present, signal, parts, reload: show });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    if (error.status === 401) return ended(error);
+    return put(present.main, problem(error));
+  }
+  return undefined;
+}
+
+function found(place) {
+  for (const [pattern, page] of PAGES) {
+    const match = pattern.exec(place);
+    if (match) return [page, match.slice(1)];
+  }
+  return [null, []];
+}
+
+addEventListener("hashchange", () => (location.hash.startsWith("#open=") ? start() : show()));
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.status !== 401) return;
+  event.preventDefault();
+  ended(event.reason);
+});
+start();

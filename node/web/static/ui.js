@@ -1,0 +1,173 @@
+// What all pages are made of: messages, tables, fields, dialogs.
+
+import { h, put } from "./dom.js";
+
+/** One sentence and what to do. Anything that is no Problem is a defect of ours and is said as such. */
+export function problem(error) {
+  const fields = (error.errors ?? []).slice(1).map((each) => h("li", null, `${each.field}: ${each.message}`));
+  return h(
+    "div",
+    { class: "problem", role: "alert" },
+    h("p", null, h("strong", null, error.message || "Something went wrong in this page.")),
+    error.remedy ? h("p", null, error.remedy) : null,
+    fields.length ? h("ul", null, fields) : null,
+  );
+}
+
+export function empty(sentence, remedy) {
+  return h("div", { class: "empty" }, h("p", null, sentence), remedy ? h("p", { class: "muted" }, remedy) : null);
+}
+
+export function loading() {
+  return h("p", { class: "muted", role: "status" }, "Loading …");
+}
+
+/** Says for some seconds what became of an action. */
+export function toast(sentence) {
+  let box = document.getElementById("toasts");
+  if (!box) {
+    box = h("div", { id: "toasts", role: "status", "aria-live": "polite" });
+    document.body.append(box);
+  }
+  const note = h("p", null, sentence);
+  box.append(note);
+  setTimeout(() => note.remove(), 6000);
+}
+
+const GOOD = new Set(["running", "confirmed", "ready", "cured", "yes", "live"]);
+const BAD = new Set(["failed", "claimed", "disputed", "contested", "no"]);
+
+/** A state as a pill; the word itself says it, the colour only repeats it. */
+export function pill(state, label) {
+  const kind = GOOD.has(state) ? "good" : BAD.has(state) ? "bad" : "";
+  return h("span", { class: `pill ${kind}` }, label ?? state);
+}
+
+/** Names and values. */
+export function facts(pairs) {
+  const rows = pairs.filter((pair) => pair[1] !== null && pair[1] !== undefined && pair[1] !== "");
+  return h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
+}
+
+/** A table that becomes cards on a phone. `columns`: title, what a row shows, and a class. */
+export function table(columns, rows, { caption, attributes } = {}) {
+  const head = columns.map(([title, , kind]) => h("th", { scope: "col", class: kind }, title));
+  const body = rows.map((row) =>
+    h(
+      "tr",
+      attributes?.(row),
+      columns.map(([title, show, kind]) => h("td", { "data-label": title, class: kind }, show(row))),
+    ),
+  );
+  return h(
+    "table",
+    { class: "cards" },
+    caption ? h("caption", null, caption) : null,
+    h("thead", null, h("tr", null, head)),
+    h("tbody", null, body),
+  );
+}
+
+let numbered = 0;
+
+/** A labelled field. `control` is an input, a select or a textarea. */
+export function field(label, control, hint) {
+  const id = `f${++numbered}`;
+  control.id = id;
+  const told = hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null;
+  if (told) control.setAttribute("aria-describedby", told.id);
+  return h("div", { class: "field" }, h("label", { for: id }, label), control, told);
+}
+
+export function choice(name, options, chosen) {
+  return h(
+    "select",
+    { name },
+    options.map(([value, label]) => h("option", { value, selected: value === chosen }, label)),
+  );
+}
+
+/** A button that cannot be pressed twice while its work goes on, and shows what went wrong in `where`. */
+export function action(label, work, { kind = "", where }) {
+  const button = h("button", { type: "button", class: kind }, label);
+  button.addEventListener("click", () => busy(button, work, where));
+  return button;
+}
+
+/** Runs `work` with the button blocked; a Problem is shown in `where`. */
+export async function busy(button, work, where) {
+  button.disabled = true;
+  put(where);
+  try {
+    await work();
+  } catch (error) {
+    put(where, problem(error));
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** A dialog with a form. `submit` does what the form says and may throw; the dialog closes when it is done. */
+export function dialog(title, content, { label, kind = "primary", submit }) {
+  const told = h("div");
+  const send = h("button", { type: "submit", class: kind }, label);
+  const close = () => box.close();
+  const form = h(
+    "form",
+    null,
+    h("h2", null, title),
+    content,
+    told,
+    h("div", { class: "buttons" }, h("button", { type: "button", onclick: close }, "Cancel"), send),
+  );
+  const box = h("dialog", { "aria-label": title }, form);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    busy(send, async () => {
+      await submit(new FormData(form));
+      close();
+    }, told);
+  });
+  return shown(box);
+}
+
+/** A dialog that only shows something. */
+export function sheet(title, content) {
+  const head = h("div", { class: "sheet-head" }, h("h2", null, title));
+  const box = h("dialog", { class: "wide", "aria-label": title }, head, content);
+  head.append(h("button", { type: "button", onclick: () => box.close() }, "Close"));
+  return shown(box);
+}
+
+function shown(box) {
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+/** Text that a button copies. */
+export function copyable(text) {
+  const said = h("button", { type: "button", class: "small" }, "Copy");
+  const code = h("code", { class: "wrap" }, text);
+  said.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      said.textContent = "Copied";
+    } catch {
+      // Without https, or where the browser says no: the text is marked, and the person copies it.
+      getSelection().selectAllChildren(code);
+    }
+  });
+  return h("span", { class: "copyable" }, code, said);
+}
+
+/** Does `work` now and every `seconds` until `signal` ends it; rests while nobody looks. Errors are `work`'s own. */
+export function repeat(work, seconds, signal) {
+  const round = async () => {
+    if (signal.aborted) return;
+    if (!document.hidden) await work();
+    if (!signal.aborted) setTimeout(round, seconds * 1000);
+  };
+  return round();
+}

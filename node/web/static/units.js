@@ -1,0 +1,84 @@
+// How energy, money, times and ids look to people. Integers inside; decimals here only.
+
+let token = { symbol: "", decimals: 0 };
+
+/** The money that the node's market counts in. Without a market amounts are shown as they are. */
+export function setMoney(found) {
+  token = found;
+}
+
+export function symbol() {
+  return token.symbol || "minor units";
+}
+
+// An integer with the point moved: exact, at least `least` and at most `places` digits behind it.
+function decimal(value, places, least) {
+  const big = BigInt(value);
+  const digits = (big < 0n ? -big : big).toString().padStart(places + 1, "0");
+  const front = digits.slice(0, digits.length - places);
+  const back = digits.slice(digits.length - places).replace(/0+$/, "").padEnd(Math.min(least, places), "0");
+  return `${big < 0n ? "−" : ""}${BigInt(front).toLocaleString("en")}${back ? `.${back}` : ""}`;
+}
+
+/** Minor units as an amount with its symbol. */
+export function money(minor) {
+  return minor === null || minor === undefined ? "–" : `${decimal(minor, token.decimals, 2)} ${symbol()}`;
+}
+
+/** Minor units per kWh. */
+export function price(minor) {
+  return minor === null || minor === undefined ? "–" : `${money(minor)}/kWh`;
+}
+
+/** Wh as kWh. */
+export function kwh(wh) {
+  return wh === null || wh === undefined ? "–" : `${decimal(wh, 3, 0)} kWh`;
+}
+
+/** What a person types ("12.5") as an integer with `places` digits behind the point. Raises with a sentence. */
+export function typed(text, places, what) {
+  const found = /^(\d{1,24})(?:[.,](\d+))?$/.exec(text.trim().replace(/[\s’']/g, ""));
+  if (!found) throw new Error(`${what} is a number such as 12.5.`);
+  const back = (found[2] ?? "").replace(/0+$/, "");
+  if (back.length > places) throw new Error(`${what} has at most ${places} digits behind the point.`);
+  return BigInt(found[1] + back.padEnd(places, "0"));
+}
+
+export const typedMoney = (text, what) => typed(text, token.decimals, what);
+export const typedKwh = (text, what) => typed(text, 3, what);
+
+/** An integer as it stands in a form's field. */
+export const moneyField = (minor) => decimal(minor, token.decimals, 0).replaceAll(",", "");
+export const kwhField = (wh) => decimal(wh, 3, 0).replaceAll(",", "");
+
+const two = (number) => String(number).padStart(2, "0");
+
+/** Seconds since 1970 as local time. */
+export function time(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const at = new Date(seconds * 1000);
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
+/** A span of delivery: the day once. */
+export function span(start, end) {
+  if (start === null || start === undefined) return "–";
+  const [day, from] = time(start).split(" ");
+  const [last, to] = time(end).split(" ");
+  return `${day} ${from.slice(0, 5)} to ${last === day ? "" : `${last} `}${to.slice(0, 5)}`;
+}
+
+/** The beginning of an id, as people compare it. */
+export function short(id) {
+  return id ? `${id.slice(0, 10)}…` : "–";
+}
+
+/** "3 min ago". */
+export function ago(seconds) {
+  if (seconds === null || seconds === undefined) return "never";
+  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+  }
+  return `${Math.max(0, Math.floor(seconds))} s`;
+}
