@@ -57,7 +57,7 @@ async function enter(mine) {
   present?.over.abort();
   present = {
     admin: mine.scope === "admin", roles: status.roles, over: new AbortController(),
-    main: h("main", { id: "main", tabindex: -1 }), wallet: h("div"),
+    main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
   };
   put(document.body, h("div", { class: "shell" }, sidebar(status, mine), present.main));
   if (wallet) {

@@ -4,9 +4,10 @@ import { h, s } from "./dom.js";
 import { kwh, price, time } from "./units.js";
 import { table } from "./ui.js";
 
-const WIDE = 640;
+// A phone gets a narrower picture with the same letters, not a shrunken one.
+let WIDE = 640;
 const HIGH = 200;
-const LEFT = 64;
+const LEFT = 72;
 const BELOW = 24;
 const ABOVE = 10;
 const PLOT = HIGH - BELOW - ABOVE;
@@ -37,6 +38,10 @@ export function byTime(trades, account) {
   return { step, rows: rows.map((row) => ({ ...row, price: row.wh ? Math.floor(row.money / row.wh) : null })) };
 }
 
+function fit() {
+  WIDE = innerWidth < 640 ? 330 : 640;
+}
+
 function frame(title, children) {
   return s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": title, class: "chart" }, children);
 }
@@ -52,7 +57,7 @@ function axes(highest, show, times) {
   });
   const [first, last] = [times[0], times.at(-1)];
   const foot = [s("text", { x: LEFT, y: HIGH - 6, class: "axis" }, time(first).slice(0, 16))];
-  if (last !== first) foot.push(s("text", { x: WIDE, y: HIGH - 6, class: "axis end" }, time(last).slice(0, 16)));
+  if (last !== first) foot.push(s("text", { x: WIDE, y: HIGH - 6, class: "axis end" }, time(last).slice(WIDE > 400 ? 0 : 5, 16)));
   return [lines, foot];
 }
 
@@ -60,6 +65,7 @@ const bare = (text) => text.replace(/ .*$/, "");
 
 /** Produced and consumed energy as bars beside each other. */
 export function energyChart({ step, rows }) {
+  fit();
   const highest = Math.max(1, ...rows.map((row) => Math.max(row.produced, row.consumed)));
   const slots = Math.max(1, Math.round((rows.at(-1).start - rows[0].start) / step) + 1);
   const room = (WIDE - LEFT) / slots;
@@ -78,6 +84,7 @@ export function energyChart({ step, rows }) {
 
 /** A price over time, as steps with a dot each. `rows`: { start, price }. */
 export function priceChart(rows) {
+  fit();
   const known = rows.filter((row) => row.price !== null);
   const highest = Math.max(1, ...known.map((row) => Number(row.price)));
   const first = known[0].start;
@@ -94,6 +101,7 @@ export function priceChart(rows) {
 
 /** Depth of one time of delivery: what can be had at most at each price, both sides. */
 export function depthChart(slot) {
+  fit();
   const sides = [
     ["offers", [...slot.offers].sort((a, b) => Number(a.price) - Number(b.price))],
     ["requests", [...slot.requests].sort((a, b) => Number(b.price) - Number(a.price))],

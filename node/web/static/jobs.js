@@ -11,7 +11,7 @@ const EVERY_S = 5;
 export function jobsPage({ main, signal, admin }) {
   const [list, told] = [h("div"), h("div")];
   const state = choice("state", STATES, "");
-  put(main, h("h1", null, "Jobs"), h("p", { class: "muted" }, "Messages to be sent, transactions to be brought onto the chain. What fails is tried again by itself, with growing pauses."),
+  put(main, h("h1", null, "Jobs"), h("p", { class: "muted" }, "Messages to be sent, transactions to be brought onto the chain. What cannot be done now is tried again by itself; what failed waits for you."),
     h("div", { class: "tools" }, field("State", state)), told, list);
   if (!admin) return put(list, empty("Jobs are shown to whoever may act.", "Open the pages by `wattpact open` without --scope."));
   const draw = async () => {
@@ -38,7 +38,7 @@ function jobsTable(items, draw, told) {
     ["About", (job) => h("span", { class: "wrap" }, job.about)],
     ["State", (job) => pill(job.state)],
     ["Tries", (job) => String(job.attempts), "number"],
-    ["Next try", (job) => time(job.due_at)],
+    ["Next try", (job) => (job.state === "failed" ? "–" : time(job.due_at))],
     ["Last error", (job) => h("span", { class: "wrap" }, job.error)],
     ["", (job) => [
       job.state === "failed" ? action("Try again", act(job, "retry", "The job is tried again."), { where: told, kind: "small" }) : null,

@@ -4,7 +4,7 @@
 import { get } from "./api.js";
 import { h, put } from "./dom.js";
 import { empty, facts, loading, pill, problem, sheet } from "./ui.js";
-import { kwh, money, price, span, time } from "./units.js";
+import { kwh, money, price, short, span, time } from "./units.js";
 
 const WORDS = {
   contract: "Contract created", reported: "Delivery reported", contested: "The reports differ",
@@ -12,6 +12,7 @@ const WORDS = {
   disputed: "Claim disputed", cured: "Claim cured", resolved: "Claim resolved", cancelled: "Cancelled",
   progress: "Meter counted",
 };
+const FIELDS = { wh: "energy", delivered_wh: "delivered", price: "price per kWh", amount: "value" };
 const MONEY = new Set(["price", "amount", "due", "paid"]);
 const ENERGY = new Set(["wh", "delivered_wh"]);
 
@@ -153,10 +154,12 @@ function compared(fields) {
     if (value === undefined) return "–";
     if (MONEY.has(field.field)) return money(value);
     if (ENERGY.has(field.field)) return kwh(value);
-    return h("span", { class: "wrap", title: String(value) }, String(value));
+    // Ids are as long as they are; all of one is worth its place where it differs, and stands in the JSON below.
+    const long = field.agrees && /^0x[0-9a-f]{20,}$/i.test(value);
+    return h("span", { class: "wrap", title: String(value) }, long ? short(value) : String(value));
   };
   const rows = fields.map((field) => h("tr", { class: field.agrees ? null : "differs" },
-    h("th", { scope: "row" }, field.field.replaceAll("_", " "), field.agrees ? null : [" ", pill("no", "differs")]),
+    h("th", { scope: "row" }, FIELDS[field.field] ?? field.field.replaceAll("_", " "), field.agrees ? null : [" ", pill("no", "differs")]),
     copies.map((copy) => h("td", { "data-label": copy }, show(field, copy)))));
   const head = h("tr", null, h("th", { scope: "col" }, "Field"), copies.map((copy) => h("th", { scope: "col" }, copy)));
   return h("div", { class: "scroll", tabindex: 0 }, h("table", { class: "compare" }, h("thead", null, head), h("tbody", null, rows)));

@@ -46,37 +46,39 @@ export function asQuery(text) {
 /** The table in an element; of one account, or of all. */
 export async function transactions(place, { account, signal }) {
   const state = { size: SIZES[0], page: 0, status: "", text: "", rows: [], over: false };
-  const [list, pages, told] = [h("div"), h("nav", { class: "pages", "aria-label": "Pages" }), h("div")];
-  const load = async (limit) => {
-    const query = { account, status: state.status, limit, before: state.rows.at(-1)?.number, ...asQuery(state.text) };
+  const [list, pages, told] = [h("div"), h("nav", { class: "pages", "aria-label": "Pages of the table" }), h("div")];
+  const loaded = async (from, limit) => {
+    const query = { account, status: from.status, limit, before: from.rows.at(-1)?.number, ...asQuery(from.text) };
     const { items } = await get("/market/trades", query, signal);
-    state.rows = [...state.rows, ...items];
-    state.over = items.length < limit;
+    return { ...from, rows: [...from.rows, ...items], over: items.length < limit };
   };
   const draw = () => {
     const from = state.page * state.size;
     put(list, rowsOf(state.rows.slice(from, from + state.size), signal, Boolean(state.status || state.text)));
     put(pages, pageList(state, go));
   };
-  const guarded = async (work) => {
+  // Who searches again before the former answer is there wants the later one only.
+  let turn = 0;
+  const newest = async (work) => {
+    const mine = ++turn;
     put(told);
     try {
-      await work();
-      if (!signal.aborted) draw();
+      const { rows, over, page } = await work();
+      if (signal.aborted || mine !== turn) return;
+      Object.assign(state, { rows, over, page });
+      draw();
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted || mine !== turn) return;
       if (error.status === 401) throw error;
       put(told, problem(error));
     }
   };
-  const again = () => guarded(async () => {
-    [state.rows, state.page, state.over] = [[], 0, false];
-    await load(FIRST);
-  });
-  const go = (page) => guarded(async () => {
+  const again = () => newest(() => loaded({ ...state, rows: [], page: 0, over: false }, FIRST));
+  const go = (page) => newest(async () => {
     // The last page that is known may have others behind it.
-    while (!state.over && (page + 1) * state.size >= state.rows.length) await load(NEXT);
-    state.page = Math.min(page, Math.max(0, Math.ceil(state.rows.length / state.size) - 1));
+    let next = { ...state };
+    while (!next.over && (page + 1) * next.size >= next.rows.length) next = await loaded(next, NEXT);
+    return { ...next, page: Math.min(page, Math.max(0, Math.ceil(next.rows.length / next.size) - 1)) };
   });
   put(place, tools(state, again, draw), told, list, pages);
   put(list, loading());
