@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from node.api.lane import plain_length
 from node.api.operations import BinaryBody
 from node.errors import Refused
+from node.runtime.broker.authority import client_context, issue_server, make_authority
 from tests.support.processes import PATIENCE
 from tests.unit.node.api.memory_node import MemoryNode
 from tests.unit.node.api.serving import Served, served, settings
+from tests.unit.runtime.broker.test_tls import NOW as SINCE
 
 LINE = b"POST /api/v1/inbox HTTP/1.1"
 PLAIN = (b"Host: x", b"Content-Type: application/octet-stream")
@@ -49,8 +54,10 @@ def request(body: bytes, *more: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def raw(api: Served) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(*api.server.listen)
+async def raw(
+    api: Served, trust: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(*api.server.listen, ssl=trust)
     try:
         yield reader, writer
     finally:
@@ -172,6 +179,35 @@ async def test_a_defect_ends_the_connection_and_tells_nothing() -> None:
             got = await reader.read()
         assert got.startswith(b"HTTP/1.1 500 ")
         assert b"defect" not in got
+
+
+async def test_over_tls_it_is_the_same_way_and_may_be_left(tmp_path: Path) -> None:
+    authority = make_authority(tmp_path, "test", SINCE)
+    files = issue_server(tmp_path, authority, ["127.0.0.1"], SINCE)
+    trust, chosen = client_context(authority.certificate), settings(tls_cert=files.certificate, tls_key=files.key)
+    async with served(chosen) as api, raw(api, trust) as (reader, writer):
+        writer.write(request(b"p1"))
+        assert (await answer(reader))[0] == 202
+        writer.write(request(b"p2", b"X-Odd: 1"))
+        assert (await answer(reader))[0] == 202
+        assert [parcel for parcel, _ in api.node.parcels] == [b"p1", b"p2"]
+
+
+async def test_what_nodes_send_each_other_is_plain() -> None:
+    """As the client in use writes it; a head of another shape would still be read, but the long way."""
+    heads: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n"))[:-4])
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1/inbox"
+    parcel, binary = b"p" * 4_000, {"Content-Type": BinaryBody}
+    async with server, aiohttp.ClientSession() as http, http.post(url, data=parcel, headers=binary) as response:
+        assert response.status == 202
+    assert [plain_length(head) for head in heads] == [4_000]
 
 
 class Slow(MemoryNode):
