@@ -210,6 +210,8 @@ class MarketView(View):
     """A market in which this asset trades."""
 
     operator: AddressHex
+    name: str = Field(description="as the market calls itself")
+    url: str = Field(description="address of its node; empty where it can be reached over the broker only")
     account: AddressHex = Field(description="this asset's account there")
     wallet: int = Field(description="minor units in that account's wallet")
     balance: int = Field(description="minor units in the market's book, without what is reserved")

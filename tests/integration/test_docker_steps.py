@@ -33,6 +33,29 @@ STEPS = ("health", "install", "user")
 EMPTY = "0x" + "00" * 20
 
 
+PAGES = """
+import asyncio, re
+from aiohttp import test_utils, web
+from node.web import page_routes
+
+async def main():
+    app = web.Application()
+    app.add_routes(page_routes())
+    async with test_utils.TestClient(test_utils.TestServer(app)) as client:
+        wanted, seen = ["/"], set()
+        for path in wanted:
+            answer = await client.get(path)
+            assert answer.status == 200, path
+            seen.add(path)
+            text = await answer.text()
+            found = re.findall(r'(?:src|href)="(pages/[^"]+)"', text) + re.findall(r'from "[.]/([a-z]+[.]js)"', text)
+            wanted += {"/pages/" + name.removeprefix("pages/") for name in found} - set(wanted)
+        assert len(seen) > 15, seen
+
+asyncio.run(main())
+"""
+
+
 def dockerfile() -> list[tuple[str, str]]:
     """(instruction, rest) with continued lines joined."""
     text = re.sub(r"\\\n\s*", "", (DOCKER / "Dockerfile").read_text())
@@ -80,6 +103,8 @@ def test_the_install_step_makes_an_installation_that_stands_alone(tmp_path: Path
     assert all(path.startswith(str(prefix)) for path in output(python, "-c", where).split())
     # What is no Python has come along: the contract's code and the migrations of the database.
     output(python, "-c", "from contracts.artifact import verify_runtime_code")
+    # And so have the pages, which the installed node serves.
+    output(python, "-c", PAGES)
     config = tmp_path / "wattpact.toml"
     config.write_text(output(program, "config", "sample"))
     output(program, "--config", config, "config", "check")

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from keys.errors import EntryMissing
-from node.api.assets import AssetForm, FundForm
+from node.api.assets import AssetForm, FundForm, WithdrawalForm
 from node.api.settlementviews import TradeQuery
 from node.app.core import peer_of
 from node.app.facade.assets import AssetsPart
 from node.app.facade.tradepages import TradePages
 from node.app.facade.twins import TwinPart
 from node.app.trading.ownedassets import OWNED
-from node.errors import Conflict, InvalidInput, NotFound, Refused
+from node.errors import Busy, Conflict, InvalidInput, NotFound, Refused
 from node.projection.order import Order
 from node.runtime.errors import PermanentFailure
 from node.wire.assets import PERSONAL, AssetConfig
@@ -23,10 +23,18 @@ from tests.support.tradeworld import DAY, Node, World, trading
 pytestmark = pytest.mark.chain
 
 WORDS = {"name": "Roof", "area": "north", "location": "Linden street 5", "description": "Bought with the neighbours"}
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
 
 def config(world: World, **changes: object) -> AssetConfig:
-    values = {"market": world.market.url, "offer_price": 100, "limit_price": 300, "min_offer_wh": 200, **WORDS}
+    values = {
+        "market": world.market.url,
+        "offer_price": 100,
+        "limit_price": 300,
+        "min_offer_wh": 200,
+        **WORDS,
+        "image": PICTURE,
+    }
     return AssetConfig.model_validate(values | changes)
 
 
@@ -58,12 +66,26 @@ async def test_m72_to_m78_set_up_paused_continued_and_changed_from_the_home(tmp_
         with pytest.raises(Conflict, match="has 500"):
             await part.fund(shown.device, FundForm(amount=501))
         await part.fund(shown.device, FundForm(amount=300))
+        # M-73: anywhere else as well, one after the other; not to itself, and never to nobody.
+        with pytest.raises(Busy, match="on its way"):
+            await part.withdraw(WithdrawalForm(receiver=b"\x0e" * 20, amount=1))
+        for nowhere in (wallet, bytes(20)):
+            with pytest.raises(InvalidInput):
+                await part.withdraw(WithdrawalForm(receiver=nowhere, amount=1))
 
         async def funded() -> bool:
             return await world.token_of(account) == 370
 
         await world.until("the money is in the asset's wallet", funded)
         assert (await part.wallet()).balance == 200
+        await part.withdraw(WithdrawalForm(receiver=b"\x0e" * 20, amount=50))
+
+        async def withdrawn() -> bool:
+            return await world.token_of(b"\x0e" * 20) == 50
+
+        await world.until("it is where it was sent", withdrawn)
+        assert (await part.wallet()).balance == 150
+        assert ((await part.wallet()).symbol, (await part.wallet()).decimals) == ("DEV", 6)
         # Into the book and out again, after the contract's wait.
         await seller.asset.deposit(world.market.url, 370)
 
@@ -180,10 +202,10 @@ async def test_a30_a_retired_assets_words_are_erased_by_key_and_its_contracts_st
         held = (owner, seller, world.market)
         for node in held:
             kept = await everything_kept(node)
-            assert not [word for word in (WORDS["location"], WORDS["description"]) if word in kept]
+            assert not [word for word in (WORDS["location"], WORDS["description"], PICTURE) if word in kept]
         known = await seller.pool.config()
         assert known is not None
-        assert {field: getattr(known, field) for field in PERSONAL} == WORDS
+        assert {field: getattr(known, field) for field in PERSONAL} == {**WORDS, "image": PICTURE}
         device = seller.core.signer.address
         stored = (await owner.core.storage.memory.facts.all(OWNED))[device.hex()]["personal"]
         await owner.assets.change(device, "retired")
@@ -195,7 +217,7 @@ async def test_a30_a_retired_assets_words_are_erased_by_key_and_its_contracts_st
         config_now, shown = await seller.pool.config(), await owner.assets.one(device)
         assert config_now is not None
         for each in (config_now, shown.config):
-            assert (each.status, *[getattr(each, field) for field in PERSONAL]) == ("retired", "", "", "", "")
+            assert (each.status, *[getattr(each, field) for field in PERSONAL]) == ("retired", *[""] * len(PERSONAL))
         assert world.market.market is not None
         account = seller.asset.account(world.operator).address
         registered = await world.market.market.notices.registered(account)

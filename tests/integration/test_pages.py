@@ -188,6 +188,32 @@ async def test_m62_money_of_the_main_wallet_for_an_asset(place: PageWorld) -> No
         await expect(page.locator("dd").filter(has_text="2.5")).not_to_have_count(0)
 
 
+async def test_m86_a_gateway_shows_its_assets_own_wallet_and_orders(place: PageWorld) -> None:
+    """After M-62 there is money in it: some goes into the market's book."""
+    async with visit(place.browser, PHONE) as someone:
+        page = someone.page
+        await place.enter(page)
+        own = page.locator("section", has=page.get_by_role("heading", name="This asset's money"))
+        await expect(own.get_by_role("row")).to_contain_text("2.50 DEV")
+        orders = page.locator("section", has=page.get_by_role("heading", name="Offers and requests"))
+        await expect(orders.get_by_role("row").filter(has_text="0.00026 DEV/kWh")).to_contain_text("4 kWh")
+        await own.get_by_role("button", name="Take out").click()
+        await expect(own.get_by_role("alert")).to_contain_text("Nothing can be taken out yet")
+        await own.get_by_role("button", name="Deposit").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Amount in DEV").fill("1.25")
+        assert await someone.fits()
+        await dialog.get_by_role("button", name="Deposit").click()
+        await expect(dialog).to_have_count(0)
+        before = await place.world.balance("seller")
+
+        async def booked() -> bool:
+            return await place.world.balance("seller") == before + 1_250_000
+
+        await place.world.until("it is in the book", booked)
+        await expect(own.get_by_role("row")).to_contain_text("1.25 DEV")
+
+
 @both
 async def test_m80_transactions_by_page_status_id_and_time(place: PageWorld, size: Size) -> None:
     async with visit(place.browser, size) as someone:

@@ -16,6 +16,7 @@ from node.api import ApiParts, ApiServer, MemoryTokenStore, Tokens, create_api
 from node.api.views import PairingView, StatusView
 from node.app.facade.assets import AssetsPart
 from node.app.facade.jobs import JobsPart
+from node.app.facade.lifecycle import LifePart
 from node.app.facade.marketdata import MarketDataPart
 from node.app.facade.settlement import MarketPart
 from node.app.facade.twins import TwinPart
@@ -39,7 +40,7 @@ class AllInOne(MemoryNode):
         self._gateway = gateway
 
     async def status(self) -> StatusView:
-        return (await super().status()).model_copy(update={"roles": ("home", "market")})
+        return (await super().status()).model_copy(update={"roles": ("home", "gateway", "market")})
 
     async def pairing_status(self) -> PairingView:
         return PairingView(state="paired", peer=self._gateway)
@@ -113,8 +114,9 @@ def _parts(world: World, owner: Node) -> SimpleNamespace:
     seller, market = world.nodes["seller"], world.market
     return SimpleNamespace(
         assets=AssetsPart(owner.core, owner.assets),
-        market=MarketPart(market.core, None, market.market),
+        market=MarketPart(seller.core, seller.asset, market.market),
         data=MarketDataPart(market.core, market.market),
         twins=TwinPart(market.core, market.twins),
+        life=LifePart(seller.asset, None),
         jobs=JobsPart(seller.core, seller.pool),
     )

@@ -212,8 +212,11 @@ class MarketPart:
 
     async def _market(self, asset: AssetRole, views: MarketViews, operator: bytes) -> MarketView:
         account, money = asset.account(operator).address, await views.money()
+        card = (await asset.markets())[operator].card
         return MarketView(
             operator=operator,
+            name=card.name,
+            url=card.inbox_url,
             account=account,
             wallet=await money.balance(account),
             balance=await views.balance(operator, account),

@@ -60,7 +60,8 @@ async function enter(mine) {
     main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
   };
   put(document.body, h("div", { class: "shell" }, sidebar(status, mine), present.main));
-  if (wallet) {
+  // The main wallet is a household's; a market or a gateway has money of another kind.
+  if (wallet && status.roles.includes("home")) {
     const { admin, wallet: place } = present;
     const fresh = () => refreshWallet(place, admin).catch((error) => (error.status === 401 ? ended(error) : null));
     repeat(fresh, WALLET_EVERY_S, present.over.signal);

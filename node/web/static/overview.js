@@ -2,15 +2,17 @@
 
 import { get } from "./api.js";
 import { h, put } from "./dom.js";
+import { gatewayCards } from "./gateway.js";
 import { empty, facts, loading, pill, problem, repeat, table } from "./ui.js";
 import { ago, money, short, time } from "./units.js";
 
 const EVERY_S = 5;
 
 export function overview({ main, signal, admin, roles }) {
-  const [node, needs, assets] = [h("section"), h("section"), h("section")];
+  const [node, needs, assets, own, orders] = Array.from({ length: 5 }, () => h("section"));
+  const told = h("div");
   put(node, loading());
-  put(main, h("h1", null, "Overview"), needs, assets, node);
+  put(main, h("h1", null, "Overview"), needs, assets, own, orders, node);
   const draw = async (place, work) => {
     try {
       const found = await work();
@@ -24,6 +26,13 @@ export function overview({ main, signal, admin, roles }) {
     await draw(node, nodeCard);
     await draw(needs, needsYou);
     if (roles.includes("home")) await draw(assets, () => assetsCard(admin));
+    if (roles.includes("gateway")) {
+      await draw(own, async () => {
+        const [money, offers] = await gatewayCards(admin, told);
+        if (!signal.aborted) put(orders, offers);
+        return money;
+      });
+    }
   }, EVERY_S, signal);
 }
 

@@ -117,7 +117,7 @@ class MemoryMarket:
         )  # fmt: skip
 
     async def markets(self) -> tuple[MarketView, ...]:
-        return (MarketView(operator=OPERATOR, account=ASSET, wallet=5, balance=6),)
+        return (MarketView(operator=OPERATOR, name="M", url="https://m.example", account=ASSET, wallet=5, balance=6),)
 
     async def join(self, form: JoinForm) -> MarketView:
         self.said.append(form)

@@ -29,6 +29,15 @@ def test_m72_m73_m76_assets_their_totals_and_the_main_wallet(line: Line, api: Se
     assert line.run("asset", "show", "Cellar").exit_code == ExitCode.NOT_FOUND
 
 
+def test_m71_a_link_to_the_pages_for_a_person(line: Line, api: Served) -> None:
+    """It is shown to whoever may run commands here; what the browser may do is said before."""
+    made = json.loads(line.run("open", "--json").stdout)
+    assert made["url"].startswith(f"{api.server.url}/#open=")
+    assert made["expires_at"] == api.clock.now() + 600
+    assert "/#open=" in line.run("open", "--scope", "read").stdout
+    assert line.run("open", "--scope", "owner").exit_code == ExitCode.USAGE
+
+
 def test_m74_m84_an_asset_is_set_up_with_everything_that_it_has(line: Line, api: Served) -> None:
     """M-84: energy may be thermal."""
     words = ("asset", "set", "https://market.example", "--role", "producer", "--least", "200", "--lot", "500")
