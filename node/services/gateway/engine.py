@@ -104,6 +104,12 @@ class StreamEngine:
         """Public sealing keys by their hash, as far as they arrived."""
         return await self._ports.consents.reader_keys(self.sid)
 
+    async def first_slots(self) -> dict[bytes, int]:
+        """Where the grants begin that stand or ran out by themselves, by their ids."""
+        consents = self._ports.consents
+        grants = [*await consents.acting(self.sid), *await consents.ended(self.sid)]
+        return {grant.grant_id: grant.start_slot for grant in grants}
+
     async def status(self) -> EngineStatus:
         pending = await self._ports.store.pending_count(self.sid)
         return EngineStatus(

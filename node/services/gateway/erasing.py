@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from channels.capsule import CapsuleHeader, CapsuleKind
 from channels.ggm import LEAVES
 from channels.history import EpochLog
+from channels.issuer import Member
 from channels.kdf import sha256
 from channels.masters import Masters
 from channels.stores.records import Capsule, Erased, Past
@@ -79,14 +81,16 @@ def _is_erased(masters: Masters, past: Past) -> bool:
 
 
 async def _capsules(engine: StreamEngine, store: PastStore, past: Past) -> list[Capsule]:
-    """Another Welcome for whoever may not have taken the one that opens the past; the others throw it away. One that
-    opens nothing of the past stays as it is."""
-    keys = await engine.reader_keys()
-    found: list[Capsule] = []
+    """Another Welcome for whoever may not have taken the one that opens the past; the others throw it away. What opens
+    nothing of the past stays as it is, for nobody is given it twice."""
+    keys, starts = await engine.reader_keys(), await engine.first_slots()
+    found = [
+        kept
+        for kept in await store.capsules(engine.sid)
+        if kept.data and _stays(kept, engine.member(kept.grant_id), starts.get(kept.grant_id, 0), past)
+    ]
     for member in engine.members():
         if member.joined_epoch > past.epoch and member.start_slot >= past.before_slot:
-            kept = await store.capsule(engine.sid, member.grant_id)
-            found += [] if kept is None or not kept.data else [kept]
             continue
         public = keys.get(member.reader_key_hash)
         if public is None:
@@ -95,3 +99,11 @@ async def _capsules(engine: StreamEngine, store: PastStore, past: Past) -> list[
         capsule = engine.writer.welcome(member, public)
         found.append(Capsule(member.grant_id, engine.writer.epoch, sha256(capsule), capsule))
     return found
+
+
+def _stays(kept: Capsule, member: Member | None, start: int, past: Past) -> bool:
+    """Whether a capsule opens nothing of the past. That of a former member may hold secrets of whole epochs; a History
+    holds covers of its grant's slots, from `start` on."""
+    if member is not None:
+        return member.joined_epoch > past.epoch and member.start_slot >= past.before_slot
+    return start >= past.before_slot and CapsuleHeader.decode(kept.data).kind is CapsuleKind.HISTORY

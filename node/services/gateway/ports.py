@@ -117,8 +117,8 @@ class Ports:
 class PastStore(Protocol):
     """The channel store as an erasure sees it."""
 
-    async def capsule(self, sid: bytes, grant_id: bytes) -> Capsule | None:
-        """See LogStore.capsule."""
+    async def capsules(self, sid: bytes) -> Sequence[Capsule]:
+        """See LogStore.capsules."""
         ...
 
     async def erase_past(

@@ -7,6 +7,7 @@ broker ever had.
 from __future__ import annotations
 
 import asyncio
+import base64
 import signal
 import sqlite3
 import sys
@@ -19,11 +20,13 @@ import pytest
 from channels.transports.topics import Kind, Topic
 from keys.identity import Identity
 from keys.messages import parcel_domain
+from keys.sealing import SealingKey
 from node.app.core import peer_of
 from node.app.streams import pasterasing
 from node.app.streams.opening import Writing
 from node.app.streams.pasterasing import RECEIPT
 from node.app.streams.pastkeeping import ANSWER, ASKED, SENT, last_place
+from node.app.streams.streamports import READER_KEYS
 from node.errors import Conflict, InvalidInput, NotFound, Refused
 from node.projection import events as e
 from node.projection.stream import Stream
@@ -32,7 +35,7 @@ from node.wire.past import PastReceipt, SignedPast, past_statement
 from tests.support import pastworld
 from tests.support.pasthome import DAYS, World, files, opened, read_all, world_with_a_past
 from tests.support.pastworld import GENESIS, SLOT, STEPS, Delivered, Gateway, open_core_of
-from tests.unit.node.projection.kit import block, h32
+from tests.unit.node.projection.kit import READER, block, h32
 
 
 @pytest.fixture
@@ -78,6 +81,27 @@ async def test_before_a_day_everything_else_stays(world: World) -> None:
     assert (receipt.epoch, receipt.before_slot, receipt.envelopes) == (2, 4, 4)
     own = await world.home._core.storage.channels.readings(world.sid, OWNER, 0, 2**39)
     assert [row.slot for row in own] == [4, 5]
+
+
+async def test_what_a_past_grant_was_handed_stays_where_it_opens_nothing_that_was_erased(world: World) -> None:
+    """channels.md 3 and 4 rule 11: a History is given once, so its reader must still find it."""
+    gateway, key, owner = world.gateway, SealingKey.generate(), world.home._core.signer.address
+    public = base64.b64encode(key.public_bytes).decode()
+    await gateway.core.storage.memory.keep((), [(READER_KEYS, key.key_hash().hex(), public)])
+    early, late = h32("e"), h32("l")
+    for number, (grant, slot) in enumerate(((early, 0), (late, 4)), 150):
+        times = (GENESIS + slot * SLOT, GENESIS + (slot + 1) * SLOT)
+        told = e.LoggedGranted(block(number), grant, owner, READER, key.key_hash(), (world.sid,), *times, 7, h32("T"))
+        await gateway.core.storage.journal.apply([told, e.LoggedFinalized(number, world.clock.now())])
+        await gateway.core.storage.journal.apply([e.DueConsentEnd(grant, world.clock.now())])
+    await gateway.round()
+    store = gateway.core.storage.channels
+    given = await store.capsule(world.sid, late)
+    assert given is not None
+    await world.home.ask(world.sid, GENESIS + 4 * SLOT, "")
+    await world.rounds()
+    left = {capsule.grant_id: capsule.data for capsule in await store.capsules(world.sid)}
+    assert (left[early], left[late]) == (b"", given.data)
 
 
 async def test_the_stream_goes_on_and_a_lost_log_is_made_again_from_the_snapshot(world: World) -> None:
