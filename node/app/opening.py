@@ -8,11 +8,12 @@ helper that ends or answers nonsense costs nothing but the time: the same parcel
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +42,8 @@ _MANY: Final = 6
 _AT_ONCE: Final = 32
 """Parcels of one batch at most. While the helper has the next batch, what was opened before is taken in and written:
 with one large batch one of both would wait for the other."""
+_PIPE: Final = 1 << 18
+"""Bytes between node and helper in each direction."""
 _TURN: Final = 8
 """Parcels opened here after which everybody else has a turn."""
 _FAULTS: Final = (OSError, EOFError, TimeoutError, ValueError, pickle.UnpicklingError)
@@ -92,7 +95,7 @@ class Opening:
         self._chain_id = chain_id
         self._clock = clock
         self._readers = readers
-        self._group: GroupCommit[Sealed, Opened] = GroupCommit("opening", self._open_all, most=_AT_ONCE)
+        self._group: GroupCommit[Sealed, Opened] = GroupCommit("opening", self._open_all, most=_AT_ONCE, ahead=1)
         self._may_start = False
         self._helper: _Helper | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -127,16 +130,18 @@ class Opening:
 
     async def _there(self, now: int, parcels: Sequence[Sealed]) -> Sequence[Opened | Exception] | None:
         """What the helper found; None where there is none yet, or where it failed."""
-        if self._helper is None:
+        helper = self._helper
+        if helper is None:
             if self._starting is None and self._clock.monotonic() >= self._not_before:
                 self._starting = asyncio.create_task(self._start(), name="opening helper")
             return None
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await self._helper.ask(now, parcels)
+                return await helper.ask(now, parcels)
         except _FAULTS as error:
-            self._failed(error)
-            await self._drop()
+            if self._helper is helper:  # and not dropped by another batch that was with it
+                self._failed(error)
+                await self._drop()
             return None
 
     async def _start(self) -> None:
@@ -162,11 +167,23 @@ class Opening:
             await helper.end()
 
 
+def _widen(process: asyncio.subprocess.Process) -> None:
+    """A batch fits into a pipe, so that neither side waits in the middle of one; narrow pipes do as well (Linux)."""
+    option = getattr(fcntl, "F_SETPIPE_SZ", None)
+    for number in (0, 1):
+        pipe = process._transport.get_pipe_transport(number)  # type: ignore[attr-defined]  # the only way to the pipe
+        with suppress(OSError):
+            if option is not None:
+                fcntl.fcntl(pipe.get_extra_info("pipe").fileno(), option, _PIPE)
+
+
 class _Helper:
     """The other process. It ends when its input does, so it outlives no node, however that ended."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._last: asyncio.Future[None] | None = None
+        self._good = True
 
     @classmethod
     async def start(cls, key: SealingKey, chain_id: int, readers: Mapping[str, Reader]) -> _Helper:
@@ -176,9 +193,10 @@ class _Helper:
         around["PYTHONPATH"] = os.pathsep.join(each for each in (os.getcwd(), *sys.path) if each)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "node.app.openinghelper",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=around,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=around, limit=_PIPE,
         )  # fmt: skip
         helper, ready = cls(process), False
+        _widen(process)
         try:
             await helper._send((key.to_bytes(), chain_id, dict(readers)))
             await helper.ask(0, [])
@@ -189,8 +207,24 @@ class _Helper:
         return helper
 
     async def ask(self, now: int, parcels: Sequence[Sealed]) -> list[Opened | Exception]:
-        """One result for each parcel. Raises OSError, EOFError, ValueError."""
-        await self._send((now, [tuple(sealed) for sealed in parcels]))
+        """One result for each parcel; several may ask at once. Raises OSError, EOFError, ValueError, and no more than
+        that once an answer was not waited for to its end: the next one read would be that of others."""
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        before, self._last, heard = self._last, mine, False
+        try:
+            await self._send((now, [tuple(sealed) for sealed in parcels]))
+            if before is not None:
+                await asyncio.wait([before])
+            if not self._good:
+                raise ConnectionAbortedError("an earlier answer is missing")
+            found = await self._answer(parcels)
+            heard = True
+            return found
+        finally:
+            self._good = self._good and heard
+            mine.set_result(None)
+
+    async def _answer(self, parcels: Sequence[Sealed]) -> list[Opened | Exception]:
         assert self._process.stdout is not None  # noqa: S101 (it was started with a pipe)
         length = int.from_bytes(await self._process.stdout.readexactly(HEAD), "big")
         # What comes back was written by this same program, started by this process.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -35,7 +36,8 @@ class GroupCommit(Generic[J, R]):
 
     What it raises of the node's, the database's and the system's errors, and of `also`, concerns all of them, and none
     of those who came after. At most `most` go together: enough to share what one costs alone, and no more than the next
-    step of their way should wait for.
+    step of their way should wait for. So many groups as `ahead` says begin before the one in front of them has ended;
+    they are answered in order.
     """
 
     def __init__(
@@ -44,13 +46,15 @@ class GroupCommit(Generic[J, R]):
         commit: Callable[[Sequence[J]], Awaitable[Sequence[R | Exception]]],
         *also: type[Exception],
         most: int = _GROUP,
+        ahead: int = 0,
     ) -> None:
         self._known: tuple[type[Exception], ...] = (SQLAlchemyError, NodeError, OSError, *also)
         self._name = name
         self._commit = commit
         self._most = most
+        self._ahead = ahead
         self._waiting: list[_Call[J, R]] = []
-        self._group: list[_Call[J, R]] = []
+        self._groups: deque[tuple[list[_Call[J, R]], asyncio.Task[Sequence[R | Exception]]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -79,21 +83,30 @@ class GroupCommit(Generic[J, R]):
             await asyncio.wait([self._worker])
 
     async def _drain(self) -> None:
-        while self._waiting:
-            await self._gather()
-            self._group = [call for call in self._waiting[: self._most] if not call.done.cancelled()]
-            del self._waiting[: self._most]
-            try:
-                results = await self._commit([call.job for call in self._group])
-            except self._known as error:
-                for call in self._group:
-                    call.fail(error)
+        while self._waiting or self._groups:
+            if self._waiting and len(self._groups) <= self._ahead:
+                await self._begin()
                 continue
-            for call, result in zip(self._group, results, strict=True):
-                if isinstance(result, Exception):
-                    call.fail(result)
-                elif not call.done.done():
-                    call.done.set_result(result)
+            group, running = self._groups[0]
+            try:
+                results = await running
+            except self._known as error:
+                for call in group:
+                    call.fail(error)
+            else:
+                for call, result in zip(group, results, strict=True):
+                    if isinstance(result, Exception):
+                        call.fail(result)
+                    elif not call.done.done():
+                        call.done.set_result(result)
+            self._groups.popleft()
+
+    async def _begin(self) -> None:
+        await self._gather()
+        group = [call for call in self._waiting[: self._most] if not call.done.cancelled()]
+        del self._waiting[: self._most]
+        work = self._commit([call.job for call in group])
+        self._groups.append((group, asyncio.ensure_future(work)))
 
     async def _gather(self) -> None:
         """Those who call in this same turn of the loop come along: one flush serves all of them. Nobody is waited for
@@ -107,6 +120,11 @@ class GroupCommit(Generic[J, R]):
         """A defect must not leave callers waiting for ever: they get it, and it ends them."""
         error = JournalClosed(f"The {self._name} was stopped.") if worker.cancelled() else worker.exception()
         if error is not None:
-            for call in (*self._group, *self._waiting):
+            for group, running in self._groups:
+                running.cancel()
+                for call in group:
+                    call.fail(error)
+            for call in self._waiting:
                 call.fail(error)
+            self._groups.clear()
             self._waiting.clear()

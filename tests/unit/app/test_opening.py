@@ -14,7 +14,7 @@ from keys.errors import ParcelError, ParcelForeign, ParcelUntimely
 from keys.parcel import Parcel, pack
 from keys.sealing import SealingKey
 from keys.signers import LocalSigner
-from node.app.opening import Opened, Opening
+from node.app.opening import Opened, Opening, Sealed
 from node.clock import ManualClock
 from node.errors import Refused
 
@@ -107,12 +107,34 @@ async def test_what_was_read_stands_for_the_body_unless_that_is_asked_for() -> N
             assert bodies == [{}, {}, {"number": 13}, {"number": None}, {"number": 5}, {}]
 
 
+async def test_batches_that_are_on_their_way_together_keep_their_order() -> None:
+    opens = opening()
+    parcels = [await parcel(n) for n in range(100)]
+    async with helped(opens):
+        assert seen(await all_of(opens, parcels)) == [(n, None if n == 13 else n * 1_000) for n in range(100)]
+        assert opens._helper is not None
+
+
+async def test_an_answer_that_was_given_up_is_not_taken_for_the_next_one() -> None:
+    """Attack: a batch that takes the helper too long, and the batch of others behind it, of the same size."""
+    opens = opening()
+    parcels = [Sealed(await parcel(n)) for n in range(16)]
+    async with helped(opens):
+        helper = opens._helper
+        assert helper is not None
+        asked = [asyncio.create_task(helper.ask(NOW, batch)) for batch in (parcels[:8], parcels[8:])]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        with pytest.raises(OSError, match="missing"):
+            await asked[1]
+
+
 async def test_a_helper_that_was_killed_costs_no_parcel() -> None:
     opens = opening()
-    parcels = [await parcel(n) for n in range(8)]
+    parcels = [await parcel(n) for n in range(14, 94)]
     async with helped(opens) as process:
         os.kill(process, 9)
-        assert seen(await all_of(opens, parcels)) == [(n, n * 1_000) for n in range(8)]
+        assert seen(await all_of(opens, parcels)) == [(n, n * 1_000) for n in range(14, 94)]
         assert opens._helper is None, "a new one is not tried at once"
 
 
