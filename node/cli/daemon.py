@@ -102,6 +102,7 @@ def _add_init(app: typer.Typer, factories: CliFactories) -> None:
         elif result.mnemonic is not None:
             output.say("Write these words down. They restore everything and are never shown again:")
             output.say(f"\n  {result.mnemonic.get_secret_value()}\n")
+        output.say("Next: `wattpact run` starts the node, `wattpact open` prints a link to its pages.")
 
 
 def _role(text: str) -> Role:

@@ -103,7 +103,7 @@ async def test_m72_the_overview_shows_the_node_and_a_script_in_its_name_is_text(
         await page.goto(await place.link("--scope", "read"))
         section = page.locator("section", has=page.get_by_role("heading", name="This node"))
         await expect(section).to_contain_text(f"House {HOSTILE}")
-        assert await page.title() == "Wattpact"
+        assert await page.title() == "Overview · Wattpact"
         for word in ("home", "market", "block", "unpaired"):
             await expect(section).to_contain_text(word)
         # There is no broker at its port: said, and what to do.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import AsyncIterator, Collection
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from sqlalchemy import select, update
 
 from node.projection.twin import Twin
@@ -55,7 +56,7 @@ async def test_m72_assets_by_name_type_balance_status_and_one_click_to_one(place
         await place.enter(page)
         row = page.get_by_role("row").filter(has_text="Roof")
         await expect(row).to_contain_text(HOSTILE)
-        assert await page.title() == "Wattpact"
+        assert await page.title() == "Overview · Wattpact"
         for word in ("producer", "DEV", "running"):
             await expect(row).to_contain_text(word)
         assert await someone.fits()
@@ -215,6 +216,28 @@ async def test_m86_a_gateway_shows_its_assets_own_wallet_and_orders(place: PageW
 
 
 @both
+async def test_nobody_is_kept_out_in_either_light(place: PageWorld, size: Size) -> None:
+    """operations.md 4, test 40: axe finds nothing; names, contrast, order of headings, what a keyboard reaches."""
+    async with visit(place.browser, size, dark=size == PHONE) as someone:
+        page = someone.page
+        await page.goto(place.url)
+        await page.get_by_role("heading", name="Wattpact").wait_for()
+        assert await someone.barriers() == []
+        await place.enter(page)
+        asset = f"assets/{place.device}"
+        for where in ("", asset, f"{asset}/settings", "assets/new", "market", "jobs", "transactions"):
+            await page.evaluate("where => { location.hash = where; }", f"#/{where}")
+            await page.locator("main :is(.figure, td, .empty, form)").first.wait_for()
+            assert await someone.barriers() == [], where
+        await page.locator("tbody tr.link").last.click()
+        await page.locator(".event, .empty").first.click()
+        assert await someone.barriers() == []
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Withdraw").first.click()
+        assert await someone.barriers() == []
+
+
+@both
 async def test_m80_transactions_by_page_status_id_and_time(place: PageWorld, size: Size) -> None:
     async with visit(place.browser, size) as someone:
         page = someone.page
@@ -247,6 +270,35 @@ async def test_m80_transactions_by_page_status_id_and_time(place: PageWorld, siz
         await search.fill("yesterday")
         await page.get_by_role("button", name="Search").click()
         await expect(page.get_by_role("alert")).to_contain_text("Type the beginning of an id, or a time")
+
+
+async def test_m80_a_long_list_has_a_hundred_pages_and_more(place: PageWorld) -> None:
+    """The same contract a thousand times under other numbers, as a node would page it."""
+    async with visit(place.browser, PHONE) as someone:
+        page = someone.page
+        await place.enter(page)
+        row = (await place.get("/market/trades?limit=1"))["items"][0]
+
+        async def many(route: Route) -> None:
+            asked = parse_qs(urlsplit(route.request.url).query)
+            before, limit = int(asked.get("before", ["1251"])[0]), int(asked["limit"][0])
+            numbers = range(before - 1, max(0, before - 1 - limit), -1)
+            await route.fulfill(json={"items": [{**row, "number": n, "id": f"0x{n:064x}"} for n in numbers]})
+
+        await page.route("**/api/v1/market/trades?*", many)
+        await page.evaluate("() => { location.hash = '#/transactions'; }")
+        pages = page.get_by_label("Pages of the table")
+        await expect(pages).to_contain_text("200+ transactions")
+        await pages.get_by_role("button", name="20", exact=True).click()
+        await expect(pages).to_contain_text("1200+ transactions")
+        await pages.get_by_role("button", name="120", exact=True).click()
+        await expect(pages).to_contain_text("1250 transactions")
+        await pages.get_by_role("button", name="125", exact=True).click()
+        assert len(await rows_of(page)) == 10
+        await expect(pages.get_by_role("button", name="Next page")).to_be_disabled()
+        await page.get_by_label("Rows").select_option("100")
+        await expect(pages.get_by_role("button", name="13", exact=True)).to_be_visible()
+        assert await someone.fits()
 
 
 async def test_m80_an_assets_own_transactions_stand_in_its_tab(place: PageWorld) -> None:

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
+from tests.support.processes import ROOT
+
 __all__ = ["DESKTOP", "PHONE", "Visit", "chromium", "visit"]
 
 _SECONDS = 60
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PHONE, DESKTOP = (360, 740), (1280, 860)
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-gpu")
@@ -45,6 +48,18 @@ class Visit:
         )
         return wide
 
+    async def barriers(self) -> list[str]:
+        """What axe finds that would keep somebody out (WCAG 2.2 A and AA, best practice)."""
+        await self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found: list[str] = await self.page.evaluate(
+            """async () => {
+              const values = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+              const { violations } = await axe.run(document, { runOnly: { type: "tag", values } });
+              return violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.html).join(" ")}`);
+            }"""
+        )
+        return found
+
     async def text(self) -> str:
         return await self.page.locator("body").inner_text()
 
@@ -56,6 +71,7 @@ async def visit(browser: Browser, size: tuple[int, int] = DESKTOP, *, dark: bool
     context = await browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
         timezone_id="UTC",
         locale="en-GB",
         has_touch=width < 640,

@@ -62,6 +62,12 @@ class PageWorld:
     def device(self) -> str:
         return "0x" + self.world.nodes["seller"].core.signer.address.hex()
 
+    async def get(self, path: str) -> Any:
+        """What the REST interface answers to a program."""
+        headers = {"Authorization": f"Bearer {self.admin}"}
+        async with self.http.get(f"{self.url}/api/v1{path}", headers=headers) as answer:
+            return await answer.json()
+
     async def enter(self, page: Page, where: str = "") -> None:
         """Logs in by a fresh link and goes to a page."""
         headers = {"Authorization": f"Bearer {self.admin}"}

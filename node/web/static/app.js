@@ -14,12 +14,12 @@ import { setMoney, time } from "./units.js";
 import { refreshWallet } from "./wallet.js";
 
 const PAGES = [
-  [/^$/, overview],
-  [/^assets\/new$/, newAsset],
-  [/^assets\/(0x[0-9a-f]{40})(?:\/(overview|settings|transactions))?$/i, assetPage],
-  [/^transactions$/, transactionsPage],
-  [/^market$/, marketPage],
-  [/^jobs$/, jobsPage],
+  [/^$/, overview, "Overview"],
+  [/^assets\/new$/, newAsset, "Add a device"],
+  [/^assets\/(0x[0-9a-f]{40})(?:\/(overview|settings|transactions))?$/i, assetPage, "Asset"],
+  [/^transactions$/, transactionsPage, "Transactions"],
+  [/^market$/, marketPage, "Market"],
+  [/^jobs$/, jobsPage, "Jobs"],
 ];
 const WALLET_EVERY_S = 10;
 
@@ -44,6 +44,7 @@ function ended(error) {
   leaving.abort();
   present?.over.abort();
   present = null;
+  document.title = "Wattpact";
   put(document.body, signIn(error));
 }
 
@@ -104,7 +105,8 @@ async function show() {
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const [page, parts] = found(place);
+  const [page, parts, title] = found(place);
+  document.title = `${title} · Wattpact`;
   if (!page) {
     return put(present.main, problem({ message: "There is no such page.", remedy: "Go back to the overview." }));
   }
@@ -119,14 +121,20 @@ async function show() {
 }
 
 function found(place) {
-  for (const [pattern, page] of PAGES) {
+  for (const [pattern, page, title] of PAGES) {
     const match = pattern.exec(place);
-    if (match) return [page, match.slice(1)];
+    if (match) return [page, match.slice(1), title];
   }
-  return [null, []];
+  return [null, [], "No such page"];
 }
 
-addEventListener("hashchange", () => (location.hash.startsWith("#open=") ? start() : show()));
+addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#open=")) return start();
+  scrollTo(0, 0);
+  // Whoever listens or uses the keyboard is taken to the new page as well.
+  present?.main.focus({ preventScroll: true });
+  return show();
+});
 addEventListener("unhandledrejection", (event) => {
   if (event.reason?.status !== 401) return;
   event.preventDefault();

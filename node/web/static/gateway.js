@@ -21,7 +21,7 @@ function marketsCard(items, admin, told) {
     ["Market", (row) => h("span", { class: "wrap" }, row.name || row.url)],
     ["In its wallet", (row) => money(row.wallet), "number"],
     ["In the book", (row) => money(row.balance), "number"],
-    ["", (row) => (admin && row.url ? buttons(row, told) : [])],
+    ["Move", (row) => (admin && row.url ? buttons(row, told) : [])],
   ];
   return [title, told, table(columns, items)];
 }

@@ -40,7 +40,7 @@ function jobsTable(items, draw, told) {
     ["Tries", (job) => String(job.attempts), "number"],
     ["Next try", (job) => (job.state === "failed" ? "–" : time(job.due_at))],
     ["Last error", (job) => h("span", { class: "wrap" }, job.error)],
-    ["", (job) => [
+    ["What to do", (job) => [
       job.state === "failed" ? action("Try again", act(job, "retry", "The job is tried again."), { where: told, kind: "small" }) : null,
       job.state === "running" ? null : action("Call off", act(job, "cancel", "The job is called off."), { where: told, kind: "small" }),
     ]],

@@ -7,6 +7,8 @@ import { empty, loading, pill, problem, table } from "./ui.js";
 import { kwh, money, price, short, span } from "./units.js";
 
 const FILLS = 50;
+const AFTER_MS = 500;
+const DAYS = 7;
 
 export async function marketPage({ main, signal }) {
   const [state, book, history, fills] = [h("span"), h("section"), h("section"), h("section")];
@@ -35,8 +37,10 @@ export async function marketPage({ main, signal }) {
     slots.set(key(message.slot), message.slot);
     draw();
     // Many slots may move at once; what was traded is asked for once they are through.
-    clearTimeout(waiting);
-    waiting = setTimeout(() => past(history, fills, signal), 400);
+    waiting ||= setTimeout(() => {
+      waiting = 0;
+      past(history, fills, signal);
+    }, AFTER_MS);
   }, signal);
   await past(history, fills, signal);
 }
@@ -62,9 +66,11 @@ function bookOf(open, select) {
 
 async function past(history, fills, signal) {
   try {
-    const [prices, traded] = await Promise.all([get("/market/prices", {}, signal), get("/market/fills", { limit: FILLS }, signal)]);
+    const since = Math.floor(Date.now() / 1000) - DAYS * 86400;
+    const asked = [get("/market/prices", { start: since }, signal), get("/market/fills", { limit: FILLS }, signal)];
+    const [prices, traded] = await Promise.all(asked);
     if (signal.aborted) return;
-    put(history, h("h2", null, "Prices"), pricesOf(prices.items));
+    put(history, h("h2", null, `Prices of the last ${DAYS} days and of what is to come`), pricesOf(prices.items));
     put(fills, h("h2", null, "Contracts"), fillsOf(traded.items));
   } catch (error) {
     if (signal.aborted) return;
@@ -73,7 +79,7 @@ async function past(history, fills, signal) {
 }
 
 function pricesOf(items) {
-  if (!items.length) return empty("Nothing was traded yet.", "Mean prices by time of delivery are drawn here.");
+  if (!items.length) return empty("Nothing was traded for these days.", "Mean prices by time of delivery are drawn here.");
   const columns = [
     ["Delivery", (row) => span(row.start, row.end)],
     ["Lowest", (row) => price(row.low), "number"],

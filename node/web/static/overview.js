@@ -72,7 +72,13 @@ async function needsYou() {
 }
 
 async function assetsCard(admin) {
-  const { items } = await get("/assets");
+  let items;
+  try {
+    ({ items } = await get("/assets"));
+  } catch (error) {
+    if (error.status !== 403) throw error;
+    return [h("h2", null, "Assets"), empty("This home follows no market.", "Set settlement.market in its config file to trade.")];
+  }
   const title = h("div", { class: "title-row" }, h("h2", null, "Assets"),
     admin ? h("a", { class: "button primary", href: "#/assets/new" }, "Add a device") : null);
   if (!items.length) return [title, empty("No asset is set up yet.", "Add the paired gateway's device to trade with it.")];

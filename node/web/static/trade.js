@@ -27,7 +27,7 @@ export async function details(place, trade, signal) {
     if (signal.aborted) return;
     events = problem(error);
   }
-  put(place, h("div", { class: "unfolded" }, terms(trade), h("h3", null, "Events"), events));
+  put(place, h("div", { class: "unfolded" }, terms(trade), h("h2", null, "Events"), events));
 }
 
 async function twinOf(id, signal) {
