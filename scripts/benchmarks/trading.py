@@ -44,7 +44,7 @@ ASSETS = 1_000
 EACH = 4
 """Deliveries that each asset sells or buys; a payment takes up to ten contracts of one buyer."""
 PRICE, WH, MONEY = 200_000, 1_000, 10_000_000
-AT_ONCE = 32
+AT_ONCE = 128
 ASK_EVERY_S = 5.0
 WITHIN_S = 900.0
 PAID = frozenset({"paid", "confirmed"})

@@ -11,13 +11,13 @@ from keys.signers import LocalSigner
 from node.app.simulation.stage import Stage
 from node.client.link import Place, signed_question
 from node.client.market import MarketClient
-from node.projection.trade import Trade
+from node.projection.trade import Trade, TradeStatus
 from node.storage.journal import Applied
 from node.wire.desk import DeskAnswer, DeskContract
 
 __all__ = ["Villagers"]
 
-AT_ONCE = 32
+AT_ONCE = 128
 
 
 class DirectLink:
@@ -47,8 +47,18 @@ class DirectLink:
         return await stage.market.desk.answer(question)
 
 
+def _turn(trade: Trade) -> frozenset[bytes]:
+    """Whom a market's notice would call: a report is answered at once, all else waits until nothing takes it back."""
+    made, status = trade.terms, trade.status
+    if made is None or not (trade.settled or status is TradeStatus.REPORTED):
+        return frozenset()
+    if status in (TradeStatus.REPORTED, TradeStatus.DELIVERED):
+        return frozenset({made.buyer})
+    return frozenset({made.seller} if status is TradeStatus.PAID else {made.seller, made.buyer})
+
+
 class Villagers:
-    """All assets. Those whose contracts moved look at them; the others are left in peace."""
+    """All assets. Those whose turn it is look at their contracts; the others are left in peace."""
 
     def __init__(self, stage: Stage, count: int) -> None:
         self._stage = stage
@@ -69,8 +79,8 @@ class Villagers:
     def _heard(self, applied: Applied) -> None:
         for record in applied.records:
             for change in record.changes:
-                if isinstance(change.state, Trade) and change.state.terms is not None:
-                    self._changed |= {change.state.terms.seller, change.state.terms.buyer}
+                if isinstance(change.state, Trade):
+                    self._changed |= _turn(change.state)
 
     def wake(self) -> None:
         """The time of a delivery is over: everybody with a contract looks."""

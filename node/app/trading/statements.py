@@ -27,7 +27,7 @@ from node.storage.journal import Applied
 
 __all__ = ["StatementBook", "delivery_of", "tariffs_of"]
 
-EVERY_S = 1.0
+EVERY_S = 2.0
 AT_ONCE = 500
 
 
