@@ -30,6 +30,7 @@ from node.app.simulation.villagers import Villagers
 from node.client.link import MarketLink
 from node.client.market import MarketClient
 from node.clock import ManualClock, SystemClock
+from node.projection.submission import Submission
 from node.projection.trade import Trade
 from node.runtime.devnet.anvil import AnvilOptions
 from node.runtime.devnet.devnet import Devnet, DevnetOptions
@@ -137,6 +138,7 @@ async def within_one_process(folder: Path, assets: int) -> tuple[float, float, f
         await _order(villagers.clients, start, 900)
         await _until("contracts", lambda: _made(stage, trades), 0.05)
         made = time.perf_counter() - began
+        await _until("nothing takes them back", lambda: _final(stage, trades), 0.1)
         await _pass(stage, clock, start + EACH * 900 - clock.now() + 1)
         began = time.perf_counter()
         villagers.wake()
@@ -155,6 +157,10 @@ async def _terms_stand(stage: Stage) -> bool:
 
 async def _made(stage: Stage, trades: int) -> bool:
     return (await stage.core.storage.views.counts(Trade)).get("matched", 0) == trades
+
+
+async def _final(stage: Stage, trades: int) -> bool:
+    return (await stage.core.storage.views.counts(Submission)).get("final", 0) >= trades
 
 
 async def _pass(stage: Stage, clock: _Ahead, seconds: int) -> None:

@@ -30,7 +30,7 @@ from node.projection.effects import (
 )
 from node.projection.order import Order, OrderStatus
 from node.projection.settlement_events import RequestedRefusal, RequestedTradeWatch
-from node.projection.submission import Submission
+from node.projection.submission import Submission, SubmissionStatus
 from node.projection.trade import Trade
 from node.projection.tradedue import OVER, TradeDue
 from node.runtime.supervisor import Service
@@ -44,6 +44,7 @@ _log = structlog.get_logger(__name__)
 EVERY_S = 0.5
 GAS = 300_000
 REFUSAL_S = 86_400
+_LOST = (SubmissionStatus.REJECTED, SubmissionStatus.FAILED)
 
 CALLS: Mapping[TradeDue, Callable[[bytes, bytes], bytes]] = MappingProxyType(
     {
@@ -81,7 +82,7 @@ class MarketDuties:
         for effect in applied.effects:
             if isinstance(effect, NotifyTradeMoved | NotifyTradeFinal | NotifyTradeDue):
                 self._work.changed.add(effect.contract_id)
-            elif isinstance(effect, NotifySubmissionFailed) or (
+            elif (isinstance(effect, NotifySubmissionFailed) and effect.kind != m.Match.__name__) or (
                 isinstance(effect, NotifySubmissionFinal) and effect.kind == m.Cancel.__name__
             ):
                 self._words.add(effect.digest)
@@ -112,6 +113,8 @@ class MarketDuties:
             if order.status is not OrderStatus.FILLED:
                 return
             reason = "OrderFilled: the order was matched before it was taken back"
+        elif word.status not in _LOST:
+            return  # a block that the sender saw late has it after all
         rows = await views.page(Order, link=("account", account), limit=1) if account else []
         peer = rows[0][1].peer if rows else None
         if peer is None:

@@ -102,6 +102,9 @@ def find_anvil(roots: Iterable[Path] = ()) -> Path:
     raise AnvilMissing("anvil was found neither on PATH nor in node_modules/@foundry-rs")
 
 
+_PART, _LINE = 65_536, 2_000  # bytes: read at once, and kept of one line
+
+
 class AnvilProcess:
     """An anvil that belongs to this process; use as an async context manager."""
 
@@ -158,9 +161,14 @@ class AnvilProcess:
         raise AnvilFailed(f"anvil ended with code {code} before it listened:\n{self._last_lines()}")
 
     async def _read_on(self, process: asyncio.subprocess.Process) -> None:
+        """Whatever it prints: what it says of a refused batch may be a line longer than any buffer."""
         assert process.stdout is not None  # noqa: S101  (PIPE was asked for)
-        while line := await process.stdout.readline():
-            self._tail.append(line.decode(errors="replace").rstrip())
+        rest = b""
+        while part := await process.stdout.read(_PART):
+            *lines, rest = (rest + part).split(b"\n")
+            self._tail.extend(line[:_LINE].decode(errors="replace").rstrip() for line in lines)
+            rest = rest[:_LINE]
+        self._tail.append(rest.decode(errors="replace"))
 
     def _last_lines(self) -> str:
         return "\n".join(self._tail)

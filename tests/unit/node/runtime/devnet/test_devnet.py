@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +152,21 @@ async def test_a_program_that_is_not_anvil_does_not_hang(tmp_path: Path) -> None
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(AnvilFailed, match="did not listen"):
         await AnvilProcess(AnvilOptions(), binary=fake).start(ready_within=0.3)
+
+
+async def test_a_line_longer_than_any_buffer_does_not_stop_the_chain(tmp_path: Path) -> None:
+    """What it says of a large batch that is refused has the whole batch in it."""
+    fake, done = tmp_path / "anvil", tmp_path / "done"
+    said = "print('Listening on 127.0.0.1:1', flush=True); print('x' * 3_000_000); print('last words', flush=True)"
+    fake.write_text(f"#!{sys.executable}\n{said}\nopen({str(done)!r}, 'w')\n")
+    fake.chmod(0o755)
+    process = AnvilProcess(AnvilOptions(), binary=fake)
+    await process.start()
+    with pytest.raises(AnvilFailed, match="code 0"):
+        await process.wait()
+    await process.stop()
+    assert done.exists()
+    assert "last words" in process._last_lines()
 
 
 def test_anvil_is_found_below_a_folder_of_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
