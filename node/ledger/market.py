@@ -210,6 +210,7 @@ class MarketViews:
         self.address = address
         self._reader = reader
         self._anchors: AnchorViews | None = None
+        self._money: Money | None = None
         self._terms: dict[bytes, abi.Terms] = {}
 
     async def token(self) -> bytes:
@@ -217,8 +218,10 @@ class MarketViews:
         return await self._ask(abi.encode_token(), abi.decode_token)
 
     async def money(self) -> Money:
-        """The token itself."""
-        return Money(self._reader, await self.token())
+        """The token itself, which a market is deployed with and never changes."""
+        if self._money is None:
+            self._money = Money(self._reader, await self.token())
+        return self._money
 
     async def anchors(self) -> AnchorViews:
         """The Anchors contract that this market was deployed with; it never changes."""
@@ -267,6 +270,7 @@ class Money:
     def __init__(self, reader: ChainReader, address: bytes) -> None:
         self.address = address
         self._reader = reader
+        self._unit: tuple[str, int] | None = None
 
     async def balance(self, account: bytes, *, at: At = "latest") -> int:
         """Minor units of an account."""
@@ -277,9 +281,11 @@ class Money:
         return await self._ask(dev_token.encode_nonces(account), dev_token.decode_nonces)
 
     async def unit(self) -> tuple[str, int]:
-        """What the token is called, and the power of ten between it and its minor units."""
-        symbol = await self._ask(dev_token.encode_symbol(), dev_token.decode_symbol)
-        return symbol, await self._ask(dev_token.encode_decimals(), dev_token.decode_decimals)
+        """What the token is called, and the power of ten between it and its minor units; asked once."""
+        if self._unit is None:
+            symbol = await self._ask(dev_token.encode_symbol(), dev_token.decode_symbol)
+            self._unit = symbol, await self._ask(dev_token.encode_decimals(), dev_token.decode_decimals)
+        return self._unit
 
     async def domain(self) -> Domain:
         """The domain under which permits are signed, as the token tells it."""

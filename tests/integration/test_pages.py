@@ -353,6 +353,57 @@ async def test_m81_m82_every_event_of_a_row_checked_in_all_copies(place: PageWor
         await change(place.world.market, contract, '"price":999', price)
 
 
+async def test_m81_a_node_without_the_twin_shows_the_events_of_its_own(place: PageWorld) -> None:
+    async with visit(place.browser, PHONE) as someone:
+        page = someone.page
+        problem = {"status": 404, "detail": "This node holds no twin of this contract.", "code": "not_found"}
+        await page.route("**/twin", lambda route: route.fulfill(status=404, json=problem))
+        await place.enter(page, "transactions")
+        await page.locator("tbody tr.link").first.click()
+        await expect(page.get_by_text("holds no digital twin")).to_be_visible()
+        await page.locator(".events li").first.click()
+        await expect(page.get_by_role("dialog").locator(".json")).to_contain_text('"kind": "trade.moved"')
+        assert await someone.fits()
+
+
+async def test_a17_amounts_and_times_are_exact_whatever_is_typed(place: PageWorld) -> None:
+    """Integers inside: no digit is lost on the way to a person and back, also beyond what a number in JavaScript is."""
+    async with visit(place.browser) as someone:
+        page = someone.page
+        wallet = {**await place.get("/wallet"), "balance": 2**80 + 1}
+        text = str(wallet["balance"])
+        await page.route("**/api/v1/wallet", lambda route: route.fulfill(json=wallet))
+        await place.enter(page)
+        whole = f"{int(text[:-6]):,}.{text[-6:]}"
+        await expect(page.get_by_label("Main wallet")).to_contain_text(f"{whole} DEV")
+        said = await page.evaluate(TYPED)
+        assert said["money"] == ["12500000", "1", "1208925819614629174706177", "500000"]
+        assert said["kwh"] == ["500", "1234567"]
+        assert len(said["refused"]) == 6
+        assert all(each.startswith("It ") for each in said["refused"])
+        day = {"from": 1_796_774_400, "to": 1_796_860_800}
+        assert said["asked"] == [
+            day, {"from": 1_796_824_800, "to": 1_796_824_860}, {"from": 1_796_824_859, "to": 1_796_824_860},
+            {"id": "0xab12"}, {},
+        ]  # fmt: skip
+
+
+TYPED = """async () => {
+  const units = await import("/pages/units.js");
+  const { asQuery } = await import("/pages/transactions.js");
+  const refused = [];
+  for (const text of ["", "-1", "1e3", "0x10", "1.2.3", "0.0000001"]) {
+    try { units.typedMoney(text, "It"); } catch (error) { refused.push(error.message); }
+  }
+  return {
+    money: ["12.5", "0,000001", "1208925819614629174.706177", " 0.50 "].map((each) => `${units.typedMoney(each, "")}`),
+    kwh: ["0.5", "1 234.567"].map((text) => `${units.typedKwh(text, "It")}`),
+    asked: ["2026-12-09", "2026-12-09 14:00", "2026-12-09T14:00:59", "0xab12", " "].map(asQuery),
+    refused,
+  };
+}"""
+
+
 async def change(node: Node, contract: bytes, old: str, new: str) -> None:
     """Somebody changes what the database of a node says of a contract, behind its back."""
     async with node.core.storage.database.write() as connection:

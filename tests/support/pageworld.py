@@ -12,9 +12,10 @@ from typing import Any, cast
 import aiohttp
 from playwright.async_api import Browser, Page
 
-from node.api import ApiParts, ApiServer, MemoryTokenStore, Tokens, create_api
+from node.api import ApiParts, ApiServer, FeedParts, MemoryTokenStore, Tokens, create_api
 from node.api.views import PairingView, StatusView
 from node.app.facade.assets import AssetsPart
+from node.app.facade.feed import FeedPart, Ground
 from node.app.facade.jobs import JobsPart
 from node.app.facade.lifecycle import LifePart
 from node.app.facade.marketdata import MarketDataPart
@@ -98,7 +99,10 @@ async def page_world(root: Path) -> AsyncIterator[PageWorld]:
         await world.rounds(3)
         tokens = Tokens(MemoryTokenStore(), world.clock)
         chosen = settings(max_connections_per_address=200)
-        parts = ApiParts(world.clock, settlement=cast(Any, _parts(world, owner)), pages=page_routes())
+        storage = world.market.core.storage
+        events = FeedPart(storage.feed, Ground(storage.database, storage.journal, world.clock), 90)
+        settlement, feed = cast(Any, _parts(world, owner)), FeedParts(events, cast(Any, None))
+        parts = ApiParts(world.clock, feed=feed, settlement=settlement, pages=page_routes())
         app = create_api(AllInOne(world.nodes["seller"].core.signer.address), chosen, tokens, parts)
         server = ApiServer(app, chosen)
         await server.start()

@@ -7,11 +7,12 @@ import { empty, facts, loading, pill, problem, sheet } from "./ui.js";
 import { kwh, money, price, short, span, time } from "./units.js";
 
 const WORDS = {
-  contract: "Contract created", reported: "Delivery reported", contested: "The reports differ",
+  contract: "Contract created", matched: "Contract created", reported: "Delivery reported", contested: "The reports differ",
   delivered: "Payment requested", paid: "Payment processed", confirmed: "Payment confirmed", claimed: "Claim issued",
   disputed: "Claim disputed", cured: "Claim cured", resolved: "Claim resolved", cancelled: "Cancelled",
   progress: "Meter counted",
 };
+const KINDS = { "trade.final": "Final on the chain", "trade.progress": "Meter counted", "trade.twin": "Entry in the digital twin" };
 const FIELDS = { wh: "energy", delivered_wh: "delivered", price: "price per kWh", amount: "value" };
 const MONEY = new Set(["price", "amount", "due", "paid"]);
 const ENERGY = new Set(["wh", "delivered_wh"]);
@@ -99,7 +100,7 @@ function fromFeed(events) {
   return [
     h("ol", { class: "events" }, events.map((event) => h("li", null,
       h("button", { type: "button", class: "event", onclick: () => sheet("Event", json(event)) },
-        h("span", null, WORDS[event.data?.status] ?? event.kind), h("span", { class: "muted" }, time(event.recorded_at)))))),
+        h("span", null, KINDS[event.kind] ?? WORDS[event.data?.status] ?? event.kind), h("span", { class: "muted" }, time(event.recorded_at)))))),
     h("p", { class: "muted" }, "This node holds no digital twin of this contract, so there is nothing to compare it with."),
   ];
 }
