@@ -28,11 +28,15 @@ from node.storage.remembered import Remembered
 __all__ = ["Database", "run_together", "upsert"]
 
 _BUSY_MS: Final = 10_000
+_LOG_PAGES: Final = 4_000
+"""What is committed goes from the log into the database once there is so much of it, 16 MB. SQLite's own thousand is
+reached by two commits of a busy market, of which each then waits for the disk twice."""
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",
     f"busy_timeout={_BUSY_MS}",
     "foreign_keys=ON",
+    f"wal_autocheckpoint={_LOG_PAGES}",
 )
 # In KB. A large transaction (a range of old blocks) must not spill page after page into the log twice. Readers lean on
 # the system's cache: what one reads from end to end, a statement for example, would stay in memory for nothing.
