@@ -31,13 +31,14 @@ _READS = (*_STREAM, "capsule/+", "replay/+")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a cluster is made of. `proxied`: nodes that see the chain through a proxy of their own; `spares`: further
-    gateways, each with a meter of its own, that nobody is paired with."""
+    gateways, each with a meter of its own, that nobody is paired with; `money`: with what settles trades."""
 
     providers: tuple[str, ...] = ("alpha",)
     proxied: frozenset[str] = frozenset()
     spares: tuple[str, ...] = ()
     block_time: float = 1.0
     streams: tuple[str, ...] = (RAW,)
+    money: bool = False
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
@@ -84,7 +85,7 @@ class Cluster:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        options = DevnetOptions(AnvilOptions(block_time=self.plan.block_time))
+        options = DevnetOptions(AnvilOptions(block_time=self.plan.block_time), settlement=self.plan.money)
         self.devnet = await self._stack.enter_async_context(Devnet(options))
         self.wire = Wiretap(("127.0.0.1", free_port()))
         await self.wire.start()

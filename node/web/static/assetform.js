@@ -3,11 +3,12 @@
 import { get, post } from "./api.js";
 import { h, put } from "./dom.js";
 import { pictureField } from "./picture.js";
-import { busy, choice, facts, field, loading, toast } from "./ui.js";
+import { busy, choice, facts, field, loading, repeat, toast } from "./ui.js";
 import { kwhField, moneyField, symbol, typedKwh, typedMoney } from "./units.js";
 
 const ROLES = [["producer", "Producer"], ["consumer", "Consumer"], ["prosumer", "Producer and consumer"]];
 const CARRIERS = [["electric", "Electric"], ["thermal", "Thermal"]];
+const LOOK_EVERY_S = 2;
 const YES_NO = [["yes", "Yes"], ["no", "No"]];
 const NEW = {
   name: "", role: "producer", carrier: "electric", market: "", area: "", location: "", description: "", image: "",
@@ -19,7 +20,8 @@ export async function newAsset({ main, signal, admin, reload }) {
   put(main, loading());
   const pairing = await get("/pairing");
   if (signal.aborted) return;
-  const body = pairing.state === "paired" ? deviceForm(pairing, admin) : pairForm(pairing, reload);
+  const body = pairing.state === "paired" ? deviceForm(pairing, admin)
+    : pairing.state === "unpaired" ? pairForm(reload) : pairingGoesOn(signal, reload);
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Overview")), h("h1", null, "Add a new device"), body);
 }
 
@@ -32,15 +34,14 @@ function deviceForm(pairing, admin) {
 }
 
 // The identity of a device is its gateway's; a code that the gateway shows proves who stands before it.
-function pairForm(pairing, reload) {
+function pairForm(reload) {
   const code = h("input", { name: "code", required: true, minlength: 4, autocomplete: "off", spellcheck: "false" });
   const url = h("input", { name: "url", type: "url", placeholder: "http://192.168.1.7:8750", pattern: "https?://.*" });
   const told = h("div");
   const send = h("button", { type: "submit", class: "primary" }, "Pair");
-  const waits = pairing.state === "unpaired" ? null : h("p", { class: "warning" }, `The pairing is ${pairing.state}; reload in a moment.`);
   const form = h("form", { class: "card" },
     h("p", null, "No gateway is paired with this home yet. On the gateway, run ", h("code", null, "wattpact pair new"),
-      " and type here what it shows."), waits,
+      " and type here what it shows."),
     field("Code, or the text of the QR code", code),
     field("Address of the gateway", url, "Only with a typed code."),
     told, h("div", { class: "buttons" }, send));
@@ -50,11 +51,19 @@ function pairForm(pairing, reload) {
       const body = { code: code.value.trim() };
       if (url.value.trim()) body.url = url.value.trim();
       await post("/pairing", body);
-      toast("Paired.");
       reload();
     }, told);
   });
   return form;
+}
+
+// Both have signed; it counts once the chain has it for good.
+function pairingGoesOn(signal, reload) {
+  repeat(async () => {
+    const { state } = await get("/pairing", {}, signal);
+    if (state === "paired" || state === "unpaired") reload();
+  }, LOOK_EVERY_S, signal);
+  return h("div", { class: "card" }, h("p", { role: "status" }, "The pairing is on its way to the chain; this page goes on by itself."));
 }
 
 /** `asset` null: a new one, of the gateway `device`. `done` gets what the node answered. */
