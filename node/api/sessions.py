@@ -10,6 +10,7 @@ holds the port, so that the nodes of one machine do not end each other's session
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Literal
@@ -131,10 +132,14 @@ class Sessions:
         for record in await self._tokens.records():
             over = record.expires_at is not None and record.expires_at <= now
             if record.name == _NAME and (over or record.digest == digest):
-                await self._tokens.revoke(record.id)
+                with suppress(NotFound):  # another call was faster
+                    await self._tokens.revoke(record.id)
 
     def _cookie(self, request: web.Request) -> str:
-        return f"{'__Host-' if self._secure else ''}wattpact_{request.url.port}"
+        # Of what a caller writes into Host no more than digits.
+        port = request.host.rpartition(":")[2]
+        known = port if port.isascii() and port.isdigit() else ""
+        return f"{'__Host-' if self._secure else ''}wattpact_{known[:5]}"
 
 
 def from_own_page(request: web.Request) -> None:
@@ -144,9 +149,16 @@ def from_own_page(request: web.Request) -> None:
     """
     origin, socket = request.headers.get(hdrs.ORIGIN), request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
     reads = request.method == hdrs.METH_GET and not socket
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+    foreign = origin is not None and _place(origin) != request.host.lower()
     if foreign or (origin is None and not reads) or (not socket and PAGE_HEADER not in request.headers):
         raise Refused("This call does not come from a page of this node.", remedy="Open the node's own page.")
+
+
+def _place(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _digest(code: str) -> bytes:

@@ -130,6 +130,17 @@ async def test_csrf_a_foreign_page_moves_nothing_with_somebodys_cookie(headers: 
         assert await call(api, "POST", "/api/v1/tokens", own(api), json=body) == 201
 
 
+@pytest.mark.parametrize("host", ["x:abc", "[::1", "x:٣", "x:" + "9" * 99, "127.0.0.1"])
+async def test_whatever_a_caller_writes_into_its_headers_is_an_answer_not_a_defect(host: str) -> None:
+    async with served() as api:
+        await enter(api, await link(api))
+        for origin in ("http://[", "http://" + host, "null", ""):
+            sent = {**own(api), "Origin": origin, "Host": host.encode().decode("latin-1")}
+            for method, path in (("GET", STATUS), ("DELETE", SESSION), ("POST", SESSION)):
+                body = {"json": {"code": "x"}} if method == "POST" else {}
+                assert await call(api, method, path, sent, **body) in (400, 401, 403), (origin, method)
+
+
 async def test_csrf_reading_and_following_need_our_own_page_too() -> None:
     async with served() as api:
         await enter(api, await link(api))
