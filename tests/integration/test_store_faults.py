@@ -29,6 +29,10 @@ from tests.support.faults import LOG_KEY, PHASES, READER_KEYS, STORE_KEY, Fault,
 from tests.unit.channels.world import GENESIS, masters
 
 
+EACH_WRITE_S = 3_600
+"""Minutes where nothing else runs; each write is a life, and half of them a process, which a busy machine draws out."""
+
+
 def life_in(folder: Path, url: str | None = None) -> Life:
     folder.mkdir(exist_ok=True)
     return Life(folder, url or f"sqlite+aiosqlite:///{folder}/channels.db")
@@ -87,6 +91,7 @@ def test_kill_9_at_a_write_is_got_over(tmp_path: Path, writes: int, phase: str) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(EACH_WRITE_S)
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_error_and_kill_9_at_each_single_write(tmp_path: Path, writes: int, phase: str) -> None:
     for at in range(1, writes + 1):
@@ -118,6 +123,7 @@ def test_postgresql_gets_over_the_same(tmp_path: Path, postgres: str, writes: in
 
 
 @pytest.mark.long
+@pytest.mark.timeout(EACH_WRITE_S)
 @pytest.mark.parametrize("phase", PHASES)
 def test_postgresql_gets_over_an_error_and_kill_9_at_each_single_write(
     tmp_path: Path, postgres: str, writes: int, phase: str

@@ -68,6 +68,13 @@ def test_epochs_that_were_erased_are_left_out_and_the_others_given() -> None:
     assert covers(Span(0, 100, range(1, 5)), (4, 35), left) == ([3], {4: list(range(30, 100))})
 
 
+def test_of_an_epoch_that_was_erased_in_part_a_member_gets_what_is_left_and_others_their_slots() -> None:
+    """channels.md 4 rule 11: covers stay exact behind the slot up to which an epoch was erased."""
+    left = masters().erased(2, hashed("new T"), SID, 15)
+    assert covers(Span(16, 18, range(1, 5)), (4, 35), left) == ([], {2: [16, 17]})
+    assert covers(Span(16, 18, range(1, 5), member_from=1), (4, 35), left) == ([3], {2: list(range(15, 21))})
+
+
 def test_runs_of_epochs_are_covered_exactly() -> None:
     source = masters().cover()
     for whole in ([1, 2, 4, 5, 6, 9], [3], [2, 4, 6], [7, 8], []):

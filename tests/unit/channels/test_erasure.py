@@ -72,6 +72,7 @@ def test_everything_up_to_an_epoch_and_again_further() -> None:
     assert [raw_open(set(), all_nodes(again), each) for each in world.envelopes[:6]] == [None] * 5 + [b"reading 5"]
     back = again.erased(1, hashed("newest T"), SID, LEAVES)
     assert (back.epochs, back.part) == (again.epochs, again.part)
+    assert again.erased(1, hashed("newest T"), SID, 9).part == again.part, "an epoch that is gone has no later slots"
     whole = again.erased(2, hashed("newest T"))
     assert whole.part is None
     assert not any(raw_open(set(), all_nodes(whole), each) for each in world.envelopes[:6])
@@ -122,6 +123,16 @@ def test_nothing_is_erased_that_is_still_in_use() -> None:
     world.commit(9, active=False)
     with pytest.raises(UsageError, match="waits for the chain"):
         world.writer.erase(masters().erased(3, hashed("new T")))
+
+
+def test_masters_without_the_first_epoch_are_refused_before_it() -> None:
+    """channels.md 4 rule 11: a writer that has not begun needs the secret of the epoch that it begins with."""
+    world = World.start(0)
+    new = Writer(params(), masters(), STREAM_KEY, bytes(16))
+    for writer, first in ((world.writer, 2), (new, 1)):
+        with pytest.raises(UsageError):
+            writer.erase(masters().erased(first, hashed("new T")))
+    new.erase(masters().erased(0, hashed("new T")))
 
 
 def test_a_history_of_what_was_erased_is_refused_and_of_the_rest_given() -> None:

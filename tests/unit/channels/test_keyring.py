@@ -111,3 +111,17 @@ def test_nothing_is_held_outside_the_trees() -> None:
     assert found.holds(1, LEAVES - 1)
     for epoch, slot in ((1, LEAVES), (LEAVES, 0), (1, -1), (-1, 1)):
         assert not found.holds(epoch, slot)
+
+
+def test_an_erasure_takes_every_earlier_epoch_whole_however_it_is_held() -> None:
+    """channels.md 4 rule 11: as nodes of the epoch tree, as a slot tree nobody looked into, or as slots."""
+    places = [(epoch, slot) for epoch in range(6) for slot in (0, 4, 5, 9, LEAVES - 1)]
+    later = {(epoch, slot) for epoch, slot in places if epoch == 5 or (epoch == 4 and slot >= 5)}
+    for covered in (False, True):
+        found = ring(0, 1, 2, 3, 4, 5, covered=covered)
+        found.erase(4, 5)
+        assert opened(found, places) == later
+    slots = ring(0, 1, 2, 3, 4, 5)
+    assert len(opened(slots, places)) == len(places), "each slot tree was looked into"
+    slots.erase(4, 5)
+    assert opened(slots, places) == later

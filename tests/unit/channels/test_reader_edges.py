@@ -123,6 +123,18 @@ def test_stale_data_is_shown_by_its_last_envelope_and_by_when_it_came() -> None:
     )
 
 
+def test_the_places_of_stale_data_that_were_told_are_remembered_up_to_a_bound() -> None:
+    """A hostile writer makes as many places as it likes; the oldest is forgotten, and told again at most."""
+    world, reader = member()
+    reader.revocation_seen(block=5_000, at=at(0, 10))
+    reader._told = {(0, place): None for place in range(1023)}
+    alarms = reader.open(world.seal(0, b"one"), received_at=at(0, 131)).alarms
+    assert [type(alarm) for alarm in alarms] == [StaleEpoch]
+    assert (len(reader._told), (0, 0) in reader._told) == (1024, True)
+    reader.open(world.seal(1, b"two"), received_at=at(1, 131))
+    assert (len(reader._told), (0, 0) in reader._told, (1, 1) in reader._told) == (1024, False, True)
+
+
 def test_what_lost_its_key_while_it_waited_for_its_place_hides_nothing_behind_it() -> None:
     world, reader = member()
     envelopes = [world.seal(slot, b"%d" % slot)[0] for slot in range(5)]
