@@ -28,7 +28,6 @@ from tests.conformance.databases import postgres_server
 from tests.support.faults import LOG_KEY, PHASES, READER_KEYS, STORE_KEY, Fault, Life, check, live
 from tests.unit.channels.world import GENESIS, masters
 
-
 EACH_WRITE_S = 3_600
 """Minutes where nothing else runs; each write is a life, and half of them a process, which a busy machine draws out."""
 
