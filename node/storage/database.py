@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from node.storage.driver import READING, ThreadedConnection, connect
+from node.storage.driver import READING, UNHURRIED, ThreadedConnection, connect
 from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
 from node.storage.remembered import Remembered
@@ -45,6 +45,8 @@ _READER_CACHE: Final = 4_096
 _READERS: Final = 4
 # Number of the advisory lock under which PostgreSQL runs migrations; any constant of ours.
 _MIGRATION_LOCK: Final = 0x5761_7474_0001
+
+_UNHURRIED: Final = text("SET LOCAL synchronous_commit TO OFF")
 
 # What SQLite says for ENOSPC, for other failed writes (a quota, EFBIG), and PostgreSQL for its own disk.
 _FULL: Final = ("disk is full", "disk i/o error", "no space left on device")
@@ -106,6 +108,18 @@ class Database:
             if _is_full(error):
                 raise _full(error) from error
             raise
+
+    @asynccontextmanager
+    async def write_unhurried(self) -> AsyncIterator[AsyncConnection]:
+        """The same for what may be done again: a process that dies loses nothing of it, a machine that loses its power
+        may lose the last of these, as far as no `write` came after them. Nobody waits for the disk."""
+        async with self.write() as connection:
+            if self.concurrent:
+                await connection.execute(_UNHURRIED)
+            else:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                driver.begin(UNHURRIED)
+            yield connection
 
     async def write_at_once(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
         """One statement that is a transaction of its own, as text of the driver; on disk when its rows are returned.

@@ -109,7 +109,7 @@ class Deliveries:
     async def put(self, rows: Sequence[DeliveryRow], position: Position) -> None:
         """Keep these, over what was known of the same contracts, and where to go on: both or neither."""
         texts = [_texts(row) for row in rows]
-        async with self._database.write() as connection:
+        async with self._database.write_unhurried() as connection:
             await insert_rows(connection, deliveries, texts, overwrite=True)
             await upsert(connection, cursors, [{"name": _NAME, "number": position.seq, "hash": position.key}])
 

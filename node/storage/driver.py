@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import aiosqlite
 
-__all__ = ["READING", "ThreadedConnection", "connect"]
+__all__ = ["READING", "UNHURRIED", "ThreadedConnection", "connect"]
 
 READING: Final = "BEGIN"
 """How transactions begin on a connection on which nobody writes."""
+
+UNHURRIED: Final = "UNHURRIED"
+"""How one begins that writes, and need not be on disk when it ends: it is with the next one that is."""
+
+_BEGINNINGS: Final = MappingProxyType({UNHURRIED: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")})
 
 _COMPILED: Final = 256
 """Statements that a connection keeps compiled: those of the journal are there in several numbers of rows each."""
@@ -80,7 +86,10 @@ class ThreadedConnection(aiosqlite.Connection):
         if self._begin:
             self._begin = ""
             return
-        await super().commit()
+        if self._open == UNHURRIED:
+            await self._there(lambda: _end_unhurried(self._conn, self._conn.commit))
+        else:
+            await super().commit()
         self._open = ""
 
     async def rollback(self) -> None:
@@ -89,6 +98,8 @@ class ThreadedConnection(aiosqlite.Connection):
         if begun == READING:
             # The thread does it before anything that is asked of it afterwards.
             self._tx.put_nowait((None, self._conn.rollback))
+        elif begun == UNHURRIED:
+            await self._there(lambda: _end_unhurried(self._conn, self._conn.rollback))
         elif begun:
             await super().rollback()
 
@@ -98,12 +109,26 @@ async def connect(path: str) -> ThreadedConnection:
     return await ThreadedConnection(path)  # type: ignore[return-value]  # the driver names its own class
 
 
+def _begin(cursor: sqlite3.Cursor, begin: str) -> None:
+    """In the connection's thread."""
+    for statement in _BEGINNINGS.get(begin, (begin,) if begin else ()):
+        cursor.execute(statement)
+
+
+def _end_unhurried(connection: sqlite3.Connection, end: Callable[[], None]) -> None:
+    """In the connection's thread. The next transaction is on disk when it ends, as all others."""
+    try:
+        end()
+    finally:
+        if not connection.in_transaction:
+            connection.execute("PRAGMA synchronous=FULL")
+
+
 def _run(connection: sqlite3.Connection, begin: str, sql: str, values: Any, many: bool) -> _Ran:
     """In the connection's thread."""
     cursor, more = connection.cursor(), False
     try:
-        if begin:
-            cursor.execute(begin)
+        _begin(cursor, begin)
         if many:
             cursor.executemany(sql, values)
         else:
@@ -121,8 +146,7 @@ def _run_all(connection: sqlite3.Connection, begin: str, statements: Sequence[tu
     """In the connection's thread."""
     cursor = connection.cursor()
     try:
-        if begin:
-            cursor.execute(begin)
+        _begin(cursor, begin)
         for sql, values in statements:
             cursor.execute(sql, values)
     finally:

@@ -1,8 +1,9 @@
 """Effects that wait to be carried out.
 
 An item is leased to one worker, then acknowledged, put off, or buried. A lease that runs out gives the item to the next
-worker: at least once. A lane (one aggregate and type of effect) is worked off in the order in which its items came
-about, by one worker at a time; lanes do not wait for each other, so an unreachable party delays only its own.
+worker: at least once. So neither waits for the disk: where the power fails, an item is carried out again. A lane (one
+aggregate and type of effect) is worked off in the order in which its items came about, by one worker at a time; lanes
+do not wait for each other, so an unreachable party delays only its own.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Outbox:
 
         `local` True: only what services of this node are told (`Notify`); False: only what goes out to others.
         """
-        async with self._database.write() as connection:
+        async with self._database.write_unhurried() as connection:
             if self._database.concurrent:
                 # Two claims at once would split a lane between them: the second could not see the first one's leases.
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
@@ -122,7 +123,7 @@ class Outbox:
         await self._group.submit((item, values))
 
     async def _commit(self, jobs: Sequence[tuple[OutboxItem, dict[str, object]]]) -> list[NodeError | None]:
-        async with self._database.write() as connection:
+        async with self._database.write_unhurried() as connection:
             alike: dict[tuple[str, ...], list[dict[str, object]]] = {}
             for item, values in jobs:
                 row = {"at_seq": item.seq, "at_position": item.position, "by": self._worker, **values}

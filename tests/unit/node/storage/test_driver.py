@@ -143,6 +143,30 @@ async def test_nobody_waits_for_the_end_of_a_reading_and_the_next_one_sees_what_
     assert not busy
 
 
+async def _synchronous(connection: AsyncConnection) -> int:
+    return int((await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one())
+
+
+async def test_who_does_not_wait_for_the_disk_changes_nothing_for_those_who_do(database: Database) -> None:
+    """1 is NORMAL, 2 is FULL. What was written without hurry is there for everybody, and what failed is not."""
+    await _fill(database, 0)
+    for number in range(5):
+        async with database.write_unhurried() as connection:
+            await connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number})
+            assert await _synchronous(connection) == 1
+        async with database.write() as connection:
+            assert await _synchronous(connection) == 2
+        with pytest.raises(OSError, match="stopped"):
+            await _broken_off(database.write_unhurried(), "DELETE FROM t")
+        with pytest.raises(OperationalError):
+            await _broken_off(database.write_unhurried(), "DELETE FROM nothing")
+        async with database.write_unhurried():
+            pass  # it says nothing at all
+        async with database.write() as connection:
+            assert await _synchronous(connection) == 2
+        assert await _count(database) == number + 1
+
+
 async def test_a_writer_holds_the_lock_from_its_first_statement_on(database: Database, tmp_path: Path) -> None:
     async with database.write() as connection:
         await connection.execute(text("SELECT count(*) FROM t"))
