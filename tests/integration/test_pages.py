@@ -423,7 +423,7 @@ async def test_the_market_shows_depth_and_prices_as_they_move(place: PageWorld, 
         await expect(book.get_by_role("img", name="Order book")).to_be_visible()
         await expect(book.get_by_role("row").filter(has_text="0.00026 DEV/kWh")).to_contain_text("4 kWh")
         await expect(page.get_by_role("img", name="Price over time")).to_be_visible()
-        contracts = page.locator("section", has=page.get_by_role("heading", name="Contracts"))
+        contracts = page.locator("section", has=page.get_by_role("heading", name="Newest contracts"))
         await expect(contracts).to_contain_text("0.7 kWh")
         assert await someone.fits()
         price = 270 if size == PHONE else 280

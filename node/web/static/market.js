@@ -6,7 +6,7 @@ import { h, put } from "./dom.js";
 import { empty, loading, pill, problem, table } from "./ui.js";
 import { kwh, money, price, short, span } from "./units.js";
 
-const FILLS = 50;
+const FILLS = 20;
 const AFTER_MS = 500;
 const DAYS = 7;
 
@@ -71,7 +71,7 @@ async function past(history, fills, signal) {
     const [prices, traded] = await Promise.all(asked);
     if (signal.aborted) return;
     put(history, h("h2", null, `Prices of the last ${DAYS} days and of what is to come`), pricesOf(prices.items));
-    put(fills, h("h2", null, "Contracts"), fillsOf(traded.items));
+    put(fills, h("h2", null, "Newest contracts"), fillsOf(traded.items));
   } catch (error) {
     if (signal.aborted) return;
     put(history, problem(error));
