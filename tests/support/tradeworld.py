@@ -6,7 +6,6 @@ until something is so; `World.pass_time` moves the clock of every node and of th
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,14 +21,13 @@ from contracts.bindings import market as market_abi
 from keys.header import KdfCost
 from keys.identity import Identity
 from keys.keystore import Keystore
-from node.app.cards import OwnCard
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core, Keys, open_chain, open_storage, peer_of
 from node.app.counters import Counters
 from node.app.datadir import DataDir
-from node.app.facade.settlement import MarketPart
 from node.app.inbox import Inbox
 from node.app.parcels import Post
+from node.app.simulation.stage import mine_after_a_second
 from node.app.submissions import Submissions
 from node.app.trading.asset import AssetRole, Wanted
 from node.app.trading.assetpool import AssetPool
@@ -40,104 +38,27 @@ from node.app.trading.owning import OwnerFunds
 from node.app.trading.twins import Holders, Twins
 from node.clock import ManualClock
 from node.config import Settings
-from node.errors import NodeError
 from node.ledger.endpoint import Pace
 from node.observability import Metrics
 from node.projection.base import Peer
 from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
-from node.projection.order import Order
-from node.projection.submission import Submission
 from node.projection.trade import Trade
 from node.runtime.devnet.anvil import AnvilOptions
 from node.runtime.devnet.devnet import Devnet, DevnetOptions
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
 from node.storage.chain import ChainStore
+from tests.support.tradenode import Node, open_face, serve
 
 __all__ = ["DAY", "HOUR", "Node", "World", "trading", "unpaid"]
 
 HOUR = 3_600
 DAY = 24 * HOUR
 CHEAP = KdfCost(1, 64, 1)
-NODE: web.AppKey[dict[str, Any]] = web.AppKey("node", dict)
 
 
 class StoodStill(AssertionError):
     """What was waited for did not come about."""
-
-
-@dataclass(slots=True)
-class Node:
-    """One node with its roles, opened by hand. `shown` is what its meter shows."""
-
-    name: str
-    core: Core
-    inbox: Inbox
-    post: Post
-    executor: Executor
-    scheduler: Scheduler
-    feed: ChainFeed
-    asset: AssetRole
-    pool: AssetPool
-    funds: OwnerFunds
-    market: MarketRole | None
-    twins: Twins
-    assets: OwnedAssets
-    telling: AssetTelling
-    shown: Counters
-    url: str
-    folder: Path
-    stack: AsyncExitStack = field(repr=False)
-
-    async def work(self) -> None:
-        """Everything that is due on this node, once."""
-        await self.scheduler.step()
-        if self.market is not None:
-            await self.market.step()
-            await self.market.duties.step()
-            await self.market.netting.step()
-            await self.market.anchoring.step()
-        await self.asset.step()
-        await self.pool.step()
-        await self.telling.step()
-        await self.assets.step()
-        await self.twins.step()
-        await self.executor.step()
-        for each in self.core.chain.batches:
-            await each.step()
-        await self.core.chain.sender.step()
-        for each in self.core.chain.batches:
-            await each.settle()
-
-    async def read_chain(self) -> None:
-        """All that the chain has by now."""
-        indexer = self.core.chain.indexer
-        while True:
-            batch = await indexer.step()
-            if batch is None:
-                return
-            await self.feed._apply(batch)
-
-    def meter(self, at: int, *, out: int = 0, into: int = 0) -> None:
-        """The meter shows absolute counters (Wh) at a time."""
-        self.shown.note(at, {"1-0:2.8.1": out, "1-0:1.8.1": into})
-
-    async def trades(self) -> list[Trade]:
-        return [trade for _, trade in await self.core.storage.views.page(Trade, limit=5_000)]
-
-    async def trade(self, contract_id: bytes) -> Trade:
-        return await self.core.storage.views.one(Trade, contract_id)
-
-    async def order(self, order_id: bytes) -> Order:
-        return await self.core.storage.views.one(Order, order_id)
-
-    async def refusals(self) -> list[tuple[str, str]]:
-        """Kind and reason of the messages that the chain did not take."""
-        rows = await self.core.storage.views.page(Submission, limit=1_000)
-        return [(s.kind, s.reason) for _, s in rows if s.reason]
-
-    async def close(self) -> None:
-        await self.stack.aclose()
 
 
 @dataclass(slots=True)
@@ -191,16 +112,12 @@ class World:
         keys = Keys(keystore, identity, identity.sealing_key("inbox"))
         core = Core(settings, self.clock, Metrics(), keys, storage, chain, transport, http, self.clock.now())
         node = await self._assemble(name, core, url, folder, stack)
-        _serve(runner, node)
+        serve(runner, node)
         self.nodes[name] = node
         return node
 
     async def _listen(self, stack: AsyncExitStack) -> tuple[web.Application, str]:
-        app = web.Application()
-        app[NODE] = {}
-        app.router.add_get("/.well-known/wattpact.json", _card)
-        app.router.add_get("/api/v1/market/terms", _terms)
-        app.router.add_post("/api/v1/inbox", _inbox)
+        app = open_face()
         runner = web.AppRunner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -301,12 +218,7 @@ class World:
 
     async def mine(self) -> None:
         """One block, one second later, on the chain and on every clock."""
-        head = await self.devnet.rpc.head()
-        self.clock.advance(1)
-        if self.clock.now() <= head.timestamp:
-            self.clock.set(head.timestamp + 1)
-        await self.devnet.rpc.request("evm_setNextBlockTimestamp", [self.clock.now()])
-        await self.devnet.mine()
+        await mine_after_a_second(self.devnet, self.clock)
 
     async def pass_time(self, seconds: int) -> None:
         """So many seconds go by, with nothing on the chain meanwhile."""
@@ -486,31 +398,3 @@ def _hex(raw: bytes) -> str:
 def _keystore(folder: Path) -> Keystore:
     place = folder / "keystore"
     return Keystore.open(place, "word") if place.exists() else Keystore.create(place, "word", CHEAP)
-
-
-# What a node's REST interface shows to other nodes, over real HTTP.
-
-
-def _serve(app: web.Application, node: Node) -> None:
-    app[NODE]["it"] = node
-
-
-async def _card(request: web.Request) -> web.Response:
-    node: Node = request.app[NODE]["it"]
-    return web.json_response(await OwnCard(node.core).signed())
-
-
-async def _terms(request: web.Request) -> web.Response:
-    node: Node = request.app[NODE]["it"]
-    shown = await MarketPart(node.core, None, node.market).terms()
-    return web.json_response(text=shown.model_dump_json())
-
-
-async def _inbox(request: web.Request) -> web.Response:
-    node: Node = request.app[NODE]["it"]
-    try:
-        await node.inbox.take(await request.read(), "")
-    except NodeError as error:
-        body = json.dumps({"title": type(error).__name__, "detail": error.message})
-        return web.Response(status=getattr(error, "status", 500), text=body, content_type="application/problem+json")
-    return web.Response(status=202)

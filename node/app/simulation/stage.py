@@ -35,10 +35,20 @@ from node.runtime.devnet.devnet import Devnet, DevnetOptions
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
 
-__all__ = ["Stage", "assembled", "opened_stage"]
+__all__ = ["Stage", "assembled", "mine_after_a_second", "opened_stage"]
 
 PARALLEL = 64
 LONG_S = 1_000_000
+
+
+async def mine_after_a_second(devnet: Devnet, clock: ManualClock) -> None:
+    """One block, one second later on the clock and on the chain; the clock catches up with a chain that is ahead."""
+    head = await devnet.rpc.head()
+    clock.advance(1)
+    if clock.now() <= head.timestamp:
+        clock.set(head.timestamp + 1)
+    await devnet.rpc.request("evm_setNextBlockTimestamp", [clock.now()])
+    await devnet.mine()
 
 
 @dataclass(slots=True)
@@ -80,12 +90,7 @@ class Stage:
 
     async def mine(self) -> None:
         """One block, one second later."""
-        head = await self.devnet.rpc.head()
-        self.clock.advance(1)
-        if self.clock.now() <= head.timestamp:
-            self.clock.set(head.timestamp + 1)
-        await self.devnet.rpc.request("evm_setNextBlockTimestamp", [self.clock.now()])
-        await self.devnet.mine()
+        await mine_after_a_second(self.devnet, self.clock)
 
     async def wait_until(self, moment: int) -> None:
         """The clock goes on; on the chain nothing happens meanwhile."""
