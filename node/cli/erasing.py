@@ -57,6 +57,13 @@ _PAST: Final[tuple[Column, ...]] = (
 )
 
 
+def _receipt(found: Mapping[str, Any], why_not: str) -> Any:
+    """The signed receipt of an erasure. Raises NotFound while there is none."""
+    if found["receipt"] is None:
+        raise NotFound("There is no receipt yet.", remedy=why_not)
+    return found["receipt"]
+
+
 def add_erasure_commands(group: typer.Typer) -> None:
     """Adds to the commands of `consent`."""
 
@@ -92,12 +99,10 @@ def add_erasure_commands(group: typer.Typer) -> None:
         client = session_of(context).client()
         consent = pick(client.get("/consents")["items"], "grant_id", grant_id, "consent")
         found = client.get(f"/consents/{consent['grant_id']}/erasure")
-        if not receipt:
+        if receipt:
+            Output(as_json).document(_receipt(found, "The node that read has not answered."))
+        else:
             Output(as_json).one(found, _ERASURE)
-            return
-        if found["receipt"] is None:
-            raise NotFound("There is no receipt yet.", remedy="The node that read has not answered.")
-        Output(as_json).document(found["receipt"])
 
 
 def add_past_commands(group: typer.Typer) -> None:
@@ -148,9 +153,7 @@ def add_past_commands(group: typer.Typer) -> None:
         client = session_of(context).client()
         chosen = pick(client.get("/streams")["items"], "sid", stream, "stream")
         found = client.get(f"/streams/{chosen['sid']}/erasure")
-        if not receipt:
+        if receipt:
+            Output(as_json).document(_receipt(found, "The gateway has not answered."))
+        else:
             Output(as_json).one(found, _PAST)
-            return
-        if found["receipt"] is None:
-            raise NotFound("There is no receipt yet.", remedy="The gateway has not answered.")
-        Output(as_json).document(found["receipt"])

@@ -9,7 +9,7 @@ from node.cli.statements import _Counter
 from node.errors import ExitCode
 from tests.unit.node.api.serving import Served
 from tests.unit.node.api.test_statements import some
-from tests.unit.node.cli.test_commands import Line, api, line
+from tests.unit.node.cli.commandline import Line, api, line
 
 __all__ = ["api", "line"]
 

@@ -8,7 +8,7 @@ from node.api.twins import ForkView
 from node.errors import ExitCode
 from tests.unit.node.api.memory_settlement import CONTRACT, OPERATOR
 from tests.unit.node.api.serving import Served
-from tests.unit.node.cli.test_commands import Line, api, line
+from tests.unit.node.cli.commandline import Line, api, line
 
 __all__ = ["api", "line"]
 
