@@ -91,5 +91,7 @@ class MarketTermsSettings(BaseModel):
     )
     areas: tuple[MarketName, ...] = Field(default=(), max_length=64, description="areas that orders may name")
     energies: tuple[MarketName, ...] = Field(
-        default=(), max_length=64, description="kinds of energy that orders may name"
+        default=("electric", "thermal"),
+        max_length=64,
+        description="kinds of energy that orders may name; an asset whose carrier is not here orders nothing",
     )

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from node.wire.fields import Address, Body, Hash
 
-__all__ = ["ConditionBody", "Name", "OrderDetails", "new_salt"]
+__all__ = ["ConditionBody", "Name", "OrderDetails", "details_of_carrier", "new_salt"]
 
 _TAG: Final = b"wattpact order details 1\x00"
 _MOST_NAMES: Final = 16
@@ -54,3 +54,11 @@ class OrderDetails(Body):
 def new_salt() -> bytes:
     """32 bytes from the system's source of chance."""
     return secrets.token_bytes(32)
+
+
+def details_of_carrier(carrier: str) -> OrderDetails | None:
+    """Details by which what is not electricity is matched with its own kind alone (M-84). None for electricity: it is
+    what an order is for that says nothing."""
+    if carrier == "electric":
+        return None
+    return OrderDetails(salt=new_salt(), energy=carrier, conditions=(ConditionBody(energies=(carrier,)),))

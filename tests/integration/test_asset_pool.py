@@ -1,4 +1,5 @@
-"""What an asset's meter counts and what of it is offered or asked for (M-6, M-8, M-9, M-32, M-70, M-85, A-5)."""
+"""What an asset's meter counts and what of it is offered or asked for (M-6, M-8, M-9, M-32, M-44, M-70, M-84, M-85,
+A-5)."""
 
 from __future__ import annotations
 
@@ -194,3 +195,49 @@ async def test_a5_a_sealed_reading_counts_once_and_only_from_the_household(tmp_p
             assert (status, answer["success"]) == (403, False)
             await world.rounds(1)
             assert (await seller.pool.pool())["available"] == 70
+
+
+async def test_m84_heat_is_never_matched_with_electricity(tmp_path: Path) -> None:
+    """The carrier is an attribute of what an asset offers and asks for, not only of its registration."""
+    async with trading(tmp_path) as world:
+        for name in ("seller", "buyer"):
+            await world.open(f"{name}'s owner")
+        await world.give("buyer", 1_000_000)
+        await set_up(world, "seller", carrier="thermal", delivery_s=3 * HOUR)
+        await set_up(world, "buyer", role="consumer", delivery_s=3 * HOUR)
+        seller, buyer = world.nodes["seller"], world.nodes["buyer"]
+        await seller.pool.produce(500)
+        await buyer.pool.consume(500)
+        await world.rounds(4)
+        assert await orders(world.market) == 2, "the market took both"
+        assert await world.market.trades() == []
+        await set_up(world, "buyer", role="consumer", carrier="thermal", delivery_s=3 * HOUR)
+        await buyer.pool.consume(100)
+
+        async def matched() -> bool:
+            return len(await world.market.trades()) == 1
+
+        await world.until("heat is matched with heat", matched)
+        (trade,) = await world.market.trades()
+        assert trade.terms is not None
+        assert trade.terms.wh == 200
+
+
+async def test_m44_a_prosumer_asks_for_energy_in_a_delivery_in_which_it_offers_none(tmp_path: Path) -> None:
+    """One role in each slot (A-19): what it lacks while it sells is asked for in the next one, and the other way
+    round; the market refuses none of it."""
+    async with trading(tmp_path) as world:
+        await world.open("seller's owner")
+        await set_up(world, "seller", delivery_s=3 * HOUR)
+        seller = world.nodes["seller"]
+        await seller.pool.produce(250)
+        await world.rounds(2)
+        await seller.pool.consume(300)
+        await world.rounds(2)
+        await seller.pool.produce(900)
+        await world.rounds(2)
+        rows = [order.terms for _, order in await seller.core.storage.views.page(Order, limit=10)]
+        made = [(terms.sells, terms.start) for terms in reversed(rows) if terms is not None]
+        first = made[0][1]
+        assert made == [(True, first), (False, first + 3 * HOUR), (True, first)]
+        assert await orders(world.market) == 3, "the market took them all"

@@ -19,11 +19,13 @@ from node.app.services import looped
 from node.app.trading.asset import AssetRole, Wanted
 from node.app.trading.personal import Personal
 from node.errors import Conflict, Refused
-from node.projection.order import Order, OrderStatus
+from node.projection.order import Order, OrderStatus, delivery_key
+from node.projection.settlement_events import OrderTerms
 from node.projection.trade import Trade, TradeStatus
 from node.runtime.supervisor import Service
 from node.services.asset.pool import next_start, to_offer, to_request
 from node.wire.assets import PERSONAL, AssetConfig, AssetRegistered, MeterCounted, TradeNotice, registration_statement
+from node.wire.orderdetails import details_of_carrier
 
 __all__ = ["AssetPool"]
 
@@ -216,14 +218,31 @@ class AssetPool:
         if not wh:
             await self._core.storage.memory.keep((), [(POOL, "pool", kept)])
             return
-        start = next_start(self._core.clock.now(), config.delivery_s, LEAD_S)
+        start = await self._free_slot(config, sells)
         price = config.offer_price if sells else config.limit_price
-        wanted = Wanted(sells, wh, price, start, start + config.delivery_s)
+        details = details_of_carrier(config.carrier)
+        wanted = Wanted(sells, wh, price, start, start + config.delivery_s, details=details)
         await self._asset.order(
             config.market,
             wanted,
             lambda order_id: [(POOL, "pool", {**kept, "orders": [*kept["orders"], order_id.hex()]})],
         )
+
+    async def _free_slot(self, config: AssetConfig, sells: bool) -> int:
+        """Begin of the next delivery in which this asset is not on the other side: one role at a time (A-19, M-44)."""
+        start, views = next_start(self._core.clock.now(), config.delivery_s, LEAD_S), self._core.storage.views
+        account = self._asset.account(await self.operator() or bytes(20)).address
+        while True:
+            # Only the link's fields count here.
+            other = delivery_key(OrderTerms(not sells, account, 0, 0, start, start + config.delivery_s, 0))
+            rows = await views.page(Order, link=("delivery", other), limit=1_000)
+            if not [order for _, order in rows if await self._binds(order)]:
+                return start
+            start += config.delivery_s
+
+    async def _binds(self, order: Order) -> bool:
+        """Whether it keeps its account from the other side of its delivery, as its market sees it."""
+        return bool(order.left or order.filled or await self._asset.netted.of_order(order.order_id))
 
     async def _read(self) -> _Pool:
         """The pool with what was delivered by now, and Wh that own offers and requests still bind."""

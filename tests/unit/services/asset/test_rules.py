@@ -1,4 +1,4 @@
-"""What an asset reports and pays: M-43, M-45 to M-55, A-10, A-24."""
+"""What an asset offers, reports and pays: M-8, M-9, M-43, M-45 to M-55, A-4, A-10, A-24."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.services.asset.errors import PaymentRefused
+from node.services.asset.pool import MOST_WH, to_offer, to_request
 from node.services.asset.rules import Bill, Ordered, check_bill, choose_bills, progress_moments, share_delivery
 
 ME = b"\x01" * 20
@@ -94,3 +95,16 @@ def test_m43_progress_is_told_within_the_delivery_and_not_too_often(
     assert len(moments) <= 24
     assert all(1_000 < moment < end for moment in moments)
     assert len(progress_moments(0, 86_400, every or 1, 24)) <= 24
+
+
+def test_a4_what_is_not_promised_is_offered_and_what_is_missing_is_asked_for() -> None:
+    assert [to_offer(available, 100, 200) for available in (299, 300, 450, -5)] == [0, 200, 350, 0]
+    assert [to_request(available, 100, 200) for available in (100, 99, -500)] == [0, 200, 600]
+
+
+def test_a_meter_gone_mad_makes_no_order_that_nobody_can_sign() -> None:
+    """Huge energy, told again and again: an order has at most what its message holds, and the rest waits."""
+    huge = 5 * 2**63
+    assert to_offer(huge, 0, 200) == MOST_WH < 2**63
+    assert to_offer(huge, MOST_WH, 200) == MOST_WH
+    assert to_request(-huge, 0, 200) == MOST_WH
