@@ -1,15 +1,18 @@
-"""What a contract costs an asset, as its market's desk shows it."""
+"""What a contract costs an asset, as its market's desk shows it, and money on its way into a book."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from keys import messages as m
-from node.services.asset.rules import Bill
+from node.errors import NodeUnreachable
+from node.services.asset.rules import Bill, Ordered
 from node.wire.desk import DeskContract, DeskMoney
 from node.wire.settlement import NetLeftOut
 
-__all__ = ["arrived", "bill_of", "booked", "left_order"]
+__all__ = ["allowed", "arrival", "arrived", "bill_of", "booked", "left_order"]
 
 LASTS_S: Final = 7 * 86_400
 EARLY_S: Final = 300
@@ -48,6 +51,37 @@ def bill_of(contract: DeskContract) -> Bill:
         contract.since,
         contract.escrowed,
     )
+
+
+def allowed(
+    told: Iterable[DeskContract], account: bytes, ordered: Callable[[bytes], Ordered | None]
+) -> tuple[dict[bytes, DeskContract], list[bytes]]:
+    """Of contracts that are to be netted those that this account's own orders allow, by id, and the ids of those that
+    go beyond them. What names no order of its own is neither."""
+    found, beyond = dict[bytes, DeskContract](), list[bytes]()
+    for each in told:
+        sells = each.seller == account
+        own = ordered(each.offer if sells else each.request)
+        if account not in (each.seller, each.buyer) or own is None:
+            continue
+        if each.wh > own.wh or (each.price < own.price if sells else each.price > own.price):
+            beyond.append(each.id)
+        else:
+            found[each.id] = each
+    return found, beyond
+
+
+async def arrival(
+    ask: Callable[[], Awaitable[DeskMoney]], before: DeskMoney, amount: int, patience: int, *, net: bool
+) -> None:
+    """Returns once a deposit is in its book. Raises NodeUnreachable after `patience` seconds."""
+    try:
+        async with asyncio.timeout(patience):
+            # The market is asked, it tells nobody: there is no event to wait for.
+            while not arrived(before, await ask(), amount, net=net):  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+    except TimeoutError as late:
+        raise NodeUnreachable("The deposit is not in the book yet.", remedy="Look at `money` later.") from late
 
 
 def arrived(before: DeskMoney, after: DeskMoney, amount: int, *, net: bool) -> bool:

@@ -22,7 +22,6 @@ A market that nets takes `Contracts(market, net)` for `contract`: money goes int
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -36,14 +35,17 @@ import aiohttp
 from keys import messages as m
 from keys.eip712 import Domain
 from keys.signers import Signer
-from node.client.bills import arrived, bill_of, left_order
+from node.client.bills import allowed, arrival, bill_of, left_order
 from node.client.book import OrderBook
 from node.client.link import Contracts, Link, MarketLink, Place, card_of_nobody
+from node.client.orders import ANYBODY, Wanted, order_of
+from node.client.remedies import Remedies
 from node.clock import Clock, SystemClock
-from node.errors import CallerError, Conflict, InvalidInput, NodeUnreachable, Refused
+from node.errors import CallerError, Conflict, Refused
 from node.services.asset.errors import PaymentRefused
 from node.services.asset.rules import Ordered, check_bill, choose_bills
 from node.wire.desk import DeskContract, DeskMoney
+from node.wire.orderdetails import OrderDetails
 from node.wire.settlement import NetLeftOut, NetReported, OrderPlaced, SignedMessage
 
 __all__ = ["Contracts", "MarketClient", "Meter", "bill_of"]
@@ -52,7 +54,6 @@ Meter = Callable[[DeskContract], int | None]
 """Wh that the asset delivered or used for a contract; None as long as its delivery goes on."""
 
 VALID_S: Final = 3_600
-DAY_S: Final = 86_400
 OVER: Final = frozenset({"confirmed", "cured", "resolved", "cancelled"})
 
 
@@ -91,6 +92,7 @@ class MarketClient:
         self._place: Place | None = None
         self._seen: tuple[int, bytes] = (0, bytes(32))
         self._said: dict[tuple[str, bytes], int] = {}
+        self.remedies = Remedies(self, self._say)
 
     @classmethod
     def over(
@@ -135,6 +137,16 @@ class MarketClient:
         return self._place
 
     @property
+    def operator(self) -> bytes:
+        """Who runs the market. Raises Conflict outside `async with`."""
+        return self.place.operator
+
+    @property
+    def until(self) -> int:
+        """The last second (UTC) in which what is said now may be brought onto the chain."""
+        return self._clock.now() + VALID_S
+
+    @property
     def _net_domain(self) -> Domain:
         """Raises Conflict for a market that settles each contract by itself."""
         if not self.place.net:
@@ -143,46 +155,53 @@ class MarketClient:
 
     # Orders and money
 
-    async def offer(self, wh: int, price: int, start: int, end: int, until: int | None = None) -> bytes:
-        """Offers energy for [start, end) at `price` or more. Matched until `until`, by default the start. Its id."""
-        return await self._order(m.Offer, wh, price, start, end, until)
-
-    async def request(self, wh: int, price: int, start: int, end: int, until: int | None = None) -> bytes:
-        """Asks for energy in [start, end) at `price` or less. Its id."""
-        return await self._order(m.Request, wh, price, start, end, until)
-
-    async def _order(
-        self, kind: type[m.Offer | m.Request], wh: int, price: int, start: int, end: int, until: int | None
+    async def offer(
+        self,
+        wh: int,
+        price: int,
+        start: int,
+        end: int,
+        until: int | None = None,
+        *,
+        partner: bytes = ANYBODY,
+        details: OrderDetails | None = None,
     ) -> bytes:
-        if wh <= 0 or price < 0 or not self._clock.now() <= start < end:
-            raise InvalidInput("An order needs energy, a price, and a delivery that is still to come.", field="wh")
-        place, last = self.place, start if until is None else until
-        domain = self._domain
-        if place.net:
-            if (end - 1) // DAY_S != start // DAY_S:
-                raise InvalidInput("A netted delivery begins and ends on one day (UTC).", field="end")
-            domain = self._net_domain
-        message = kind(
-            account=self.account,
-            operator=place.operator,
-            terms=place.terms,
-            partner=bytes(20),
-            device=self.account,
-            wh=wh,
-            price=price,
-            start=start,
-            end=end,
-            nonce=secrets.randbits(256),
-            deadline=last,
-        )
-        return await self._place_order(message, domain)
+        """Offers energy for [start, end) at `price` or more. Matched until `until`, by default the start. Its id.
+        `partner`: for this account alone; `details`: area, kind of energy, conditions (`node.wire.orderdetails`)."""
+        return await self._order(Wanted(True, wh, price, start, end, until, partner, details))
 
-    async def _place_order(self, message: m.Offer | m.Request, domain: Domain, *, agreed: bool = False) -> bytes:
+    async def request(
+        self,
+        wh: int,
+        price: int,
+        start: int,
+        end: int,
+        until: int | None = None,
+        *,
+        partner: bytes = ANYBODY,
+        details: OrderDetails | None = None,
+    ) -> bytes:
+        """Asks for energy in [start, end) at `price` or less. Its id. The rest as for `offer`."""
+        return await self._order(Wanted(False, wh, price, start, end, until, partner, details))
+
+    async def _order(self, wanted: Wanted) -> bytes:
+        message = order_of(wanted, self.account, self.place, self._clock.now())
+        domain = self._net_domain if self.place.net else self._domain
+        return await self._place_order(message, domain, wanted.details)
+
+    async def _place_order(
+        self,
+        message: m.Offer | m.Request,
+        domain: Domain,
+        details: OrderDetails | None = None,
+        *,
+        agreed: bool = False,
+    ) -> bytes:
         order_id = m.digest(message, domain)
         self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed)
         signature = await self._signer.sign_message(message, domain)
-        typed = m.typed_data(message, domain)
-        body = OrderPlaced(typed=typed, signature=signature, card=card_of_nobody(self.account))
+        typed, card = m.typed_data(message, domain), card_of_nobody(self.account)
+        body = OrderPlaced(typed=typed, signature=signature, card=card, details=details)
         await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
         return order_id
 
@@ -205,14 +224,14 @@ class MarketClient:
 
     async def cancel(self, order_id: bytes) -> None:
         """Takes an order back, as far as it is not a contract yet."""
-        await self._say(m.Cancel(self.account, self.place.operator, order_id, self._clock.now() + VALID_S))
+        await self._say(m.Cancel(self.account, self.operator, order_id, self.until))
 
     async def money(self) -> DeskMoney:
         """Minor units in the wallet and in the market's book."""
         found = (await self._link.ask(self.place, self._seen, money=True)).money
-        if found is None:
-            raise Conflict("The market says nothing about money.")
-        return found
+        if found is not None:
+            return found
+        raise Conflict("The market says nothing about money.")
 
     async def deposit(self, amount: int, patience: int = 60, *, own_book: bool = False) -> None:
         """Moves minor units from the wallet into the market's book; only the named contract can take them. In a market
@@ -221,7 +240,7 @@ class MarketClient:
         Returns once they are in the book: an order that comes before its money is matched late or never. Raises
         NodeUnreachable when that takes longer than `patience` seconds; it may still happen.
         """
-        before, until = await self.money(), self._clock.now() + VALID_S
+        before, until = await self.money(), self.until
         net = bool(self.place.net) and not own_book
         spender = self.place.net if net else self._contracts.market
         permit = m.Permit(self.account, spender, amount, before.permit_nonce, until)
@@ -233,13 +252,7 @@ class MarketClient:
             await self._say(message, opening, kind="market.mandate", domain=self._net_domain)
         else:
             await self._say(message, opening)
-        try:
-            async with asyncio.timeout(patience):
-                # The market is asked, it tells nobody: there is no event to wait for.
-                while not arrived(before, await self.money(), amount, net=net):  # noqa: ASYNC110
-                    await asyncio.sleep(0.5)
-        except TimeoutError as late:
-            raise NodeUnreachable("The deposit is not in the book yet.", remedy="Look at `money` later.") from late
+        await arrival(self.money, before, amount, patience, net=net)
 
     async def mandate(self, most_a_day: int, valid_until: int) -> None:
         """In a market that nets: what a day's batch may take of the book there, until the day of `valid_until`; 0
@@ -247,8 +260,7 @@ class MarketClient:
         found, domain = (await self.money()).net, self._net_domain
         if found is None:
             raise Conflict("The market says nothing about its netting.")
-        until = self._clock.now() + VALID_S
-        message = m.NetMandate(self.account, self.place.operator, most_a_day, valid_until, found.serial + 1, until)
+        message = m.NetMandate(self.account, self.operator, most_a_day, valid_until, found.serial + 1, self.until)
         await self._say(message, kind="market.mandate", domain=domain)
 
     # Contracts
@@ -273,16 +285,9 @@ class MarketClient:
 
     def _netting(self, told: Iterable[DeskContract]) -> list[DeskContract]:
         """What changed of the contracts to be netted. One beyond what this asset ordered is none of its."""
-        before, self.netted = self.netted, {}
-        for each in told:
-            sells = each.seller == self.account
-            own = self._orders.get(each.offer if sells else each.request)
-            if self.account not in (each.seller, each.buyer) or own is None:
-                continue
-            if each.wh > own.wh or (each.price < own.price if sells else each.price > own.price):
-                self.refused[each.id] = "The contract is beyond the order that it names."
-            else:
-                self.netted[each.id] = each
+        before = self.netted
+        self.netted, beyond = allowed(told, self.account, self._orders.get)
+        self.refused |= dict.fromkeys(beyond, "The contract is beyond the order that it names.")
         return [each for key, each in self.netted.items() if before.get(key) != each]
 
     async def settle(self, meter: Meter) -> tuple[DeskContract, ...]:
@@ -322,9 +327,9 @@ class MarketClient:
         if self._said.get(("netted", contract.id), 0) >= now:
             return
         domain = self._net_domain
-        message = m.Provision(self.account, self.place.operator, contract.id, wh, now + VALID_S)
-        signature = await self._signer.sign_message(message, domain)
-        body = NetReported(typed=m.typed_data(message, domain), signature=signature, start=contract.start)
+        message = m.Provision(self.account, self.operator, contract.id, wh, now + VALID_S)
+        signature, typed = await self._signer.sign_message(message, domain), m.typed_data(message, domain)
+        body = NetReported(typed=typed, signature=signature, start=contract.start)
         try:
             await self._link.send(self.place, "market.netreport", body.to_json(), VALID_S)
         except CallerError as refused:  # too late, say: the other contracts are none the worse for it
@@ -343,9 +348,8 @@ class MarketClient:
 
     async def report(self, contract: DeskContract, wh: int) -> None:
         """Says what was delivered (seller) or used (buyer): the first report, or the answer to it."""
-        place, until = self.place, self._clock.now() + VALID_S
         opening = b"\x01" if contract.status == "reported" else b"\x00"
-        message = m.Provision(self.account, place.operator, contract.id, wh, until)
+        message = m.Provision(self.account, self.operator, contract.id, wh, self.until)
         await self._once(f"report {opening.hex()}", [contract.id], message, (opening,))
 
     async def pay(self, contracts: Iterable[DeskContract]) -> None:
@@ -364,15 +368,13 @@ class MarketClient:
         funds = 0 if all(each.escrowed for each in open_) else (await self.money()).balance
         chosen = sorted(choose_bills(bills, funds), key=lambda bill: bill.contract_id)
         if chosen:
-            ids = tuple(bill.contract_id for bill in chosen)
-            amount = sum(bill.due for bill in chosen)
+            ids, amount = tuple(bill.contract_id for bill in chosen), sum(bill.due for bill in chosen)
             message = m.Payment(self.account, self.place.operator, ids, amount, False, now + VALID_S)
             await self._once("pay", ids, message)
 
     async def confirm(self, contract: DeskContract) -> None:
         """Says that the money arrived."""
-        message = m.Confirm(self.account, self.place.operator, contract.id, self._clock.now() + VALID_S)
-        await self._once("confirm", [contract.id], message)
+        await self._once("confirm", [contract.id], m.Confirm(self.account, self.operator, contract.id, self.until))
 
     async def _once(
         self, kind: str, contracts: Sequence[bytes], message: m.Message, opening: Sequence[bytes] = ()
@@ -392,7 +394,6 @@ class MarketClient:
         domain: Domain | None = None,
     ) -> None:
         domain = domain or self._domain
-        signature = await self._signer.sign_message(message, domain)
-        typed = m.typed_data(message, domain)
+        signature, typed = await self._signer.sign_message(message, domain), m.typed_data(message, domain)
         body = SignedMessage(typed=typed, signatures=(signature,), opening=tuple(opening))
         await self._link.send(self.place, kind, body.to_json(), VALID_S)

@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from keys.parcel import pack
 from keys.signers import LocalSigner
-from node.client.link import Contracts, Place, signed_question
+from node.client.link import Contracts
 from node.client.market import MarketClient
 from node.errors import InvalidInput, Refused
 from node.services.market.netting import DAY
-from node.wire.desk import DeskAnswer, DeskContract
+from node.wire.desk import DeskContract
 from tests.integration.test_net_market import netted
 from tests.integration.test_netting import becomes, operator_deposits
+from tests.support.handlink import HandLink, while_blocks_come
 from tests.support.tradeworld import HOUR, World, trading
 
 pytestmark = pytest.mark.chain
 
 SELLER, BUYER = LocalSigner(b"\x61" * 32), LocalSigner(b"\x62" * 32)
-
-
-class HandLink:
-    """Parcels go, sealed and signed as ever, from hand to hand instead of over HTTP. `lie`: what the market adds."""
-
-    def __init__(self, world: World, signer: LocalSigner) -> None:
-        self._world = world
-        self._signer = signer
-        self.lie: tuple[DeskContract, ...] = ()
-
-    async def find(self, contract: bytes, operator: bytes | None) -> Place:
-        node = self._world.market
-        assert node.market is not None
-        assert node.core.chain.netting is not None
-        return Place(node.market.operator, node.market.terms_id, node.core.card, node.core.chain.netting.address)
-
-    async def send(self, place: Place, kind: str, body: Mapping[str, Any], lifetime: int) -> None:
-        now, chain_id = self._world.clock.now(), self._world.devnet.chain_id
-        parcel = await pack(
-            self._signer, place.card.sealing_key, kind, body, chain_id=chain_id, now=now, lifetime=lifetime
-        )
-        await self._world.market.inbox.take(parcel, "")
-
-    async def ask(self, place: Place, seen: tuple[int, bytes], *, money: bool = False) -> DeskAnswer:
-        now, chain_id = self._world.clock.now(), self._world.devnet.chain_id
-        question = await signed_question(self._signer, place.operator, chain_id, now, seen, money)
-        assert self._world.market.market is not None
-        answer = await self._world.market.market.desk.answer(question)
-        return answer.model_copy(update={"netted": (*answer.netted, *self.lie)})
-
-
-async def while_blocks_come(world: World, what: Awaitable[None]) -> None:
-    task = asyncio.ensure_future(what)
-    while not task.done():
-        await world.round()
-        await asyncio.sleep(0)
-    await task
 
 
 @asynccontextmanager
@@ -72,7 +33,7 @@ async def hall(root: Path) -> AsyncIterator[tuple[World, MarketClient, MarketCli
         contracts = world.devnet.contracts
         both = Contracts(contracts.find("Market").address, contracts.find("NetSettlement").address)
         clients = [
-            MarketClient.over(HandLink(world, signer), signer, world.devnet.chain_id, both, world.clock)
+            MarketClient.over(HandLink(world, signer, nets=True), signer, world.devnet.chain_id, both, world.clock)
             for signer in (SELLER, BUYER)
         ]
         for client in clients:
@@ -134,7 +95,9 @@ async def test_a_market_that_nets_elsewhere_is_refused(tmp_path: Path) -> None:
     async with trading(tmp_path, terms={"settle": "net"}) as world:
         market = world.devnet.contracts.find("Market").address
         for named in (market, Contracts(market, b"\x09" * 20)):
-            client = MarketClient.over(HandLink(world, BUYER), BUYER, world.devnet.chain_id, named, world.clock)
+            client = MarketClient.over(
+                HandLink(world, BUYER, nets=True), BUYER, world.devnet.chain_id, named, world.clock
+            )
             with pytest.raises(Refused, match="not named"):
                 await client.__aenter__()
 
