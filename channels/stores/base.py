@@ -25,6 +25,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
@@ -239,6 +240,10 @@ class ReaderStore(Protocol):
 
     async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
         """How many readings of a grant are kept."""
+        ...
+
+    async def reading_span(self, sid: bytes, grant_id: bytes, start: int, end: int) -> ReadingSpan:
+        """How many readings with start <= meter_time < end are kept, and when the first and the last of them was."""
         ...
 
     async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:

@@ -26,6 +26,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
@@ -310,8 +311,9 @@ class MemoryStore:
         if erasure_id not in stream.erasures:
             reader = stream.readers.pop(grant_id, MemoryReader())
             counts = (0, 0, 0, 0) if stream.readers or stream.writes else stream.drop_log()
-            count = len(reader.readings)
-            stream.erasures[erasure_id] = Erased(erasure_id, at, count, *counts, *stream.head(MAX_INTEGER))
+            stream.erasures[erasure_id] = Erased(
+                erasure_id, at, len(reader.readings), *counts, *stream.head(MAX_INTEGER)
+            )
         return stream.erasures[erasure_id]
 
     async def erase_past(
@@ -342,18 +344,16 @@ class MemoryStore:
 
     async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
         """See ReaderStore.reading_count."""
-        reader = self._at(sid).readers.get(grant_id)
-        return 0 if reader is None else len(reader.readings)
+        return len(self._at(sid).readers.get(grant_id, MemoryReader()).readings)
+
+    async def reading_span(self, sid: bytes, grant_id: bytes, start: int, end: int) -> ReadingSpan:
+        """See ReaderStore.reading_span."""
+        return self._at(sid).readers.get(grant_id, MemoryReader()).span(start, end)
 
     async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:
         """See ReaderStore.drop_readings."""
         check_limit(limit)
-        reader = self._at(sid).readers.get(grant_id)
-        if reader is None:
-            return 0
-        rows = reader.readings.values()
-        old = sorted(row.meter_time for row in rows if not row.provisional and row.meter_time < before)[:limit]
-        return reader.drop(lambda row: not row.provisional and row.meter_time <= old[-1]) if old else 0
+        return self._at(sid).readers.get(grant_id, MemoryReader()).drop_old(before, limit)
 
     async def drop_log(self, sid: bytes, before_slot: int, *, limit: int = 5_000) -> int:
         """See ReaderStore.drop_log."""

@@ -23,6 +23,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
@@ -67,12 +68,23 @@ class MemoryReader:
                     self.readings[key] = replace(row, provisional=False)
                     self.provisional.discard(key)
 
+    def span(self, start: int, end: int) -> ReadingSpan:
+        """Of the readings with start <= meter_time < end."""
+        times = [row.meter_time for row in self.readings.values() if start <= row.meter_time < end]
+        return ReadingSpan(len(times), min(times, default=None), max(times, default=None))
+
     def drop(self, gone: Callable[[OpenedReading], bool]) -> int:
         """Forget the readings that `gone` names; returns how many."""
         before = len(self.readings)
         self.readings = {key: row for key, row in self.readings.items() if not gone(row)}
         self.provisional &= self.readings.keys()
         return before - len(self.readings)
+
+    def drop_old(self, before: int, limit: int) -> int:
+        """Forget the oldest confirmed readings of before this moment, whole seconds; returns how many."""
+        rows = self.readings.values()
+        old = sorted(row.meter_time for row in rows if not row.provisional and row.meter_time < before)[:limit]
+        return self.drop(lambda row: not row.provisional and row.meter_time <= old[-1]) if old else 0
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ __all__ = [
     "Past",
     "PendingReading",
     "Pruned",
+    "ReadingSpan",
     "StoredCheckpoint",
     "StoredCommit",
     "StoredEnvelope",
@@ -144,6 +145,15 @@ class OpenedReading:
     index: int
     provisional: bool
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSpan:
+    """How many readings of a reader are kept, and when the oldest and the newest were measured (None: none is)."""
+
+    count: int = 0
+    first: int | None = None
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
     StoredEnvelope,
@@ -330,6 +331,10 @@ class SqlStore(SqlBase):
     async def reading_count(self, sid: bytes, grant_id: bytes) -> int:
         """See ReaderStore.reading_count."""
         return await self._read_of(sid, lambda c, stream: sql_reader.count_readings(c, stream, grant_id))
+
+    async def reading_span(self, sid: bytes, grant_id: bytes, start: int, end: int) -> ReadingSpan:
+        """See ReaderStore.reading_span."""
+        return await self._read_of(sid, lambda c, stream: sql_reader.span_of(c, stream, grant_id, (start, end)))
 
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """See ReaderStore.raise_alarm."""

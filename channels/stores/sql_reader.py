@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from channels.errors import StoreKeyGone, StoreKeyWrong
 from channels.stores import schema as t
 from channels.stores.checks import check_id, check_integers
-from channels.stores.records import Alarm, Confirmation, OpenedReading
+from channels.stores.records import Alarm, Confirmation, OpenedReading, ReadingSpan
 from channels.stores.sealed import StoreSeal
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "open_snapshot",
     "reading_of",
     "save_reader",
+    "span_of",
     "withdraw",
 ]
 
@@ -149,6 +150,15 @@ def count_readings(c: Connection, stream: int, grant_id: bytes) -> int:
     query = select(func.count()).select_from(t.reading).where(t.reading.c.reader == owner.scalar_subquery())
     count: int = c.execute(query).scalar_one()
     return count
+
+
+def span_of(c: Connection, stream: int, grant_id: bytes, within: tuple[int, int]) -> ReadingSpan:
+    """How many readings of a grant lie in [start, end), with the first and last time: from the index alone."""
+    owner = select(t.reader.c.id).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
+    at = t.reading.c.meter_time
+    query = select(func.count(), func.min(at), func.max(at))
+    here = (t.reading.c.reader == owner.scalar_subquery(), at >= within[0], at < within[1])
+    return ReadingSpan(*c.execute(query.where(*here)).one())
 
 
 def _old(stream: int, grant_id: bytes, before: int) -> tuple[ColumnElement[bool], ...]:

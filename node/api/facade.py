@@ -22,6 +22,7 @@ from node.api.forms import (
 from node.api.views import (
     ActionView,
     AlarmView,
+    ConsentStepView,
     ConsentView,
     ErasureView,
     ExportView,
@@ -109,6 +110,8 @@ class ConsentFacade(Protocol):
     async def consents(self) -> tuple[ConsentView, ...]: ...
 
     async def consent(self, grant_id: bytes) -> ConsentView: ...
+
+    async def consent_life(self, grant_id: bytes) -> tuple[ConsentStepView, ...]: ...
 
     async def revoke(self, grant_id: bytes, scope: RevokeScope, external: ExternalSignature | None) -> ActionView: ...
 

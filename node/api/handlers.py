@@ -33,6 +33,7 @@ from node.api.values import UnixTime, View
 from node.api.views import (
     ActionView,
     AlarmView,
+    ConsentStepView,
     ConsentView,
     ExportView,
     Items,
@@ -147,6 +148,10 @@ async def _consents(call: Call) -> Answer:
 
 async def _consent(call: Call) -> ConsentView:
     return await call.facade.consent(call.values["grant_id"])
+
+
+async def _consent_life(call: Call) -> Answer:
+    return _items(await call.facade.consent_life(call.values["grant_id"]))
 
 
 async def _revoke(call: Call) -> ActionView:
@@ -284,6 +289,8 @@ OPERATIONS: tuple[Operation, ...] = (
               Items[ConsentView], tag="consent"),
     Operation("GET", f"{_API}/consents/{{grant_id}}", "getConsent", "read", "One consent", _consent, ConsentView,
               tag="consent", parameters=(_GRANT,)),
+    Operation("GET", f"{_API}/consents/{{grant_id}}/life", "getConsentLife", "read", "What became of a consent",
+              _consent_life, Items[ConsentStepView], tag="consent", parameters=(_GRANT,)),
     Operation("POST", f"{_API}/consents/{{grant_id}}/revoke", "revoke", "consent", "Revoke one stream or all; final",
               _revoke, ActionView, RevokeForm, 202, tag="consent", parameters=(_GRANT,)),
     Operation("POST", f"{_API}/consents/{{grant_id}}/revoke/unsigned", "prepareRevoke", "consent",

@@ -18,6 +18,7 @@ __all__ = [
     "CatchingUpView",
     "ChainView",
     "CheckView",
+    "ConsentStepView",
     "ConsentStreamView",
     "ConsentView",
     "ErasureView",
@@ -226,7 +227,15 @@ class ConsentStreamView(View):
     state: Literal["pending", "live", "revoked", "expired"]
     first_slot: int | None = None
     end_slot: int | None = None
-    revoked_at: UnixTime | None = None
+    slot_seconds: int | None = None
+    genesis: UnixTime | None = Field(default=None, description="when slot 0 began")
+    revoked_at: UnixTime | None = Field(default=None, description="in the view of one consent, on the owner's node")
+    readings: int | None = Field(
+        default=None,
+        description="in the view of one consent: what its reader can open of the readings that this node keeps",
+    )
+    first_reading_at: UnixTime | None = None
+    last_reading_at: UnixTime | None = None
 
 
 class ConsentView(View):
@@ -248,6 +257,16 @@ class ConsentView(View):
     granted_at: UnixTime | None = None
     text: str | None = Field(default=None, description="the accepted text, canonical JSON")
     text_hash: HashHex
+
+
+class ConsentStepView(View):
+    """One step of a consent's life, by this node's clock. `live`: the grant is final, and from now on it opens."""
+
+    at: UnixTime
+    step: Literal[
+        "asked", "shown", "granted", "on_chain", "live", "key_renewed", "revoked", "voided", "ended", "undone"
+    ]
+    sid: HashHex | None = Field(default=None, description="the stream, where it concerns one alone")
 
 
 class ErasureView(View):

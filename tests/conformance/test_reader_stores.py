@@ -13,6 +13,7 @@ from channels.stores.records import (
     Confirmation,
     Erased,
     OpenRecord,
+    ReadingSpan,
 )
 from tests.conformance.entries import (
     GRANT,
@@ -91,6 +92,10 @@ async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
     assert [row.seq for row in kept if not row.provisional] == list(range(5, 15))
     assert [row.meter_time for row in await store.readings(SID, GRANT, 103, 106)] == [103, 104, 105]
     assert (await store.reading_count(SID, GRANT), await store.reading_count(SID, GRANT2)) == (20, 0)
+    assert await store.reading_span(SID, GRANT, 103, 110) == ReadingSpan(7, 103, 109)
+    assert (
+        await store.reading_span(SID, GRANT2, 0, 1_000) == await store.reading_span(SID, GRANT, 0, 9) == ReadingSpan()
+    )
     assert [row.seq for row in await store.readings(SID, GRANT, 100, 120, limit=3, offset=2)] == [2, 3, 4]
     assert await store.readings(SID, GRANT2, 0, 1000) == ()
     await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(20, 99),)))

@@ -8,6 +8,7 @@ from typing import Literal
 from node.api.forms import ConsentRequestForm, EraseForm, ExternalSignature, GrantScope, RevokeScope
 from node.api.views import (
     ActionView,
+    ConsentStepView,
     ConsentStreamView,
     ConsentView,
     ErasureView,
@@ -17,6 +18,7 @@ from node.api.views import (
     UnsignedView,
 )
 from node.app.core import Core
+from node.app.facade.consentlife import delivered, life_of
 from node.app.streams.erasing import Eraser
 from node.app.streams.home import HomeRole
 from node.app.streams.provider import ProviderRole
@@ -176,10 +178,18 @@ class Consents:
         return tuple(found)
 
     async def consent(self, grant_id: bytes) -> ConsentView:
-        view = await self._consent_view(await self._core.storage.views.one(Consent, grant_id))
+        """With what its reader got so far."""
+        state = await self._core.storage.views.one(Consent, grant_id)
+        view = await self._consent_view(state)
         if view is None:
             raise NotFound("There is no consent with this id.", remedy="`wattpact consent list` shows all.")
-        return view
+        streams = await delivered(self._core, state, view.streams, given=view.direction == "given")
+        return view.model_copy(update={"streams": streams})
+
+    async def consent_life(self, grant_id: bytes) -> tuple[ConsentStepView, ...]:
+        """From the request on."""
+        await self._known(grant_id)
+        return await life_of(self._core, grant_id)
 
     async def _consent_view(self, state: Consent) -> ConsentView | None:
         if state.terms is None:
@@ -223,13 +233,22 @@ class Consents:
         status = CONSENT_STATES[state.status]
         if sid not in state.open_sids and status in ("pending", "live"):
             status = "revoked"
-        first = end = None
+        first = end = slot = genesis = None
         if stream.registration and state.terms is not None:
             facts = stream.registration[-1]
+            slot, genesis = facts.slot_seconds, facts.genesis
             first = max(0, -((facts.genesis - state.terms.start) // facts.slot_seconds))
             if state.terms.end != OPEN_END:
                 end = max(0, (state.terms.end - facts.genesis) // facts.slot_seconds)
-        return ConsentStreamView(sid=sid, name=await self._name(sid), state=status, first_slot=first, end_slot=end)
+        return ConsentStreamView(
+            sid=sid,
+            name=await self._name(sid),
+            state=status,
+            first_slot=first,
+            end_slot=end,
+            slot_seconds=slot,
+            genesis=genesis,
+        )
 
     async def _name(self, sid: bytes) -> str | None:
         if self._home is not None:

@@ -17,6 +17,7 @@ from node.api.forms import (
 from node.api.views import (
     ActionView,
     AlarmView,
+    ConsentStepView,
     ConsentView,
     ErasureView,
     ExportView,
@@ -116,6 +117,9 @@ class NodeFacadeOfApp:
 
     async def consent(self, grant_id: bytes) -> ConsentView:
         return await self._consents.consent(grant_id)
+
+    async def consent_life(self, grant_id: bytes) -> tuple[ConsentStepView, ...]:
+        return await self._consents.consent_life(grant_id)
 
     async def revoke(self, grant_id: bytes, scope: RevokeScope, external: ExternalSignature | None) -> ActionView:
         return await self._consents.revoke(grant_id, scope, external)

@@ -3,6 +3,8 @@
 import { get, session } from "./api.js";
 import { assetPage } from "./asset.js";
 import { newAsset } from "./assetform.js";
+import { consentPage } from "./consent.js";
+import { consentsPage } from "./consents.js";
 import { h, put } from "./dom.js";
 import { jobsPage } from "./jobs.js";
 import { marketPage } from "./market.js";
@@ -17,11 +19,15 @@ const PAGES = [
   [/^$/, overview, "Overview"],
   [/^assets\/new$/, newAsset, "Add a device"],
   [/^assets\/(0x[0-9a-f]{40})(?:\/(overview|settings|transactions))?$/i, assetPage, "Asset"],
+  [/^consents$/, consentsPage, "Consents"],
+  [/^consents\/(0x[0-9a-f]{64})$/i, consentPage, "Consent"],
+  [/^more$/, morePage, "More"],
   [/^transactions$/, transactionsPage, "Transactions"],
   [/^market$/, marketPage, "Market"],
   [/^jobs$/, jobsPage, "Jobs"],
 ];
 const WALLET_EVERY_S = 10;
+const MOST_LINKS = 5;
 
 let leaving = new AbortController();
 let present = null;
@@ -57,8 +63,8 @@ async function enter(mine) {
   if (wallet) setMoney(wallet);
   present?.over.abort();
   present = {
-    admin: mine.scope === "admin", roles: status.roles, over: new AbortController(),
-    main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
+    admin: mine.scope === "admin", decides: mine.scope !== "read", roles: status.roles, over: new AbortController(),
+    links: linksOf(status.roles), main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
   };
   put(document.body, h("div", { class: "shell" }, sidebar(status, mine), present.main));
   // The main wallet is a household's; a market or a gateway has money of another kind.
@@ -70,14 +76,34 @@ async function enter(mine) {
   await show();
 }
 
-function sidebar(status, mine) {
-  const links = [["#/", "Overview"], ["#/transactions", "Transactions"]];
-  if (status.roles.includes("market")) links.push(["#/market", "Market"]);
+// Where one can go, the most wanted first: a phone shows four, and the others behind More.
+function linksOf(roles) {
+  const has = (...names) => names.some((name) => roles.includes(name));
+  const links = [["#/", "Overview"]];
+  if (has("home", "provider")) links.push(["#/consents", "Consents"]);
+  links.push(["#/transactions", "Transactions"]);
+  if (has("market")) links.push(["#/market", "Market"]);
   links.push(["#/jobs", "Jobs"]);
+  return links;
+}
+
+function navLinks(links) {
+  const many = links.length > MOST_LINKS;
+  const kind = (i) => (many && i >= MOST_LINKS - 1 ? "rest" : null);
+  return [links.map(([href, label], i) => h("a", { href, class: kind(i) }, label)),
+    many ? h("a", { href: "#/more", class: "more" }, "More") : null];
+}
+
+function morePage({ main, links }) {
+  put(main, h("h1", null, "More"), h("nav", { class: "list", "aria-label": "More pages" },
+    links.slice(MOST_LINKS - 1).map(([href, label]) => h("a", { href }, label))));
+}
+
+function sidebar(status, mine) {
   const out = h("button", { type: "button", onclick: logOut }, "Log out");
   return h("aside", null,
     h("a", { class: "brand", href: "#/" }, h("img", { src: "pages/icon.svg", alt: "", width: 28, height: 28 }), h("span", null, status.name)),
-    h("nav", { class: "main-nav", "aria-label": "Pages" }, links.map(([href, label]) => h("a", { href }, label))),
+    h("nav", { class: "main-nav", "aria-label": "Pages" }, navLinks(present.links)),
     present.wallet,
     h("div", { class: "session" },
       h("p", { class: "muted" }, `${mine.scope === "admin" ? "You may act" : "You may look"} until ${time(mine.expires_at).slice(0, 16)}`),
@@ -100,9 +126,11 @@ async function show() {
   document.querySelectorAll("dialog").forEach((box) => box.close());
   const place = location.hash.replace(/^#\/?/, "");
   const { signal } = leaving;
+  const top = `#/${place.split("/")[0].replace(/^assets$/, "")}`;
+  const hidden = document.querySelector(`.main-nav a.rest[href="${CSS.escape(top)}"]`) !== null;
   for (const link of document.querySelectorAll(".main-nav a")) {
-    const here = link.getAttribute("href") === `#/${place.split("/")[0] === "assets" ? "" : place}`;
-    if (here) link.setAttribute("aria-current", "page");
+    const target = link.getAttribute("href");
+    if (target === top || (hidden && target === "#/more")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const [page, parts, title] = found(place);

@@ -59,13 +59,18 @@ async function nodeCard() {
 
 // Open alarms and checks that fail: each with what to do.
 async function needsYou() {
-  const [readiness, alarms] = await Promise.all([get("/readiness"), get("/alarms")]);
+  const [readiness, alarms, status] = await Promise.all([get("/readiness"), get("/alarms"), get("/status")]);
   const failing = readiness.checks.filter((check) => !check.ok);
   const open = alarms.items.filter((alarm) => alarm.cleared_at === null);
   const items = [
     ...failing.map((check) => [`${check.name}: ${check.detail || "not well"}`, check.remedy]),
     ...open.map((alarm) => [alarm.message, alarm.remedy]),
   ];
+  const waiting = status.roles.includes("home") ? status.pending_requests : 0;
+  if (waiting) {
+    const asked = waiting === 1 ? "Somebody asks for your consent." : `${waiting} requests wait for your consent.`;
+    items.unshift([h("a", { href: "#/consents" }, asked), "Grant it, grant a part of it, or deny it."]);
+  }
   if (!items.length) return [];
   const list = items.map(([what, remedy]) => h("li", null, h("strong", null, what), remedy ? h("p", null, remedy) : null));
   return [h("h2", null, "Needs you"), h("ul", { class: "needs" }, list)];

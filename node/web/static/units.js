@@ -61,6 +61,29 @@ export function time(seconds) {
   return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 }
 
+/** Seconds since 1970 as local time, to the minute. */
+export const minute = (seconds) => time(seconds).slice(0, 16);
+
+/** From when to when; without an end until somebody revokes. */
+export function interval(start, end) {
+  return end === null || end === undefined ? `from ${minute(start)} until revoked` : `${minute(start)} to ${minute(end)}`;
+}
+
+/** A time as a field of the kind datetime-local takes it, and back to seconds. */
+export const minuteField = (seconds) => minute(seconds).replace(" ", "T");
+
+export function typedMinute(text) {
+  return text ? Math.floor(new Date(text).getTime() / 1000) : null;
+}
+
+const KINDS = { "1s": "every second", "15min": "every 15 minutes", "1h": "every hour", "1d": "every day" };
+
+/** A stream's name as people say it: what, and how often. */
+export function streamWords(name) {
+  const [what, every] = name.split("/");
+  return KINDS[every] ? `${what}, ${KINDS[every]}` : name;
+}
+
 /** A span of delivery: the day once. */
 export function span(start, end) {
   if (start === null || start === undefined) return "–";

@@ -21,6 +21,7 @@ from node.api.views import (
     BrokerView,
     ChainView,
     CheckView,
+    ConsentStepView,
     ConsentStreamView,
     ConsentView,
     ErasureView,
@@ -197,6 +198,10 @@ class MemoryNode:
             purpose="Advice", purpose_tag=1, start=NOW, text_hash=sha256(b"text").digest(),
             streams=(ConsentStreamView(sid=SID, name="electricity/15min", state="live", first_slot=96),),
         )  # fmt: skip
+
+    async def consent_life(self, grant_id: bytes) -> tuple[ConsentStepView, ...]:
+        await self.consent(grant_id)
+        return (ConsentStepView(at=NOW, step="granted"),)
 
     async def revoke(self, grant_id: bytes, scope: RevokeScope, external: ExternalSignature | None) -> ActionView:
         await self.consent(grant_id)

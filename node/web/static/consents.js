@@ -1,0 +1,142 @@
+// Who asks for what, what was granted, and to whom: the list (permissions.md 1).
+
+import { get, post } from "./api.js";
+import { h, put } from "./dom.js";
+import { grantDialog } from "./grant.js";
+import { action, dialog, empty, facts, field, loading, pill, problem, repeat, table, toast } from "./ui.js";
+import { interval, minute, short, streamWords } from "./units.js";
+
+const EVERY_S = 4;
+const WORDS = { pending: "waiting for the chain", requested: "asked", live: "live", revoked: "revoked", expired: "over" };
+
+/** A state of a consent or request as people say it. */
+export function stateOf(state) {
+  return pill(state, WORDS[state] ?? state);
+}
+
+/** A name proves nothing, so the state of the domain stands beside it. */
+export function partyOf(row) {
+  const { party } = row;
+  const name = party?.name || short(row.reader ?? party?.address);
+  const domain = party?.domain ? `${party.domain}, ${party.domain_verified ? "verified" : "not verified"}` : "";
+  return h("span", null, h("strong", { class: "wrap" }, name), domain ? h("span", { class: "muted wrap" }, ` (${domain})`) : null);
+}
+
+export async function consentsPage(place) {
+  const { main, signal, roles, decides } = place;
+  const [asked, sent, list, earlier] = Array.from({ length: 4 }, () => h("section"));
+  const home = roles.includes("home");
+  put(main, h("h1", null, "Consents"), asked, list, sent, earlier);
+  put(list, loading());
+  let shown = "";
+  const draw = async () => {
+    try {
+      const [requests, consents, streams] = await Promise.all([get("/requests"), get("/consents"), get("/streams")]);
+      const news = JSON.stringify([requests, consents, streams.items.map((each) => each.name)]);
+      if (signal.aborted || news === shown) return;
+      shown = news;
+      const known = new Set(consents.items.map((each) => each.grant_id));
+      const open = requests.items.filter((each) => each.state === "requested");
+      const own = new Set(streams.items.filter((each) => each.relation === "owner").map((each) => each.name));
+      const received = open.filter((each) => each.direction === "received");
+      if (home) put(asked, h("h2", null, "They ask"), received.length ? received.map((each) => requestCard(each, own, decides, draw))
+        : empty("Nobody waits for an answer.", "A provider asks by the address of this home, or by its mailbox."));
+      put(sent, sentOf(open.filter((each) => each.direction === "sent")));
+      const coming = requests.items.filter((each) => each.state === "granted" && each.grant_id && !known.has(each.grant_id));
+      put(list, h("h2", null, home ? "Granted" : "Granted to this node"), consentTable(consents.items, coming));
+      put(earlier, earlierOf(requests.items.filter((each) => ["denied", "expired", "failed"].includes(each.state))));
+    } catch (error) {
+      if (error.status === 401) throw error;
+      shown = "";
+      if (!signal.aborted) put(list, problem(error));
+    }
+  };
+  return repeat(draw, EVERY_S, signal);
+}
+
+/** What is asked, whole: nothing of it is hidden behind a click. */
+export function askedFacts(request) {
+  return facts([
+    ["Who", partyOf(request)],
+    ["Purpose", h("span", { class: "wrap" }, request.purpose)],
+    ["Streams", h("ul", { class: "plain" }, request.streams.map((each) => h("li", null, streamWords(each.name))))],
+    ["Time", interval(request.start, request.end)],
+    ["Contact", request.party.contact ? h("span", { class: "wrap" }, request.party.contact) : null],
+    ["Policy", policyLink(request.party.policy_url)],
+    ["Their address", h("code", { class: "wrap" }, request.party.address)],
+  ]);
+}
+
+/** A link that somebody else chose: followed over https only, and told nothing. */
+export function policyLink(url) {
+  if (!url) return null;
+  if (!/^https:\/\//i.test(url)) return h("span", { class: "wrap" }, url);
+  return h("a", { href: url, rel: "noopener noreferrer", target: "_blank", class: "wrap" }, url);
+}
+
+function requestCard(request, own, decides, changed) {
+  const told = h("div");
+  const missing = request.streams.filter((each) => !own.has(each.name));
+  const buttons = decides
+    ? h("div", { class: "buttons" },
+        action("Grant …", () => grantDialog(request, own, changed), { kind: "primary", where: told }),
+        h("button", { type: "button", onclick: () => deny(request, changed) }, "Deny …"))
+    : null;
+  return h("article", { class: "asked", "aria-label": `Request of ${request.party.name}` },
+    askedFacts(request),
+    missing.length ? h("p", { class: "warning" }, `This household has no stream ${missing.map((each) => each.name).join(", ")} (yet).`) : null,
+    h("p", { class: "muted" }, `Asked ${minute(request.created_at)}. You may answer until ${minute(request.expires_at)}.`),
+    buttons, told);
+}
+
+function deny(request, changed) {
+  const reason = h("input", { name: "reason", maxlength: 500, autocomplete: "off" });
+  return dialog(`Deny ${request.party.name}?`, [h("p", null, "They get nothing, and are told so."), field("Reason (optional)", reason, "They can read it.")], {
+    label: "Deny",
+    submit: async (form) => {
+      await post(`/requests/${request.id}/deny`, { reason: form.get("reason").trim() });
+      toast("Denied.");
+      await changed();
+    },
+  });
+}
+
+const names = (row) => row.streams.map((each) => each.name ?? short(each.sid)).join(", ");
+
+function consentTable(items, coming) {
+  if (!items.length && !coming.length) return empty("There is no consent yet.", "One is shown here once a request was granted.");
+  const rank = { pending: 0, live: 1 };
+  const rows = [...items].sort((a, b) => (rank[a.state] ?? 2) - (rank[b.state] ?? 2) || b.start - a.start);
+  const waiting = coming.map((request) => ({ ...request, state: "pending", coming: true }));
+  const link = (row) => `#/consents/${row.grant_id}`;
+  const columns = [
+    ["Who", (row) => (row.coming ? partyOf(row) : h("a", { href: link(row), class: "row-link" }, row.party?.name || short(row.direction === "received" ? row.owner : row.reader)))],
+    ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose ?? "–")],
+    ["Streams", (row) => h("span", null, names(row))],
+    ["Time", (row) => interval(row.start, row.end)],
+    ["State", (row) => stateOf(row.state)],
+  ];
+  const open = (row) => (row.coming ? {} : { class: "link", onclick: (event) => event.target.closest("a") || (location.hash = link(row)) });
+  return table(columns, [...waiting, ...rows], { attributes: open });
+}
+
+function sentOf(rows) {
+  if (!rows.length) return [];
+  return [h("h2", null, "Asked by this node"), table([
+    ["Household", partyOf],
+    ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose)],
+    ["Streams", (row) => names(row)],
+    ["Answer until", (row) => minute(row.expires_at)],
+  ], rows)];
+}
+
+function earlierOf(rows) {
+  if (!rows.length) return [];
+  return [h("h2", null, "Earlier requests"), table([
+    ["Who", partyOf],
+    ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose)],
+    ["Asked", (row) => minute(row.created_at)],
+    ["State", (row) => stateOf(row.state)],
+    ["Reason", (row) => (row.reason ? h("span", { class: "wrap" }, row.reason) : [])],
+  ], rows)];
+}

@@ -1,0 +1,171 @@
+"""Consents on the pages of a household and its providers, real processes: asked, granted in part, denied, revoked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, expect
+
+from tests.e2e.conftest import Clusters
+from tests.support.browser import DESKTOP, PHONE, Visit, chromium
+from tests.support.cluster import RAW, Cluster, Plan
+from tests.support.pagenodes import at
+from tests.support.processes import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
+
+QUARTERS = "electricity/15min"
+HOSTILE = 'Advice <img src=x onerror="document.title=1"><script>document.title=2</script>'
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    cluster: Cluster
+    browser: Browser
+
+    async def consent_of(self, provider: str) -> dict[str, object]:
+        """The newest consent that the provider's node knows."""
+        found = await self.cluster.nodes[provider].items("/consents")
+        return found[-1]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(clusters: Clusters) -> AsyncIterator[Place]:
+    plan = Plan(providers=("alpha", "beta"), streams=(RAW, QUARTERS))
+    async with clusters(plan) as cluster, chromium() as browser:
+        await cluster.pair()
+        yield Place(cluster, browser)
+
+
+def card(someone: Visit, party: str) -> Locator:
+    return someone.page.get_by_role("article", name=f"Request of {party}")
+
+
+async def test_permissions_1_a_request_is_shown_whole_and_granted_in_part(place: Place) -> None:
+    """Fewer streams and a shorter time; then what was delivered, the accepted text, the life, and one question before
+    it is revoked at once."""
+    cluster = place.cluster
+    end = int(time.time()) // 60 * 60 + 30 * DAY
+    await cluster.ask("alpha", streams=[RAW, QUARTERS], purpose=HOSTILE, end=end)
+    async with at(place.browser, cluster.home, "", PHONE) as someone:
+        page = someone.page
+        await page.get_by_role("link", name="Somebody asks for your consent.").click()
+        asked = card(someone, "alpha")
+        for words in (HOSTILE, "electricity, every second", "electricity, every 15 minutes", "You may answer until"):
+            await expect(asked).to_contain_text(words)
+        await expect(asked).to_contain_text(time.strftime("%Y-%m-%d %H:%M", time.gmtime(end)))
+        assert await someone.barriers() == []
+        await asked.get_by_role("button", name="Grant").click()
+        dialog = page.get_by_role("dialog")
+        assert await someone.barriers() == []
+        assert await someone.fits()
+        await dialog.get_by_label("electricity, every second").uncheck()
+        await dialog.get_by_label("electricity, every 15 minutes").uncheck()
+        await dialog.get_by_role("button", name="Grant").click()
+        await expect(dialog.get_by_role("alert")).to_contain_text("Choose at least one stream, or deny the request.")
+        await dialog.get_by_label("electricity, every second").check()
+        await dialog.get_by_label("Until").fill("2001-01-01T00:00")
+        await dialog.get_by_role("button", name="Grant").click()
+        alert = dialog.get_by_role("alert")
+        await expect(alert.locator("p")).to_have_count(2)  # a sentence, and what to do
+        sooner = end - 20 * DAY
+        await dialog.get_by_label("Until").fill(time.strftime("%Y-%m-%dT%H:%M", time.gmtime(sooner)))
+        await dialog.get_by_role("button", name="Grant").click()
+        await expect(dialog).to_have_count(0)
+        row = page.get_by_role("row").filter(has_text="alpha")
+        await expect(row).to_contain_text("live")
+        await expect(asked).to_have_count(0)
+        assert await someone.fits()
+        (given,) = await cluster.home.items("/consents")
+        assert ([stream["name"] for stream in given["streams"]], given["end"]) == ([RAW], sooner)
+        await cluster.flows("alpha")
+        await row.get_by_role("link", name="alpha").click()
+        await _one_consent(place, someone, given["text_hash"])
+
+
+async def _one_consent(place: Place, someone: Visit, text_hash: str) -> None:
+    page = someone.page
+    await expect(page.get_by_role("heading", level=1)).to_have_text("alpha")
+    await expect(page.get_by_role("row").filter(has_text="every second")).to_contain_text("1 min each")
+    await expect(page.locator("td").filter(has_text="readings")).not_to_have_text("0 readings")
+    await page.get_by_text("The accepted text, word for word").click()
+    text = page.locator("pre")
+    await expect(text).to_contain_text(json.dumps(HOSTILE))
+    await expect(page.locator("main")).to_contain_text(text_hash)
+    life = page.get_by_role("listitem")
+    for words in ("Asked", "Granted", "On the chain", "Final: it opens"):
+        await expect(life.filter(has_text=words)).to_have_count(1)
+    assert await someone.barriers() == []
+    assert await someone.fits()
+    await page.get_by_role("button", name="Revoke").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("at once and for good")
+    await dialog.get_by_role("button", name="Cancel").click()
+    assert (await place.consent_of("alpha"))["state"] == "live"
+    await page.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    await expect(page.locator(".title-row")).to_contain_text("revoked")
+    await expect(life.filter(has_text="Revoked")).to_have_count(1)
+    await expect(page.get_by_role("button", name="Revoke")).to_have_count(0)
+
+    async def known() -> bool:
+        return bool((await place.consent_of("alpha"))["state"] == "revoked")
+
+    await until("the provider knows", known)
+
+
+async def test_permissions_1_denied_with_a_reason_that_the_provider_reads(place: Place) -> None:
+    cluster = place.cluster
+    request = await cluster.ask("beta", streams=[QUARTERS, "gas/1h"])
+    async with at(place.browser, cluster.home, "consents", DESKTOP) as someone:
+        asked = card(someone, "beta")
+        await expect(asked).to_contain_text("This household has no stream gas/1h")
+        await asked.get_by_role("button", name="Grant").click()
+        box = someone.page.get_by_role("dialog").get_by_label("gas, every hour")
+        await expect(box).to_be_disabled()
+        await someone.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        await asked.get_by_role("button", name="Deny").click()
+        await someone.page.get_by_label("Reason (optional)").fill("No gas here")
+        assert await someone.barriers() == []
+        await someone.page.get_by_role("dialog").get_by_role("button", name="Deny").click()
+        earlier = someone.page.locator("section", has=someone.page.get_by_role("heading", name="Earlier requests"))
+        await expect(earlier.get_by_role("row").filter(has_text="beta")).to_contain_text("No gas here")
+        assert await someone.barriers() == []
+
+    async def told() -> bool:
+        sent = await cluster.nodes["beta"].get(f"/requests/{request}")
+        return (sent["state"], sent["reason"]) == ("denied", "No gas here")
+
+    await until("the provider was told", told)
+
+
+async def test_who_may_only_look_is_offered_no_decision(place: Place) -> None:
+    await place.cluster.ask("beta")
+    async with at(place.browser, place.cluster.home, "consents", PHONE, "--scope", "read") as someone:
+        await expect(card(someone, "beta")).to_be_visible()
+        assert await someone.page.get_by_role("button", name="Grant").count() == 0
+        assert await someone.page.get_by_role("button", name="Deny").count() == 0
+        assert await someone.fits()
+
+
+async def test_a_provider_sees_what_it_was_granted_and_what_it_received(place: Place) -> None:
+    await place.cluster.grant("beta")
+    async with at(place.browser, place.cluster.nodes["beta"], "consents", PHONE) as someone:
+        page = someone.page
+        await page.get_by_role("row").filter(has_text="live").get_by_role("link").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Household 0x")
+        await expect(page.locator("td").filter(has_text="readings")).not_to_have_text("0 readings")
+        await expect(page.locator("main")).to_contain_text("this node")
+        assert await someone.barriers() == []
+        assert await someone.fits()
+
+
+async def test_a_consent_that_is_not_there_is_said_with_what_to_do(place: Place) -> None:
+    async with at(place.browser, place.cluster.home, f"consents/0x{'ee' * 32}", PHONE) as someone:
+        await expect(someone.page.get_by_role("alert")).to_contain_text("There is no consent with this id.")
