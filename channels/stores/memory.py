@@ -15,6 +15,7 @@ from channels.stores.base import MAX_INTEGER
 from channels.stores.checks import check_id, check_integers, check_limit, forked
 from channels.stores.memory_stream import MemoryReader, MemoryStream
 from channels.stores.records import (
+    EVERY_SLOT,
     Alarm,
     Capsule,
     Erased,
@@ -309,11 +310,9 @@ class MemoryStore:
         check_id("an erasure id", erasure_id)
         stream = self._at(sid)
         if erasure_id not in stream.erasures:
-            reader = stream.readers.pop(grant_id, MemoryReader())
+            count = len(stream.readers.pop(grant_id, MemoryReader()).readings)
             counts = (0, 0, 0, 0) if stream.readers or stream.writes else stream.drop_log()
-            stream.erasures[erasure_id] = Erased(
-                erasure_id, at, len(reader.readings), *counts, *stream.head(MAX_INTEGER)
-            )
+            stream.erasures[erasure_id] = Erased(erasure_id, at, count, *counts, *stream.head(MAX_INTEGER))
         return stream.erasures[erasure_id]
 
     async def erase_past(
@@ -346,9 +345,11 @@ class MemoryStore:
         """See ReaderStore.reading_count."""
         return len(self._at(sid).readers.get(grant_id, MemoryReader()).readings)
 
-    async def reading_span(self, sid: bytes, grant_id: bytes, start: int, end: int) -> ReadingSpan:
+    async def reading_span(
+        self, sid: bytes, grant_id: bytes, start: int, end: int, slots: tuple[int, int] = EVERY_SLOT
+    ) -> ReadingSpan:
         """See ReaderStore.reading_span."""
-        return self._at(sid).readers.get(grant_id, MemoryReader()).span(start, end)
+        return self._at(sid).readers.get(grant_id, MemoryReader()).span((start, end), slots)
 
     async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:
         """See ReaderStore.drop_readings."""

@@ -68,9 +68,10 @@ class MemoryReader:
                     self.readings[key] = replace(row, provisional=False)
                     self.provisional.discard(key)
 
-    def span(self, start: int, end: int) -> ReadingSpan:
-        """Of the readings with start <= meter_time < end."""
-        times = [row.meter_time for row in self.readings.values() if start <= row.meter_time < end]
+    def span(self, within: tuple[int, int], slots: tuple[int, int]) -> ReadingSpan:
+        """Of the readings in two half-open ranges, of meter times and of slots."""
+        here = (row for row in self.readings.values() if slots[0] <= row.slot < slots[1])
+        times = [row.meter_time for row in here if within[0] <= row.meter_time < within[1]]
         return ReadingSpan(len(times), min(times, default=None), max(times, default=None))
 
     def drop(self, gone: Callable[[OpenedReading], bool]) -> int:

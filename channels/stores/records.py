@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 __all__ = [
+    "EVERY_SLOT",
     "Alarm",
     "Capsule",
     "Confirmation",
@@ -145,6 +147,9 @@ class OpenedReading:
     index: int
     provisional: bool
     payload: bytes
+
+
+EVERY_SLOT: Final = (0, 2**63)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from channels.errors import StoreKeyGone, StoreKeyWrong
 from channels.stores import schema as t
 from channels.stores.checks import check_id, check_integers
-from channels.stores.records import Alarm, Confirmation, OpenedReading, ReadingSpan
+from channels.stores.records import EVERY_SLOT, Alarm, Confirmation, OpenedReading, ReadingSpan
 from channels.stores.sealed import StoreSeal
 
 __all__ = [
@@ -152,12 +152,16 @@ def count_readings(c: Connection, stream: int, grant_id: bytes) -> int:
     return count
 
 
-def span_of(c: Connection, stream: int, grant_id: bytes, within: tuple[int, int]) -> ReadingSpan:
-    """How many readings of a grant lie in [start, end), with the first and last time: from the index alone."""
+def span_of(
+    c: Connection, stream: int, grant_id: bytes, within: tuple[int, int], slots: tuple[int, int]
+) -> ReadingSpan:
+    """How many readings of a grant lie in two half-open ranges, with the first and last time; nothing is opened."""
     owner = select(t.reader.c.id).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
     at = t.reading.c.meter_time
     query = select(func.count(), func.min(at), func.max(at))
-    here = (t.reading.c.reader == owner.scalar_subquery(), at >= within[0], at < within[1])
+    here = [t.reading.c.reader == owner.scalar_subquery(), at >= within[0], at < within[1]]
+    if slots != EVERY_SLOT:
+        here += [t.reading.c.slot >= slots[0], t.reading.c.slot < slots[1]]
     return ReadingSpan(*c.execute(query.where(*here)).one())
 
 

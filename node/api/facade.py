@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from node.api.curveviews import CurveView
 from node.api.forms import (
     ConsentRequestForm,
     EraseForm,
@@ -73,6 +74,10 @@ class StreamFacade(Protocol):
         self, sid: bytes, start: int | None, end: int | None, cursor: str | None, limit: int
     ) -> ReadingsPage:
         """Readings with start <= meter time < end, in order, from `cursor` on; at most `limit`."""
+        ...
+
+    async def curve(self, sid: bytes, start: int, end: int, step: int) -> CurveView:
+        """Readings with start <= meter time < end, summed by step. Raises NotFound where this node reads nothing."""
         ...
 
     async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from node.api.assets import ASSET_OPERATIONS
+from node.api.curves import CURVE_OPERATIONS
 from node.api.erasure import ERASURE_OPERATIONS
 from node.api.eventhandlers import FEED_OPERATIONS
 from node.api.forms import (
@@ -325,6 +326,7 @@ OPERATIONS: tuple[Operation, ...] = (
               201, tag="tokens"),
     Operation("DELETE", f"{_API}/tokens/{{token_id}}", "endToken", "admin", "Revoke a token", _end_token, None,
               status=204, tag="tokens", parameters=(_TOKEN,)),
+    *CURVE_OPERATIONS,
     *ERASURE_OPERATIONS,
     *FEED_OPERATIONS,
     *SETTLEMENT_OPERATIONS,

@@ -93,6 +93,9 @@ async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
     assert [row.meter_time for row in await store.readings(SID, GRANT, 103, 106)] == [103, 104, 105]
     assert (await store.reading_count(SID, GRANT), await store.reading_count(SID, GRANT2)) == (20, 0)
     assert await store.reading_span(SID, GRANT, 103, 110) == ReadingSpan(7, 103, 109)
+    slots = (rows[4].slot, rows[4].slot + 1)
+    held = [row.meter_time for row in rows if row.slot == slots[0]]
+    assert await store.reading_span(SID, GRANT, 0, 999, slots) == ReadingSpan(len(held), held[0], held[-1])
     assert (
         await store.reading_span(SID, GRANT2, 0, 1_000) == await store.reading_span(SID, GRANT, 0, 9) == ReadingSpan()
     )

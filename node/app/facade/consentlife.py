@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from channels.stores.records import ReadingSpan
+from channels.stores.records import EVERY_SLOT
 from node.api.views import ConsentStepView, ConsentStreamView
 from node.app.core import Core
 from node.projection.asking import Asking
 from node.projection.base import AggregateId
 from node.projection.consent import Consent, ConsentStatus, reduce_consent
 from node.projection.request import Request
-from node.projection.stream import Stream
 from node.services.gateway.members import OWNER
 
 __all__ = ["delivered", "life_of"]
@@ -74,19 +73,13 @@ async def delivered(
     found = []
     steps = await life_of(core, state.grant_id) if given else ()
     for view in views:
-        stream = await core.storage.views.one(Stream, view.sid)
         ends = [step.at for step in steps if step.step in ("revoked", "voided") and step.sid in (None, view.sid)]
         revoked = min(ends, default=None)
-        low, high = 0, _FOREVER
-        if given and stream.registration:
-            facts = stream.registration[-1]
-            low = facts.genesis + (view.first_slot or 0) * facts.slot_seconds
-            if view.end_slot is not None:
-                high = facts.genesis + view.end_slot * facts.slot_seconds
-            high = high if revoked is None else min(high, revoked)
-        span = ReadingSpan()
-        if low < high:
-            span = await core.storage.channels.reading_span(view.sid, OWNER if given else state.grant_id, low, high)
+        grant_id, slots = state.grant_id, EVERY_SLOT
+        if given:
+            grant_id, slots = OWNER, (view.first_slot or 0, EVERY_SLOT[1] if view.end_slot is None else view.end_slot)
+        until = _FOREVER if revoked is None else revoked
+        span = await core.storage.channels.reading_span(view.sid, grant_id, 0, until, slots)
         found.append(
             view.model_copy(
                 update={

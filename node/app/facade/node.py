@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from node.api.curveviews import CurveView
 from node.api.forms import (
     ConsentRequestForm,
     EraseForm,
@@ -84,6 +85,9 @@ class NodeFacadeOfApp:
         self, sid: bytes, start: int | None, end: int | None, cursor: str | None, limit: int
     ) -> ReadingsPage:
         return await self._streams.readings(sid, start, end, cursor, limit)
+
+    async def curve(self, sid: bytes, start: int, end: int, step: int) -> CurveView:
+        return await self._streams.curve(sid, start, end, step)
 
     async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
         return await self._streams.erase_past(sid, form)

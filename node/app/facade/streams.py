@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator
 from typing import Literal
 
-from channels.readings import decode_batch
+from channels.readings import Measurement, decode_batch
 from channels.slots import StreamParams
 from channels.stores.records import OpenedReading
 from keys.stream_key import ED25519_PUBLIC_SIZE
+from node.api.curveviews import CurveStepView, CurveView, QuantityView
 from node.api.forms import ErasePastForm
 from node.api.views import ExportView, PastErasureView, ReadingsPage, ReadingView, StreamView
 from node.app.commands.export import build_export, events_of, heights_needed, read_log
@@ -27,6 +29,9 @@ from node.projection.stream import Stream
 __all__ = ["Streams"]
 
 FOREVER = 2**40
+
+PAGE = 1_000
+"""Readings that are opened at once for a curve."""
 
 NAMES = {
     "1-0:1.8.0": "import_wh",
@@ -89,7 +94,7 @@ class Streams:
         writing = self._gateway.writing.get(sid) if self._gateway else None
         store = self._core.storage.channels
         grants = [grant for each, grant in self._provider.reading if each == sid]
-        counts = [await store.reading_count(sid, grant) for grant in grants]
+        spans = [await store.reading_span(sid, grant, 0, FOREVER) for grant in grants]
         return StreamView(
             sid=sid,
             name=await self._name(sid),
@@ -100,7 +105,9 @@ class Streams:
             slot_seconds=facts.slot_seconds,
             epoch=state.epoch,
             live_readers=(await writing.engine.status()).members if writing else None,
-            readings=sum(counts) if counts else None,
+            readings=sum(span.count for span in spans) if spans else None,
+            first_reading_at=min((span.first for span in spans if span.first is not None), default=None),
+            last_reading_at=max((span.last for span in spans if span.last is not None), default=None),
             alarms=len(await store.alarms(sid)),
             resyncs=await self._resyncs.of(sid),
         )
@@ -131,6 +138,31 @@ class Streams:
         return ReadingsPage(
             sid=sid, items=tuple(_reading(row) for row in page), next=_cursor(offset + limit) if more else None
         )
+
+    async def curve(self, sid: bytes, start: int, end: int, step: int) -> CurveView:
+        """Step by step, so that whoever else works in this process waits for one step at most."""
+        grants = [grant_id for each, grant_id in self._provider.reading if each == sid]
+        if not grants:
+            raise NotFound("This node does not read this stream.", remedy="Ask for consent first.")
+        items: list[CurveStepView] = []
+        for at in range(start, end, step):
+            rows: dict[tuple[int, int, int], OpenedReading] = {}
+            for grant_id in grants:  # the same reading under two grants counts once
+                async for row in self._between(sid, grant_id, at, min(at + step, end)):
+                    rows[row.epoch, row.seq, row.index] = row
+            if rows:
+                items.append(_step(at, [rows[place] for place in sorted(rows)]))
+        return CurveView(sid=sid, start=start, end=end, step=step, items=tuple(items))
+
+    async def _between(self, sid: bytes, grant_id: bytes, start: int, end: int) -> AsyncIterator[OpenedReading]:
+        offset = 0
+        while offset % PAGE == 0:
+            page = await self._core.storage.channels.readings(sid, grant_id, start, end, limit=PAGE, offset=offset)
+            for row in page:
+                yield row
+            if not page:
+                return
+            offset += len(page)
 
     async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
         return await self._pasts.ask(sid, form.before, form.reason)
@@ -180,9 +212,25 @@ def _former_keys(params: StreamParams) -> list[ExportedStreamKey]:
     return found
 
 
+def _step(start: int, rows: list[OpenedReading]) -> CurveStepView:
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        for name, value in _named(decode_batch(row.payload)[0]).items():
+            found.setdefault(name, []).append(value)
+    values = {
+        name: QuantityView(count=len(v), first=v[0], last=v[-1], low=min(v), high=max(v), sum=sum(v))
+        for name, v in found.items()
+    }
+    return CurveStepView(start=start, readings=len(rows), values=values)
+
+
+def _named(measurement: Measurement) -> dict[str, int]:
+    return {NAMES.get(code, code): value for code, value in measurement.values.items()}
+
+
 def _reading(row: OpenedReading) -> ReadingView:
     measurement = decode_batch(row.payload)[0]
-    values = {NAMES.get(code, code): value for code, value in measurement.values.items()}
+    values = _named(measurement)
     if measurement.seconds:
         values["seconds"] = measurement.seconds
         values["completeness"] = measurement.completeness

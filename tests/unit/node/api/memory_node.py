@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from node.api.curveviews import CurveStepView, CurveView, QuantityView
 from node.api.forms import (
     ConsentRequestForm,
     EraseForm,
@@ -149,6 +150,14 @@ class MemoryNode:
             for t in range(at, until)
         )
         return ReadingsPage(sid=sid, items=items, next=str(until) if until < last else None)
+
+    async def curve(self, sid: bytes, start: int, end: int, step: int) -> CurveView:
+        await self.stream(sid)
+        one = QuantityView(count=1, first=1, last=1, low=1, high=1, sum=1)
+        items = tuple(
+            CurveStepView(start=at, readings=1, values={"interval_import_wh": one}) for at in range(start, end, step)
+        )
+        return CurveView(sid=sid, start=start, end=end, step=step, items=items)
 
     async def export(self, sid: bytes) -> ExportView:
         await self.stream(sid)

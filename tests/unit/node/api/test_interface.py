@@ -343,3 +343,19 @@ async def test_a_transaction_is_cancelled_by_its_digest_with_the_admin_scope() -
         status, body, _ = await api.call("POST", path)
         assert (status, body["id"]) == (202, "tx-1")
         assert api.node.cancelled == [GRANT]
+
+
+async def test_a_curve_has_a_limit_of_steps() -> None:
+    """A picture of a day in one answer; more than a few hundred steps are refused before anything is read."""
+    async with served() as api:
+        path = f"/api/v1/streams/{SID_TEXT}/curve"
+        status, found, _ = await api.call("GET", f"{path}?from=0&to=86400")
+        assert (status, len(found["items"]), found["step"]) == (200, 96, 900)
+        assert found["items"][1] == {
+            "start": 900,
+            "readings": 1,
+            "values": {"interval_import_wh": {"count": 1, "first": 1, "last": 1, "low": 1, "high": 1, "sum": 1}},
+        }
+        long = "from=0&to=9999999&step=90000"
+        for query in ("from=0&to=86400&step=59", "from=0&to=400000", "from=0", "from=9&to=9", long):
+            assert (await api.call("GET", f"{path}?{query}"))[0] == 422, query
