@@ -1,16 +1,21 @@
-"""asset list, show, set, pause, continue, retire, fund, allow, wallet: the household's assets, from the home."""
+"""asset list, show, set, pause, continue, retire, fund, allow, wallet, withdraw, test-money: the household's assets,
+from the home."""
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.client import ApiClient
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, pick, session_of
 from node.cli.times import parse_time
+from node.errors import UsageError
 
 __all__ = ["add_asset_commands"]
 
@@ -44,6 +49,11 @@ _TOTALS: Final[tuple[Column, ...]] = (
 )
 _WALLET: Final[tuple[Column, ...]] = (("account", "account"), ("balance", "balance"))
 _ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"))
+_FIELDS: Final = (
+    "market", "role", "carrier", "offer_price", "limit_price", "min_offer_wh", "delivery_s", "dashboard", "name",
+    "area", "location", "description", "image",
+)  # fmt: skip
+_PICTURES: Final = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"RIFF", "webp"))
 _Device = Annotated[str, typer.Argument(help="Address of the asset's gateway, its beginning, or the asset's name.")]
 
 
@@ -55,6 +65,7 @@ def add_asset_commands(app: typer.Typer) -> None:
     _add_set(group)
     _add_status(group)
     _add_fund(group)
+    _add_wallet(group)
     _add_allow(group)
 
 
@@ -88,28 +99,34 @@ def _add_shown(group: typer.Typer) -> None:
 def _add_set(group: typer.Typer) -> None:
     @group.command(
         name="set",
-        help="Set the paired gateway's asset up, or change it. Prices in minor units per kWh.\n\n"
-        "  wattpact asset set https://market.example:8750 --role producer --least 200 --lot 500 --name Roof",
+        help="Set the paired gateway's asset up, or change it: what is not named stays as it is. Prices in minor units "
+        "per kWh.\n\n"
+        "  wattpact asset set https://market.example:8750 --role producer --least 200 --lot 500 --name Roof\n\n"
+        "  wattpact asset set --least 250 --picture roof.png",
     )
     @guarded
     def set_(
         context: typer.Context,
-        market: Annotated[str, typer.Argument(help="Address of the market's node.")],
-        lot: Annotated[int, typer.Option(min=1, help="Smallest offer or request in Wh.")],
-        role: Annotated[str, typer.Option(help="producer, consumer or prosumer.")] = "prosumer",
-        carrier: Annotated[str, typer.Option(help="electric or thermal.")] = "electric",
-        least: Annotated[int, typer.Option(min=0, help="Least price that it takes.")] = 0,
-        highest: Annotated[int, typer.Option(min=0, help="Highest price that it pays.")] = 0,
-        delivery: Annotated[int, typer.Option(help="Seconds of one delivery.")] = 900,
-        paused: Annotated[bool, typer.Option("--paused", help="Do not trade yet.")] = False,
-        dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the jobs of the asset's node.")] = False,
-        name: Annotated[str, typer.Option(help="Your name for it.")] = "",
-        area: Annotated[str, typer.Option(help="Area, as the market names it.")] = "",
-        location: Annotated[str, typer.Option(help="Where it stands; for you alone.")] = "",
-        description: Annotated[str, typer.Option(help="Anything else; for you alone.")] = "",
+        market: Annotated[str | None, typer.Argument(help="Address of the market's node.")] = None,
+        lot: Annotated[int | None, typer.Option(min=1, help="Smallest offer or request in Wh.")] = None,
+        role: Annotated[str | None, typer.Option(help="producer, consumer or prosumer (the default).")] = None,
+        carrier: Annotated[str | None, typer.Option(help="electric (the default) or thermal.")] = None,
+        least: Annotated[int | None, typer.Option(min=0, help="Least price that it takes.")] = None,
+        highest: Annotated[int | None, typer.Option(min=0, help="Highest price that it pays.")] = None,
+        delivery: Annotated[int | None, typer.Option(help="Seconds of one delivery; 900 by default.")] = None,
+        paused: Annotated[bool | None, typer.Option("--paused/--running", help="Whether it trades.")] = None,
+        dashboard: Annotated[
+            bool | None, typer.Option("--dashboard/--no-dashboard", help="Show the jobs of the asset's node.")
+        ] = None,
+        name: Annotated[str | None, typer.Option(help="Your name for it.")] = None,
+        area: Annotated[str | None, typer.Option(help="Area, as the market names it.")] = None,
+        location: Annotated[str | None, typer.Option(help="Where it stands; for you alone.")] = None,
+        description: Annotated[str | None, typer.Option(help="Anything else; for you alone.")] = None,
+        picture: Annotated[Path | None, typer.Option(help="Small picture: PNG, JPEG or WebP.")] = None,
         as_json: JsonFlag = False,
     ) -> None:
-        form = {
+        client = session_of(context).client()
+        named = {
             "market": market,
             "role": role,
             "carrier": carrier,
@@ -117,14 +134,42 @@ def _add_set(group: typer.Typer) -> None:
             "limit_price": highest,
             "min_offer_wh": lot,
             "delivery_s": delivery,
-            "running": not paused,
+            "running": None if paused is None else not paused,
             "dashboard": dashboard,
             "name": name,
             "area": area,
             "location": location,
             "description": description,
+            "image": None if picture is None else _data_url(picture),
         }
-        Output(as_json).one(session_of(context).client().post("/assets", form), (*_ASSETS, *_SETTINGS))
+        form = _known(client) | {field: value for field, value in named.items() if value is not None}
+        if not {"market", "min_offer_wh"} <= form.keys():
+            raise UsageError("A new asset needs the address of its market and --lot.")
+        Output(as_json).one(client.post("/assets", form), (*_ASSETS, *_SETTINGS))
+
+
+def _known(client: ApiClient) -> dict[str, Any]:
+    """The settings of the paired gateway's asset; the prices of a new one."""
+    device = client.get("/pairing").get("peer")
+    found = next(
+        (each for each in client.get("/assets")["items"] if each["device"] == device and each["status"] != "retired"),
+        None,
+    )
+    if found is None:
+        return {"offer_price": 0, "limit_price": 0}
+    return {field: found[field] for field in _FIELDS} | {"running": found["status"] == "running"}
+
+
+def _data_url(picture: Path) -> str:
+    """A picture by value. Raises UsageError for a file that is none; how large it may be the node says."""
+    try:
+        raw = picture.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{picture} cannot be read ({error.strerror}).") from None
+    kind = next((kind for begin, kind in _PICTURES if raw.startswith(begin)), None)
+    if kind is None:
+        raise UsageError(f"{picture} is no picture that is shown.", remedy="Make a PNG, JPEG or WebP of it.")
+    return f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
 
 
 def _add_status(group: typer.Typer) -> None:
@@ -164,6 +209,36 @@ def _add_fund(group: typer.Typer) -> None:
     ) -> None:
         path = f"/assets/{_found(context, device)['device']}/fund"
         Output(as_json).one(session_of(context).client().post(path, {"amount": amount}), _ACTION)
+
+
+def _add_wallet(group: typer.Typer) -> None:
+    @group.command(
+        help="Send money of the main wallet to any account; what went to a wrong one does not come back.\n\n"
+        "  wattpact asset withdraw 0x1234... 5000"
+    )
+    @guarded
+    def withdraw(
+        context: typer.Context,
+        receiver: Annotated[str, typer.Argument(help="Address of an account.")],
+        amount: Annotated[int, typer.Argument(min=1, help="Minor units.")],
+        yes: YesFlag = False,
+        as_json: JsonFlag = False,
+    ) -> None:
+        confirm(f"Send {amount} of the main wallet to {receiver}?", yes)
+        form = {"receiver": receiver, "amount": amount}
+        Output(as_json).one(session_of(context).client().post("/wallet/withdrawals", form), _ACTION)
+
+    @group.command(
+        name="test-money",
+        help="Make money from nothing for the main wallet, on a devnet.\n\n  wattpact asset test-money 5000000",
+    )
+    @guarded
+    def test_money(
+        context: typer.Context,
+        amount: Annotated[int, typer.Argument(min=1, help="Minor units.")],
+        as_json: JsonFlag = False,
+    ) -> None:
+        Output(as_json).one(session_of(context).client().post("/wallet/test-money", {"amount": amount}), _ACTION)
 
 
 def _add_allow(group: typer.Typer) -> None:

@@ -100,6 +100,7 @@ def add_settlement_commands(app: typer.Typer) -> None:
     _add_shares(energy)
     _add_flows(energy)
     _add_orders(market)
+    _add_book(market)
     _add_money(market)
     add_lifecycle_commands(market)
     add_netting_commands(market)
@@ -194,7 +195,8 @@ def _add_orders(market: typer.Typer) -> None:
     @market.command(
         help="Offer or request energy for a time of delivery (gateway). Prices in minor units per kWh.\n\n"
         "  wattpact market order offer 1500 200 --market https://market.example:8750 --from +15m --until +30m\n\n"
-        "  wattpact market order request 800 250 --market https://market.example:8750 --from +15m --until +30m"
+        "  wattpact market order request 800 250 --market https://market.example:8750 --from +15m --until +30m "
+        "--energy thermal --takes-energy thermal"
     )
     @guarded
     def order(
@@ -205,21 +207,42 @@ def _add_orders(market: typer.Typer) -> None:
         market_url: Annotated[str, typer.Option("--market", help="Address of the market's node.")],
         begin: Annotated[str, typer.Option("--from", help="Begin of the delivery.")],
         end: Annotated[str, typer.Option("--until", help="End of the delivery.")],
+        valid: Annotated[
+            str | None, typer.Option("--valid-until", help="Not matched after; by default settlement.offer_ttl_s.")
+        ] = None,
+        partner: Annotated[str | None, typer.Option(help="The only account that it may be matched with.")] = None,
+        area: Annotated[str | None, typer.Option(help="Where it is, as the market names its areas.")] = None,
+        energy: Annotated[str | None, typer.Option(help="Kind of energy, as the market names them.")] = None,
+        partners: Annotated[
+            list[str] | None, typer.Option("--takes", help="An account that it takes; more than once.")
+        ] = None,
+        areas: Annotated[list[str] | None, typer.Option("--takes-area", help="An area that it takes.")] = None,
+        energies: Annotated[
+            list[str] | None, typer.Option("--takes-energy", help="A kind of energy that it takes.")
+        ] = None,
         as_json: JsonFlag = False,
     ) -> None:
         if side not in ("offer", "request"):
             raise UsageError(f"{side} is neither offer nor request.", remedy="Write offer or request first.")
         now = int(time.time())
-        form = {
+        form: dict[str, Any] = {
             "market": market_url,
             "side": side,
             "wh": wh,
             "price": price,
             "start": parse_time(begin, now, "--from"),
             "end": parse_time(end, now, "--until"),
+            "valid_until": None if valid is None else parse_time(valid, now, "--valid-until"),
+            "partner": partner,
+            "area": area,
+            "energy": energy,
         }
+        takes = {"partners": partners or [], "areas": areas or [], "energies": energies or []}
+        form["conditions"] = [takes] if any(takes.values()) else []
         Output(as_json).one(session_of(context).client().post("/market/orders", form), _ORDERS)
 
+
+def _add_book(market: typer.Typer) -> None:
     @market.command(help="Offers and requests.\n\n  wattpact market orders --json")
     @guarded
     def orders(context: typer.Context, as_json: JsonFlag = False) -> None:

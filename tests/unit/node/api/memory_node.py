@@ -240,7 +240,9 @@ class MemoryNode:
         return ActionView(state="queued", transaction="tx-4")
 
     async def pairing_status(self) -> PairingView:
-        return PairingView(state="paired" if self.paired else "unpaired")
+        if not self.paired:
+            return PairingView(state="unpaired")
+        return PairingView(state="paired", peer=b"\x0d" * 20)
 
     async def pair(self, form: PairForm) -> PairingView:
         if self.paired:

@@ -41,11 +41,12 @@ from node.services.settlement.tariff import Tariffs
 from node.types import to_hex
 from node.wire.desk import DeskAnswer, DeskQuestion
 
-__all__ = ["CONTRACT", "DEVICE", "OPERATOR", "ORDER", "SOURCE", "MemorySettlement"]
+__all__ = ["CONTRACT", "DEVICE", "IMAGE", "OPERATOR", "ORDER", "SOURCE", "MemorySettlement"]
 
 SOURCE = 2**52 + 5
 OPERATOR, ASSET, OTHER = b"\x0a" * 20, b"\x0b" * 20, b"\x0c" * 20
 DEVICE = b"\x0d" * 20
+IMAGE = "data:image/png;base64,iVBORw0KGgo="
 ORDER, REQUEST, CONTRACT = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
 
 
@@ -301,6 +302,7 @@ class MemoryAssets:
     status: str = "running"
     said: list[AssetForm] = field(default_factory=list)
     funded: list[int] = field(default_factory=list)
+    withdrawn: list[tuple[bytes, int]] = field(default_factory=list)
 
     async def assets(self) -> tuple[AssetView, ...]:
         return (await self.asset(DEVICE),)
@@ -313,7 +315,7 @@ class MemoryAssets:
         return AssetView(
             device=DEVICE, name="" if gone else "Roof", role="producer", carrier="thermal", status=self.status,
             market="https://market.example", area="", location="", description="", offer_price=200, limit_price=0,
-            min_offer_wh=500, delivery_s=900, image="", dashboard=False, operator=OPERATOR, account=ASSET, wallet=5,
+            min_offer_wh=500, delivery_s=1_800, image=IMAGE, dashboard=True, operator=OPERATOR, account=ASSET, wallet=5,
             balance=6, totals=totals,
         )  # fmt: skip
 
@@ -335,10 +337,12 @@ class MemoryAssets:
         return WalletView(account=OTHER, balance=480, symbol="DEV", decimals=6, test_money=False)
 
     async def withdraw(self, form: WithdrawalForm) -> ActionView:
-        self.funded.append(-form.amount)
+        self.withdrawn.append((form.receiver, form.amount))
         return _done(ORDER)
 
     async def test_money(self, form: FundForm) -> ActionView:
+        if form.amount == 7_000:
+            return _done(ORDER)
         raise Refused("Only a devnet's money is made from nothing.")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 
 from node.api.lifecycle import AllowanceForm
 from node.api.netting import MandateForm
 from node.api.settlementviews import DepositForm
 from node.errors import ExitCode
-from tests.unit.node.api.memory_settlement import CONTRACT, DEVICE, ORDER
+from tests.unit.node.api.memory_settlement import CONTRACT, DEVICE, IMAGE, ORDER
 from tests.unit.node.api.serving import Served
 from tests.unit.node.cli.commandline import Line, api, line
 
@@ -50,6 +52,51 @@ def test_m74_m84_an_asset_is_set_up_with_everything_that_it_has(line: Line, api:
     assert (form.dashboard, form.running) == (True, False)
     for wrong in (("--role", "owner"), ("--carrier", "gas"), ("--lot", "0")):
         assert line.run(*words, *wrong).exit_code == ExitCode.USAGE, wrong
+
+
+def test_m78_what_is_not_named_stays_as_it_is(line: Line, api: Served, tmp_path: Path) -> None:
+    """A new price by the command line takes neither name nor picture nor the smallest lot from an asset."""
+    api.node.paired = True
+    changed = line.run("asset", "set", "--least", "250", "--json")
+    assert changed.exit_code == ExitCode.OK, changed.output
+    (form,) = api.settlement.assets.said
+    assert (form.offer_price, form.name, form.role, form.carrier) == (250, "Roof", "producer", "thermal")
+    assert (form.market, form.min_offer_wh, form.delivery_s) == ("https://market.example", 500, 1_800)
+    assert (form.dashboard, form.running, form.image) == (True, True, IMAGE)
+    off = line.run("asset", "set", "--no-dashboard", "--paused", "--name", "", "--json")
+    assert off.exit_code == ExitCode.OK, off.output
+    assert (api.settlement.assets.said[-1].dashboard, api.settlement.assets.said[-1].running) == (False, False)
+    assert api.settlement.assets.said[-1].name == ""
+    api.node.paired = False
+    assert line.run("asset", "set", "--least", "250").exit_code == ExitCode.USAGE, "nothing is known of a new one"
+
+
+def test_m74_a_picture_from_a_file(line: Line, api: Served, tmp_path: Path) -> None:
+    api.node.paired, picture = True, tmp_path / "roof.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+    done = line.run("asset", "set", "--picture", str(picture))
+    assert done.exit_code == ExitCode.OK, done.output
+    (form,) = api.settlement.assets.said
+    assert form.image == "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    picture.write_bytes(b"GIF89a")
+    assert line.run("asset", "set", "--picture", str(picture)).exit_code == ExitCode.USAGE
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 30_000)
+    refused = line.run("asset", "set", "--picture", str(picture))
+    assert refused.exit_code != ExitCode.OK
+    assert "image" in refused.stderr
+    assert len(api.settlement.assets.said) == 1
+    assert line.run("asset", "set", "--picture", str(tmp_path / "none.png")).exit_code == ExitCode.USAGE
+
+
+def test_m73_money_of_the_main_wallet_for_anybody_and_test_money(line: Line, api: Served) -> None:
+    """Withdraw: it is asked for once more, since what went to a wrong account does not come back."""
+    account = "0x" + "0e" * 20
+    assert line.run("asset", "withdraw", account, "70").exit_code == ExitCode.USAGE, "nobody was asked"
+    assert line.run("asset", "withdraw", account, "70", "--yes", "--json").exit_code == ExitCode.OK
+    assert api.settlement.assets.withdrawn == [(b"\x0e" * 20, 70)]
+    assert line.run("asset", "withdraw", "0x12", "70", "--yes").exit_code != ExitCode.OK
+    assert line.run("asset", "test-money", "7000").exit_code == ExitCode.OK
+    assert line.run("asset", "test-money", "1").exit_code == ExitCode.REFUSED
 
 
 def test_m77_paused_continued_and_retired_for_good(line: Line, api: Served) -> None:

@@ -56,6 +56,25 @@ def test_orders_contracts_and_money(line: Line, api: Served) -> None:
     assert line.run("market", "accounts", "--json").exit_code == ExitCode.OK
 
 
+def test_an_order_says_what_it_is_and_whom_it_takes(line: Line, api: Served) -> None:
+    """M-21, M-84: area, kind of energy, partner, conditions and an end of its own, as over REST."""
+    words = ("market", "order", "request", "1500", "200", "--market", "https://market.example")
+    time = ("--from", "2030-01-01T12:00Z", "--until", "2030-01-01T12:15Z", "--valid-until", "2030-01-01T11:00Z")
+    what = ("--area", "north", "--energy", "thermal", "--partner", "0x" + "0e" * 20)
+    takes = ("--takes-energy", "thermal", "--takes-area", "north", "--takes-area", "south", "--takes", "0x" + "0f" * 20)
+    made = line.run(*words, *time, *what, *takes)
+    assert made.exit_code == ExitCode.OK, made.output
+    order = api.settlement.market.said[-1]
+    assert isinstance(order, OrderForm)
+    assert (order.area, order.energy, order.partner) == ("north", "thermal", b"\x0e" * 20)
+    assert order.valid_until == order.start - 3_600
+    (condition,) = order.conditions
+    assert condition.areas == ("north", "south")
+    assert condition.energies == ("thermal",)
+    assert condition.partners == (b"\x0f" * 20,)
+    assert line.run(*words, *time, "--partner", "0x12").exit_code != ExitCode.OK
+
+
 def test_neither_offer_nor_request_is_a_usage_error(line: Line, api: Served) -> None:
     words = ("market", "order", "both", "1", "1", "--market", "https://m.example", "--from", "+1h", "--until", "+2h")
     found = line.run(*words)
