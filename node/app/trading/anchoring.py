@@ -64,6 +64,8 @@ class Anchoring:
     async def _gather(self, views: AnchorViews) -> None:
         rows = await self._core.storage.views.page(Twin, link=("unanchored", b"\x01"), limit=AT_ONCE)
         twins = [twin for _, twin in reversed(rows)]
+        # In the order in which the note comes back: JSON objects are kept by name, and a tree is one order of leaves.
+        twins.sort(key=lambda twin: twin.contract_id)
         leaves = {twin.contract_id: found for twin in twins if (found := _fresh(twin))}
         hashes = [each for found in leaves.values() for each in found]
         if not hashes:
@@ -113,6 +115,10 @@ class Anchoring:
         tree = [leaf_of(each) for found in leaves.values() for each in found]
         paths = iter(merkle_paths(tree))
         now, root = self._core.clock.now(), bytes.fromhex(batch["root"])
+        if merkle_root(tree) != root:
+            _log.error("anchor_not_of_these", root=batch["root"], entries=len(tree))
+            await self._core.storage.memory.keep((), [(*_PENDING, None)])  # nobody could prove anything by it
+            return
         events = []
         for contract, hashes in leaves.items():
             own = tuple(b"".join(next(paths)) for _ in hashes)
