@@ -60,10 +60,12 @@ class NetLeftView(View):
     wh: int
     price: int = Field(description="minor units per kWh")
     amount: int
+    owed: int = Field(description="what stays of the amount, set off against other lines that were left out of its day")
     reminders: int
     claimed: bool
-    state: Literal["owed", "signed", "contracted", "closed"] = Field(
-        description="signed: by both at a market, by this asset at a gateway; closed: its contract is over"
+    state: Literal["owed", "signed", "contracted", "closed", "set_off"] = Field(
+        description="signed: by both at a market, by this asset at a gateway; closed: its contract is over; "
+        "set_off: nothing of it is owed"
     )
     contract: HashHex | None = Field(description="`wattpact market trades --id` shows it")
     waits: str = Field(description="why this asset has not signed, if it has not")

@@ -20,16 +20,18 @@ EARLY_S: Final = 300
 
 
 def left_order(body: NetLeftOut, terms: bytes, now: int, *, sells: bool) -> m.Offer | m.Request:
-    """What an account signs for a line that a netting left out: for its partner alone, known by its nonce."""
+    """What an account signs for a line that a netting left out: for its partner alone, known by its nonce. `terms`:
+    those that hold where the line names none."""
+    wh, price = body.ordered
     kind, account, other = (m.Offer, body.seller, body.buyer) if sells else (m.Request, body.buyer, body.seller)
     return kind(
         account=bytes(account),
         operator=bytes(body.operator),
-        terms=terms,
+        terms=terms if body.terms is None else bytes(body.terms),
         partner=bytes(other),
         device=bytes(20),
-        wh=body.wh,
-        price=body.price,
+        wh=wh,
+        price=price,
         start=now - EARLY_S,
         end=now + LASTS_S,
         nonce=int.from_bytes(body.leaf, "big"),

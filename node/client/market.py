@@ -312,7 +312,7 @@ class MarketClient:
                 await self.confirm(each)
         if owed:
             await self.pay(owed)
-        for leaf in [leaf for leaf, line in self.left.items() if bytes(line.seller) == self.account]:
+        for leaf in [leaf for leaf, line in self.left.items() if line.due and bytes(line.seller) == self.account]:
             await self.sign_left(leaf)
         for each in self.netted.values():
             if (each.by_seller if each.seller == self.account else each.by_buyer) is None:

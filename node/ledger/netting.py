@@ -78,9 +78,9 @@ class NetViews:
         """An account's entry in an operator's book, with its mandate; all zero where there is none."""
         return await self._ask(abi.encode_member_of(operator, account), abi.decode_member_of, at)
 
-    async def batch(self, operator: bytes, period: int) -> NetState:
+    async def batch(self, operator: bytes, period: int, *, at: At = "latest") -> NetState:
         """What became of a day's batch."""
-        state, _ = await self._ask(abi.encode_net_of(operator, period), abi.decode_net_of)
+        state, _ = await self._ask(abi.encode_net_of(operator, period), abi.decode_net_of, at)
         return NetState(state)
 
     async def window(self) -> int:

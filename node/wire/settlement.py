@@ -18,6 +18,7 @@ __all__ = [
     "EvidenceGiven",
     "FundWanted",
     "NetContractMade",
+    "NetCounted",
     "NetLeftOut",
     "NetLineSigned",
     "NetReported",
@@ -95,11 +96,20 @@ class NetContractMade(Body):
     nonce: Hash
 
 
+class NetCounted(Body):
+    """Wh that count of a netted contract, by its market's word."""
+
+    contract: Hash
+    wh: Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class NetLeftOut(Body):
     """A market that nets tells both partners of a line that the netting of a day left out: it is owed by itself.
 
     `block`: number of the block with the day's batch, 0 where there is none; `leaf`: the line's leaf, by which it is
-    known; `reminders` and `claimed`: what became of it so far.
+    known; `terms`: those of its request, which hold for its contract too (None: the market's present ones); `owed`:
+    what stays of `amount` once it is set off against other lines that were left out (None: all of it); `reminders` and
+    `claimed`: what became of it so far; `sales`: to its buyer, what counts of all that it sold on that day.
     """
 
     operator: Address
@@ -112,8 +122,22 @@ class NetLeftOut(Body):
     wh: Annotated[int, Field(gt=0, lt=2**63)]
     price: Annotated[int, Field(ge=0, lt=2**80)]
     amount: Annotated[int, Field(gt=0, lt=2**88)]
+    terms: Hash | None = None
+    owed: Annotated[int, Field(ge=0, lt=2**88)] | None = None
     reminders: Annotated[int, Field(ge=0, le=3)] = 0
     claimed: bool = False
+    sales: Annotated[tuple[NetCounted, ...], Field(max_length=10_000)] = ()
+
+    @property
+    def due(self) -> int:
+        """What is owed of it, minor units."""
+        return self.amount if self.owed is None else self.owed
+
+    @property
+    def ordered(self) -> tuple[int, int]:
+        """Wh and price of the orders that both partners sign for it. What stays of a line that was set off in part is a
+        sum and no energy any more: one kWh at that sum, which alone comes to it exactly at every price."""
+        return (self.wh, self.price) if self.due == self.amount else (1_000, self.due)
 
 
 class NetReported(Body):

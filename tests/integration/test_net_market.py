@@ -43,22 +43,27 @@ async def market(root: Path, *, most: int = 3_000, own: int = 1_000) -> AsyncIte
     async with trading(root, terms={"settle": "net", "provision_grace_s": 1_800}) as world:
         await world.pass_time(DAY - world.clock.now() % DAY + HOUR)
         await operator_deposits(world, own)
-        views = world.market.core.chain.netting
-        assert views is not None
-        accounts = []
-        for name in ("seller", "buyer"):
-            asset = world.nodes[name].asset
-            accounts.append(asset.account(world.operator).address)
-            await world.mint(accounts[-1], 5_000)
-            await asset.netting.deposit(world.market.url, 5_000)
-            await asset.netting.mandate(world.market.url, most, world.clock.now() + 30 * DAY)
-
-        async def ready() -> bool:
-            members = [await views.member(world.operator, account) for account in accounts]
-            return all((member.balance, member.max_debit) == (5_000, most) for member in members)
-
-        await world.until("money and mandates are there", ready)
+        await become_members(world, "seller", "buyer", most=most)
         yield world
+
+
+async def become_members(world: World, *names: str, most: int = 3_000) -> None:
+    """Each has 5,000 in the book of the net settlement, and a mandate."""
+    views = world.market.core.chain.netting
+    assert views is not None
+    accounts = []
+    for name in names:
+        asset = world.nodes[name].asset
+        accounts.append(asset.account(world.operator).address)
+        await world.mint(accounts[-1], 5_000)
+        await asset.netting.deposit(world.market.url, 5_000)
+        await asset.netting.mandate(world.market.url, most, world.clock.now() + 30 * DAY)
+
+    async def ready() -> bool:
+        members = [await views.member(world.operator, account) for account in accounts]
+        return all((member.balance, member.max_debit) == (5_000, most) for member in members)
+
+    await world.until("money and mandates are there", ready)
 
 
 async def matched(world: World, wh: int, price: int, *, seller: str = "seller", buyer: str = "buyer") -> NetContract:
@@ -229,7 +234,7 @@ async def test_what_a_lying_market_or_partner_says_is_refused(tmp_path: Path) ->
         buyer, operator = world.nodes["buyer"], world.operator
         core = world.market.core
         assert world.market.market is not None
-        tell = netted(world)._post
+        tell = world.market.post
         lies: dict[str, dict[str, Any]] = {
             "more than was ordered": {"nonce": b"\x01" * 32},
             "no part": {"buyer": b"\x07" * 20, "seller": b"\x08" * 20},

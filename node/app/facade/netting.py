@@ -13,7 +13,7 @@ from node.app.core import Core
 from node.app.trading.asset import AssetRole
 from node.app.trading.market import MarketRole
 from node.app.trading.netforms import contract_of
-from node.app.trading.netleft import LeftLine
+from node.app.trading.netleftline import LeftLine
 from node.app.trading.netperiods import PERIODS
 from node.errors import Refused
 from node.projection.trade import Trade
@@ -27,7 +27,7 @@ __all__ = ["NettingPart"]
 
 SHOWN = 366
 MOST = 500
-LeftState = Literal["owed", "signed", "contracted", "closed"]
+LeftState = Literal["owed", "signed", "contracted", "closed", "set_off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class NettingPart:
         return tuple(sorted(rows, key=lambda row: (row.day, row.id), reverse=True)[:MOST])
 
     async def _left_of(self, asset: AssetRole, body: NetLeftOut, order: bytes) -> NetLeftView:
+        if not body.due:
+            return _left(body, "set_off", b"", "")
         trades = await self.core.storage.views.page(Trade, link=("order", order), limit=1) if order else []
         if not trades:
             return _left(body, "signed" if order else "owed", b"", asset.left.waits.get(bytes(body.leaf), ""))
@@ -123,6 +125,8 @@ def _view(key: bytes, made: NetContract, reported: int | None, due: dict[str, An
 
 
 def _state_of(line: LeftLine) -> LeftState:
+    if not line.body.due:
+        return "set_off"
     if line.closed:
         return "closed"
     return "contracted" if line.contract else "signed" if len(line.orders) == 2 else "owed"
@@ -137,6 +141,7 @@ def _left(body: NetLeftOut, state: LeftState, contract: bytes, waits: str) -> Ne
         wh=body.wh,
         price=body.price,
         amount=body.amount,
+        owed=body.due,
         reminders=body.reminders,
         claimed=body.claimed,
         state=state,

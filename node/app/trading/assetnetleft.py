@@ -1,15 +1,18 @@
 """What a market's netting left out, at the asset: it signs for it once more, and it is paid or received by itself.
 
-A buyer signs only what no batch can take as well. Where there is a batch of that day, the chain shows what it moved: it
-must have moved nothing of this buyer, and all that the buyer itself sold: as it was agreed, and without what was left
-out of that as well, which counts as left out once it has its own contract on chain. Where there is no batch, the
-mandate is renewed first, after which none may take anything for that day any more.
+A buyer signs only what no batch can take as well, by what is final on the chain. Where there is a batch of that day,
+the chain shows what it moved: it must have moved nothing of this buyer, and all that the buyer itself sold: as it was
+agreed, and without what was left out of that as well, which counts as left out once it has its own contract on chain.
+Where there is no batch, the mandate is renewed first, after which none may take anything for that day any more.
+
+Lines that lead back to where they came from are set off by the market, so nobody waits for itself. Each party checks
+that as much went off its claims as off its debts; then its balance with all others is what it was.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,6 +25,7 @@ from node.app.trading.assetnetcontracts import AssetNetContracts
 from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.netforms import contract_of
 from node.app.trading.netlines import net_domain_of
+from node.app.trading.orderterms import terms_named
 from node.errors import Conflict, Refused
 from node.ledger.netting import NetState, NetViews
 from node.projection.order import Order, OrderStatus
@@ -29,7 +33,7 @@ from node.projection.settlement_events import OrderTerms, RequestedOrder
 from node.projection.trade import Trade, TradeStatus
 from node.services.market.netcontracts import NetContract
 from node.services.market.netting import DAY
-from node.wire.settlement import NetLeftOut, OrderPlaced, SignedMessage
+from node.wire.settlement import NetCounted, NetLeftOut, OrderPlaced, SignedMessage
 
 __all__ = ["AssetNetLeft"]
 
@@ -79,7 +83,7 @@ class AssetNetLeft:
             bytes.fromhex(leaf): (NetLeftOut.model_validate(each["body"]), bytes.fromhex(each["order"]))
             for leaf, each in found.items()
         }
-        self._agreed = {order: body.wh for body, order in known.values() if order}
+        self._agreed = {order: body.ordered[0] for body, order in known.values() if order}
         return known
 
     def agreed(self, order_id: bytes) -> int | None:
@@ -92,7 +96,8 @@ class AssetNetLeft:
         body = NetLeftOut.model_validate(parcel.body)
         if parcel.sender != bytes(body.operator) or parcel.sender not in await self._voice.markets():
             raise Refused("This asset does not trade in that market.")
-        self._check(body, await self._contracts(body))
+        sales, body = body.sales, body.model_copy(update={"sales": ()})
+        await self._check(body, await self._contracts(body))
         leaf, known = bytes(body.leaf), await self.all()
         before, order = known.get(leaf, (body, b""))
         if body.model_copy(update={"reminders": 0, "claimed": False}) != before.model_copy(
@@ -105,7 +110,10 @@ class AssetNetLeft:
         if body.reminders or body.claimed:
             _log.warning("net_line_unpaid", leaf=leaf.hex(), reminders=body.reminders, claimed=body.claimed)
         known[leaf] = (body, order)
-        self._again.pop(leaf, None)
+        await self._counted(body, sales)
+        for other, (each, _) in known.items():
+            if (bytes(each.operator), each.period) == (bytes(body.operator), body.period):
+                self._again.pop(other, None)  # what a line waits for may be another one of its day
         return Kept((), (_fact(body, order),))
 
     async def _contracts(self, body: NetLeftOut) -> dict[bytes, NetContract]:
@@ -119,7 +127,7 @@ class AssetNetLeft:
             and account in (each.seller, each.buyer)
         }
 
-    def _check(self, body: NetLeftOut, contracts: Mapping[bytes, NetContract]) -> None:
+    async def _check(self, body: NetLeftOut, contracts: Mapping[bytes, NetContract]) -> None:
         """Raises Refused for a line beyond what this asset has contracts for."""
         if not contracts:
             raise Refused("This asset has no such contract.", field="request")
@@ -127,8 +135,31 @@ class AssetNetLeft:
             raise Refused("The line is for more than the contracts.", field="wh")
         if body.amount > body.wh * body.price // 1000:
             raise Refused("The line is for more than its energy at its price.", field="amount")
+        if body.due > body.amount:
+            raise Refused("More is owed than the line is for.", field="owed")
+        if body.terms is not None and bytes(body.terms) != await self._terms(contracts):
+            raise Refused("This asset's order named other terms.", field="terms")
         if self._too_old(body):
             raise Refused("That day is too long ago.", field="period")
+
+    async def _terms(self, contracts: Mapping[bytes, NetContract]) -> bytes:
+        """The terms that this asset's own order named: they hold for what it becomes, whatever the market promises now.
+        A market matches orders of the same terms only."""
+        for each in contracts.values():
+            for order_id in (each.offer, each.request):
+                order = await self._core.storage.views.one(Order, order_id)
+                named = terms_named(order) if order.own else None
+                if named is not None:
+                    return named
+        raise Refused("This asset made no such order.", field="request")
+
+    async def _counted(self, body: NetLeftOut, sales: Sequence[NetCounted]) -> None:
+        """What counts of what this asset sold on the day, by its market's word: agreed to where it is right."""
+        dues = await self._netted.agreed()
+        for sale in sales:
+            story = await self._netted.story(bytes(sale.contract)) if bytes(sale.contract) not in dues else None
+            if story is not None and story.operator == bytes(body.operator):
+                await self._netted.agree(story, (sale.wh, sale.wh * story.price // 1000))
 
     def _too_old(self, body: NetLeftOut) -> bool:
         return self._core.clock.now() // DAY - body.period > OLDEST_DAYS
@@ -144,11 +175,12 @@ class AssetNetLeft:
             if self._again.get(leaf, 0) > now:
                 continue
             self._again[leaf] = now + AGAIN_S
-            if order_id and not await self._in_vain(order_id):
+            if not body.due or (order_id and not await self._in_vain(order_id)):
                 continue
             account = self._voice.signer(bytes(body.operator)).address
-            if account == bytes(body.seller) or await self._owed(views, body, account):
-                await self._sign(body, sells=account == bytes(body.seller))
+            sells = account == bytes(body.seller)
+            if await (self._asks(views, body, account) if sells else self._owes(views, body, account)):
+                await self._sign(body, sells=sells)
 
     async def _in_vain(self, order_id: bytes) -> bool:
         """Whether an order is over without a contract, or with one that was cancelled for good."""
@@ -161,16 +193,50 @@ class AssetNetLeft:
     async def _contracts_of(self, order_id: bytes) -> list[Trade]:
         return [trade for _, trade in await self._core.storage.views.page(Trade, link=("order", order_id))]
 
-    async def _owed(self, views: NetViews, body: NetLeftOut, account: bytes) -> bool:
+    async def _asks(self, views: NetViews, body: NetLeftOut, account: bytes) -> bool:
+        """Whether a sale may be signed for. There is nothing to lose by it, unless a debt was set off against it that a
+        batch may have taken."""
+        if not await self._balanced(body, account):
+            return False
+        off = any(each.due < each.amount for each, _ in await self._day(body, account))
+        return not off or await self._left(views, body, account)
+
+    async def _owes(self, views: NetViews, body: NetLeftOut, account: bytes) -> bool:
         """Whether no batch took the line, or can take it; and it is for no more than this asset said it used."""
-        if self._too_old(body):
-            return self._not_yet(body, "That day is too long ago: the chain may not have its batch any more.")
         said = await self._netted.reports()
         contracts = await self._contracts(body)
         if body.wh > sum(said[key]["wh"] if key in said else each.wh for key, each in contracts.items()):
             return self._not_yet(body, "It is for more than this asset reported.")
-        operator = bytes(body.operator)
-        kept = await views.batch(operator, body.period)
+        if not await self._balanced(body, account) or not await self._left(views, body, account):
+            return False
+        kept = await views.batch(bytes(body.operator), body.period, at=self._core.chain.final)
+        return kept in (NetState.NONE, NetState.VOID) or await self._sales_are_contracts(body, account)
+
+    async def _day(self, body: NetLeftOut, account: bytes) -> list[tuple[NetLeftOut, bytes]]:
+        """All that was left out of a day and concerns this asset, with the orders that it signed."""
+        return [
+            (each, order)
+            for each, order in (await self.all()).values()
+            if (each.operator, each.period) == (body.operator, body.period)
+            and account in (bytes(each.seller), bytes(each.buyer))
+        ]
+
+    async def _balanced(self, body: NetLeftOut, account: bytes) -> bool:
+        """Whether as much was set off of this asset's debts as of its claims: then it gives and gets nothing by it,
+        which it can tell without knowing the debts of others."""
+        off = {True: 0, False: 0}
+        for each, _ in await self._day(body, account):
+            off[bytes(each.seller) == account] += each.amount - each.due
+        return off[True] == off[False] or self._not_yet(body, "More is set off on one side than on the other.")
+
+    async def _left(self, views: NetViews, body: NetLeftOut, account: bytes) -> bool:
+        """Whether no batch took what this asset owes for the day, or can take it, by what is final on the chain."""
+        operator, at = bytes(body.operator), self._core.chain.final
+        if self._too_old(body):
+            return self._not_yet(body, "That day is too long ago: the chain may not have its batch any more.")
+        if at < body.block:
+            return self._not_yet(body, "The day's batch is not final yet.")
+        kept = await views.batch(operator, body.period, at=at)
         if kept is NetState.NONE:
             locked = await self._locked(views, operator, account, body.period)
             return locked or self._not_yet(body, "The mandate is renewed first, so that no batch can take it as well.")
@@ -181,7 +247,7 @@ class AssetNetLeft:
             return self._not_yet(body, "The day's batch is not where the market says.")
         if not await self._sure_of_sales(body, account):
             return False
-        earned = await self._earned(operator, account, body.period)
+        earned = await self._earned(body, account)
         if moved.get(await views.number(operator, account), 0) == earned:
             return True
         return self._not_yet(body, "By what the day's batch moved it may have been paid already.")
@@ -193,10 +259,10 @@ class AssetNetLeft:
             self.waits[leaf] = reason
         return False
 
-    async def _earned(self, operator: bytes, account: bytes, period: int) -> int:
+    async def _earned(self, body: NetLeftOut, account: bytes) -> int:
         """What counts of what this asset sold on a day, without what was left out of it."""
-        dues, sold = await self._netted.agreed(), await self._sold(operator, account, period)
-        left = sum(body.amount for body, _ in await self._sales_left(operator, account, period))
+        dues, sold = await self._netted.agreed(), await self._sold(bytes(body.operator), account, body.period)
+        left = sum(each.amount for each, _ in await self._day(body, account) if bytes(each.seller) == account)
         return sum(dues[key][1] for key in sold if key in dues) - left
 
     async def _sold(self, operator: bytes, account: bytes, period: int) -> list[bytes]:
@@ -207,33 +273,34 @@ class AssetNetLeft:
             if (bytes(each.operator), bytes(each.seller), each.start // DAY) == (operator, account, period)
         ]
 
-    async def _sales_left(self, operator: bytes, account: bytes, period: int) -> list[tuple[NetLeftOut, bytes]]:
-        return [
-            (body, order)
-            for body, order in (await self.all()).values()
-            if (bytes(body.operator), bytes(body.seller), body.period) == (operator, account, period)
-        ]
-
     async def _sure_of_sales(self, body: NetLeftOut, account: bytes) -> bool:
-        """Whether it is known what a batch moved to this asset on that day. That a sale was left out is the market's
-        word alone until it has its own contract: with a false one, what a batch took would look as if it had not."""
-        operator, said, dues = bytes(body.operator), await self._netted.reports(), await self._netted.agreed()
-        for key in await self._sold(operator, account, body.period):
+        """Whether it is agreed what counts of all that this asset sold on that day."""
+        said, dues = await self._netted.reports(), await self._netted.agreed()
+        for key in await self._sold(bytes(body.operator), account, body.period):
             report = said.get(key)
             if report is not None and report["wh"] and not report.get("refused") and key not in dues:
                 self._netted.look_again(key)  # its twin may have told while nobody looked
                 return self._not_yet(body, "It is not agreed yet what counts of what this asset sold on that day.")
-        for _, order in await self._sales_left(operator, account, body.period):
+        return True
+
+    async def _sales_are_contracts(self, body: NetLeftOut, account: bytes) -> bool:
+        """That a sale was left out is the market's word alone until it has its own contract: with a false one, what a
+        batch took would look as if it had not. No ring waits here for itself: those are set off."""
+        for each, order in await self._day(body, account):
+            if bytes(each.seller) != account or not each.due:
+                continue
             trades = await self._contracts_of(order) if order else []
-            if not any(each.terms and each.terms.final and each.status is not TradeStatus.CANCELLED for each in trades):
+            if not any(t.terms and t.terms.final and t.status is not TradeStatus.CANCELLED for t in trades):
                 return self._not_yet(body, "A sale of that day that was left out has no contract of its own yet.")
         return True
 
     async def _locked(self, views: NetViews, operator: bytes, account: bytes, period: int) -> bool:
         """A mandate that is set anew is for no day before yesterday any more; neither is one that a later day used."""
-        known = await views.member(operator, account)
-        if known.last_period >= period:
+        if (await views.member(operator, account, at=self._core.chain.final)).last_period >= period:
             return True
+        known = await views.member(operator, account)
+        if known.last_period >= period:  # on its way to be final
+            return False
         domain = net_domain_of(self._core)
         deadline = self._core.clock.now() + VALID_S
         until = known.until_period * DAY
@@ -248,16 +315,16 @@ class AssetNetLeft:
         """An order for the line and for its partner alone, by its nonce known as that."""
         operator, now = bytes(body.operator), self._core.clock.now()
         joined, domain = (await self._voice.markets())[operator], self._voice.domain()
-        signer, until = self._voice.signer(operator), now + LASTS_S
+        signer, until, (wh, price) = self._voice.signer(operator), now + LASTS_S, body.ordered
         kind = m.Offer if sells else m.Request
         message = kind(
             account=signer.address,
             operator=operator,
-            terms=bytes(joined.terms),
+            terms=await self._terms(await self._contracts(body)),
             partner=bytes(body.buyer if sells else body.seller),
             device=bytes(20),
-            wh=body.wh,
-            price=body.price,
+            wh=wh,
+            price=price,
             start=now - EARLY_S,
             end=until,
             nonce=int.from_bytes(body.leaf, "big"),
@@ -266,12 +333,12 @@ class AssetNetLeft:
         signature = await signer.sign_message(message, domain)
         order_id, typed = m.digest(message, domain), m.typed_data(message, domain)
         placed = OrderPlaced(typed=typed, signature=signature, card=self._core.card)
-        terms = OrderTerms(sells, signer.address, body.wh, body.price, now - EARLY_S, until, until)
+        terms = OrderTerms(sells, signer.address, wh, price, now - EARLY_S, until, until)
         texts = canonical(typed), signature, canonical(placed.to_json())
         event = RequestedOrder(order_id, terms, *texts, peer_of(joined.card), now)
         await self._core.storage.memory.keep([event], (_fact(body, order_id),))
         (await self.all())[bytes(body.leaf)] = (body, order_id)
-        self._agreed[order_id] = body.wh
+        self._agreed[order_id] = wh
         self.waits.pop(bytes(body.leaf), None)
         self._core.wake()
 

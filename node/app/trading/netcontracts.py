@@ -19,13 +19,12 @@ from keys.errors import KeysError
 from keys.parcel import Parcel
 from node.app.core import Core
 from node.app.inbox import Inbox, Kept
-from node.app.parcels import NOBODY, Post
 from node.app.trading.netforms import Dues, body_of, contract_of, story_of
 from node.app.trading.netlines import NetLines, net_domain_of
 from node.app.trading.netperiods import PERIODS
-from node.errors import Conflict, NodeUnreachable, Refused
+from node.app.trading.nettelling import SIDES, NetTelling
+from node.errors import Conflict, Refused
 from node.projection.order import Order
-from node.runtime.errors import PermanentFailure
 from node.services.market.engine import Fill
 from node.services.market.errors import LineRefused
 from node.services.market.netcontracts import NetContract, Reports, check_exposure, delivered
@@ -37,12 +36,8 @@ __all__ = ["NetContracts"]
 
 _log = structlog.get_logger(__name__)
 
-TELL_S = 86_400
 TOLERANCE_S = 120
 """Seconds by which a partner's clock may be ahead."""
-
-AGAIN_S = 10
-"""Seconds before a partner that did not answer is told again."""
 
 _NETTED = ("settled", "released", "idle", "void")
 
@@ -82,10 +77,9 @@ class NetContracts:
 
     def __init__(self, core: Core, lines: NetLines) -> None:
         self._core = core
-        self._post = Post(core)
+        self._telling = NetTelling(core, "asset.netcontract")
         self._lines = lines
         self._operator = core.keys.identity.wallet().address
-        self._again: dict[tuple[bytes, str], int] = {}
         self._days: dict[int, dict[bytes, NetContract]] = {}
         self._of: dict[int, dict[bytes, list[bytes]]] = {}
         self._settled: set[int] | None = None
@@ -260,25 +254,20 @@ class NetContracts:
         return state["state"] != "open" or bool(state.get("closed"))
 
     async def _tell(self, day: int, contracts: Mapping[bytes, NetContract]) -> None:
-        told = await self._core.storage.memory.facts.all(_told(day))
-        now = self._core.clock.now()
+        told, now = await self._core.storage.memory.facts.all(_told(day)), self._core.clock.now()
         for key, each in contracts.items():
-            for side, order_id in (("seller", each.offer), ("buyer", each.request)):
-                name = f"{key.hex()}/{side}"
-                if name in told or self._again.get((key, side), 0) > now:
-                    continue
-                order = await self._core.storage.views.one(Order, order_id)
-                if order.peer is None or order.peer.url.endswith(NOBODY):
-                    continue  # it asks by itself
-                body = body_of(each, self._operator)
-                try:
-                    await self._post.send(order.peer, "asset.netcontract", body.to_json(), TELL_S)
-                except NodeUnreachable:
-                    self._again[key, side] = now + AGAIN_S
-                    continue
-                except PermanentFailure as refused:
-                    _log.error("net_contract_refused", contract=key.hex(), side=side, reason=str(refused))
-                await self._core.storage.memory.keep((), [(_told(day), name, now)])
+            done = [side for side in SIDES if f"{key.hex()}/{side}" in told]
+            if len(done) == len(SIDES):
+                continue
+            body = body_of(each, self._operator).to_json()
+
+            async def same(_: str, body: Mapping[str, Any] = body) -> Mapping[str, Any]:
+                return body
+
+            fresh = await self._telling.tell(key, (each.offer, each.request), done, same)
+            if fresh:
+                facts = [(_told(day), f"{key.hex()}/{side}", now) for side in fresh]
+                await self._core.storage.memory.keep((), facts)
 
     async def _settle(
         self, day: int, contracts: Mapping[bytes, NetContract], graced: Callable[[NetContract], bool]

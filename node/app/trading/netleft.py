@@ -10,85 +10,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
+from contracts.bindings import market as abi
 from keys import messages as m
 from node.app.core import Core
-from node.app.parcels import NOBODY, Post
 from node.app.trading.matchsigning import signed_match
 from node.app.trading.netcontracts import NetContracts
+from node.app.trading.netleftline import LEFT, ORDERS, LeftLine, read_left
 from node.app.trading.netlines import NetLines, StoredLine
-from node.errors import NodeUnreachable, Refused
+from node.app.trading.nettelling import SIDES, NetTelling
+from node.app.trading.orderterms import terms_named
+from node.errors import Refused
 from node.ledger.market import MarketViews
 from node.projection.events import RequestedSubmission
 from node.projection.order import Order, OrderStatus
 from node.projection.submission import Submission, SubmissionStatus
 from node.projection.trade import Trade, TradeStatus
 from node.projection.tradedue import OVER, REMINDERS
-from node.runtime.errors import PermanentFailure
 from node.services.market.engine import Fill
 from node.services.market.errors import LineRefused
 from node.services.market.netcontracts import NetContract
-from node.wire.settlement import NetLeftOut
+from node.services.market.setoff import set_off
+from node.wire.settlement import NetCounted, NetLeftOut
 
-__all__ = ["LeftLine", "LeftLines"]
+__all__ = ["LeftLines"]
 
 _log = structlog.get_logger(__name__)
 
-LEFT = "net_left"
-"""Namespace of facts: lines that were left out, by leaf."""
-
-ORDERS = "net_left_order"
-"""Namespace of facts: what each partner signed for a line, by leaf and side. They come while a line is worked on, and
-kept in it they would overwrite, or be overwritten by, what that work changed."""
-
-TELL_S = 86_400
-AGAIN_S = 10
 LOST_S = 60
 _LOST = (SubmissionStatus.REJECTED, SubmissionStatus.FAILED)
 _CLAIMED = (TradeStatus.CLAIMED, TradeStatus.DISPUTED)
 _OVER = (OrderStatus.CANCELLED, OrderStatus.ENDED)
-_SIDES = ("seller", "buyer")
-
-
-@dataclass(frozen=True, slots=True)
-class LeftLine:
-    """`body` is what both are told of it. `since`: when the wait for its buyer began anew, 0 while nobody waits for it;
-    `told`: what each side heard last; `orders`: what each signed for it, which is kept by itself; `contract`: what
-    became of the two on chain, empty before."""
-
-    body: NetLeftOut
-    offer: bytes
-    since: int
-    told: Mapping[str, str]
-    orders: Mapping[str, str]
-    contract: bytes = b""
-    closed: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "body": self.body.to_json(),
-            "offer": self.offer.hex(),
-            "since": self.since,
-            "told": dict(self.told),
-            "contract": self.contract.hex(),
-            "closed": self.closed,
-        }
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any], orders: Mapping[str, str]) -> LeftLine:
-        return cls(
-            NetLeftOut.model_validate(found["body"]),
-            bytes.fromhex(found["offer"]),
-            found["since"],
-            found["told"],
-            orders,
-            bytes.fromhex(found["contract"]),
-            found["closed"],
-        )
 
 
 class LeftLines:
@@ -96,14 +52,15 @@ class LeftLines:
 
     def __init__(self, core: Core, lines: NetLines, contracts: NetContracts) -> None:
         self._core = core
-        self._post = Post(core)
+        self._telling = NetTelling(core, "asset.netleft")
         self._lines = lines
         self._contracts = contracts
         self._operator = core.keys.identity.wallet().address
         self._reading = asyncio.Lock()
         self._known: dict[bytes, LeftLine] | None = None
         self._paying: dict[bytes, bytes] = {}
-        self._again: dict[tuple[bytes, str], int] = {}
+        self._again: dict[bytes, int] = {}
+        self._counted: tuple[int, dict[bytes, list[NetCounted]]] = -1, {}
 
     async def all(self) -> dict[bytes, LeftLine]:
         """Every line that was left out, by leaf."""
@@ -114,12 +71,7 @@ class LeftLines:
         return self._known
 
     async def _read(self) -> dict[bytes, LeftLine]:
-        facts, orders = self._core.storage.memory.facts, dict[str, dict[str, str]]()
-        for name, order_id in (await facts.all(ORDERS)).items():
-            leaf, _, side = name.partition("/")
-            orders.setdefault(leaf, {})[side] = order_id
-        found = await facts.all(LEFT)
-        known = {bytes.fromhex(leaf): LeftLine.from_json(each, orders.get(leaf, {})) for leaf, each in found.items()}
+        known = await read_left(self._core.storage.memory.facts)
         self._paying = {each.contract: leaf for leaf, each in known.items() if each.contract}
         return known
 
@@ -143,7 +95,8 @@ class LeftLines:
             each.body
             for sells, each in sides
             if account in (bytes(each.body.seller), bytes(each.body.buyer))
-            and not (each.closed or each.contract or _SIDES[0 if sells else 1] in each.orders)
+            and each.body.due
+            and not (each.closed or each.contract or SIDES[0 if sells else 1] in each.orders)
         ]
 
     async def excludes(self, account: bytes) -> bool:
@@ -154,10 +107,12 @@ class LeftLines:
         )
 
     async def begin(self, period: int, leaves: Collection[bytes], block: int) -> None:
-        """A day was netted with these lines, in a block (0: nothing was netted); the others are owed from here on."""
+        """A day was netted with these lines, in a block (0: nothing was netted); the others are owed from here on, as
+        far as they do not lead back to where they came from: a buyer signs after what it sold has its contract, and in
+        a ring all would wait for each other."""
         known = await self.all()
         contracts = (await self._contracts.of(period)).values()
-        facts = []
+        left = dict[bytes, tuple[StoredLine, NetContract]]()
         for leaf, line in (await self._lines.of(period)).items():
             if leaf in leaves or leaf in known or not line.line.amount:
                 continue
@@ -165,6 +120,10 @@ class LeftLines:
             if made is None:
                 _log.warning("net_line_left", period=period, leaf=leaf.hex())
                 continue
+            left[leaf] = line, made
+        owed = set_off(line.net() for line, _ in left.values())
+        fresh = dict[bytes, LeftLine]()
+        for leaf, (line, made) in left.items():
             body = NetLeftOut(
                 operator=self._operator,
                 period=period,
@@ -176,11 +135,13 @@ class LeftLines:
                 wh=line.line.wh,
                 price=line.line.price,
                 amount=line.line.amount,
+                terms=line.line.request.terms,
+                owed=owed[leaf],
             )
-            known[leaf] = LeftLine(body, made.offer, 0, {}, {})
-            facts.append((LEFT, leaf.hex(), known[leaf].to_json()))
-        if facts:
-            await self._core.storage.memory.keep((), facts)
+            fresh[leaf] = LeftLine(body, made.offer, 0, {}, {})
+        if fresh:
+            await self._core.storage.memory.keep((), [(LEFT, leaf.hex(), e.to_json()) for leaf, e in fresh.items()])
+            known |= fresh
 
     async def _made(self, line: StoredLine, contracts: Collection[NetContract]) -> NetContract | None:
         """A contract that the line is for; None for a line that its debtor brought by itself."""
@@ -198,16 +159,18 @@ class LeftLines:
         is for anything else."""
         leaf = message.nonce.to_bytes(32, "big")
         left = (await self.all()).get(leaf)
-        if left is None or left.closed:
+        if left is None or left.closed or not left.body.due:
             raise Refused("This market nets; only what was left out is ordered in its own contract.", field="typed")
         body, sells = left.body, isinstance(message, m.Offer)
         pair = (bytes(body.seller), bytes(body.buyer))
-        wanted = (*(pair if sells else pair[::-1]), body.wh, body.price)
+        wanted = (*(pair if sells else pair[::-1]), *body.ordered)
         if (message.account, message.partner, message.wh, message.price) != wanted:
             raise Refused("The order is not for the line that was left out.", field="typed.message")
+        if message.terms != await self._named(body):
+            raise Refused("The order names other terms than the line's request.", field="typed.message.terms")
         if not message.start <= self._lines.now() < min(message.end, message.deadline):
             raise Refused("The order's time does not reach into now.", field="typed.message.start")
-        side = _SIDES[0 if sells else 1]
+        side = SIDES[0 if sells else 1]
         (await self.all())[leaf] = replace(left, orders={**left.orders, side: order_id.hex()})
         return ORDERS, f"{leaf.hex()}/{side}", order_id.hex()
 
@@ -249,15 +212,30 @@ class LeftLines:
             if known[leaf].contract:
                 await self._follow(leaf)
                 continue
+            if not known[leaf].body.due:
+                await self._tell(leaf)
+                if len(known[leaf].told) == len(SIDES):
+                    await self._change(leaf, closed=True)
+                continue
             signed = await self._signed(leaf)
             if known[leaf].contract:
                 continue
-            paid_for = await self._covered(market, leaf)
-            if len(signed) == len(_SIDES) and paid_for:
+            terms = await market.terms(await self._named(known[leaf].body))
+            if not any(terms.operator):
+                _log.error("net_line_without_terms", leaf=leaf.hex())
+                continue
+            paid_for = await self._covered(market, leaf, terms)
+            if len(signed) == len(SIDES) and paid_for:
                 await self._make_contract(leaf, signed)
             else:
-                await self._remind(leaf, waits=_SIDES[0] in signed and not await self._has_to_wait(leaf))
+                await self._remind(leaf, terms, waits=SIDES[0] in signed and not await self._has_to_wait(leaf))
             await self._tell(leaf)
+
+    async def _named(self, body: NetLeftOut) -> bytes:
+        """The terms that a line's request named: what a buyer agreed to holds, whatever this market promises today."""
+        if body.terms is not None:
+            return bytes(body.terms)
+        return terms_named(await self._core.storage.views.one(Order, bytes(body.request))) or bytes(32)
 
     async def _signed(self, leaf: bytes) -> dict[str, Order]:
         """What was signed for a line and may become a contract now, by side. What is over is dropped; what is not on
@@ -280,32 +258,34 @@ class LeftLines:
                 found[side] = order
         return found
 
-    async def _covered(self, market: MarketViews, leaf: bytes) -> bool:
+    async def _covered(self, market: MarketViews, leaf: bytes, terms: abi.Terms) -> bool:
         """Whether its buyer has the money that a contract takes at once, and no claim against it on chain."""
         body = (await self.all())[leaf].body
         buyer = await market.member(self._operator, bytes(body.buyer))
         # The contract reserves the amount where the terms say so, and for whoever has paid nothing in it yet.
-        reserves = self._core.settings.market.escrow or not buyer.serial
-        return not buyer.open_claims and (not reserves or buyer.balance >= body.amount)
+        reserves = terms.escrow or not buyer.serial
+        wh, price = body.ordered
+        return not buyer.open_claims and (not reserves or buyer.balance >= wh * price // 1000)
 
     async def _has_to_wait(self, leaf: bytes) -> bool:
         """Whether the buyer cannot sign yet: what was left out of its own sales of that day has no contract so far, by
         which alone it can tell that a batch has not paid for this one (see `AssetNetLeft`)."""
         known, views = await self.all(), self._core.storage.views
         body = known[leaf].body
-        if _SIDES[1] in known[leaf].orders:
+        if SIDES[1] in known[leaf].orders:
             return False
         for each in list(known.values()):
-            if (bytes(each.body.seller), each.body.period) == (bytes(body.buyer), body.period) and not each.closed:
+            sold = (bytes(each.body.seller), each.body.period) == (bytes(body.buyer), body.period)
+            if sold and each.body.due and not each.closed:
                 trade = await views.one(Trade, each.contract) if each.contract else None
                 if trade is None or trade.terms is None or not trade.terms.final:
                     return True
         return False
 
-    async def _remind(self, leaf: bytes, *, waits: bool) -> None:
+    async def _remind(self, leaf: bytes, terms: abi.Terms, *, waits: bool) -> None:
         """A-13: reminders at T, 2T, 3T, the claim at 4T; none after it. Counted from when everything but the buyer's
-        part was there: `waits`."""
-        left, chosen, now = (await self.all())[leaf], self._core.settings.market, self._lines.now()
+        part was there: `waits`; and at the times to which the buyer agreed."""
+        left, now = (await self.all())[leaf], self._lines.now()
         body = left.body
         if body.claimed:
             return
@@ -314,7 +294,7 @@ class LeftLines:
             if since != left.since:
                 await self._change(leaf, since=since)
             return
-        if now < left.since + (chosen.reminder_every_s if body.reminders else chosen.payment_due_s):
+        if now < left.since + (terms.reminder_every if body.reminders else terms.payment_due):
             return
         claims = body.reminders == REMINDERS
         update = {"claimed": True} if claims else {"reminders": body.reminders + 1}
@@ -322,32 +302,38 @@ class LeftLines:
         await self._change(leaf, body=body.model_copy(update=update), since=now)
 
     async def _tell(self, leaf: bytes) -> None:
-        known, now = await self.all(), self._core.clock.now()
-        body = known[leaf].body
-        news = f"{body.reminders}/{body.claimed}"
-        for side, order_id in zip(_SIDES, (known[leaf].offer, bytes(body.request)), strict=True):
-            if known[leaf].told.get(side) == news or self._again.get((leaf, side), 0) > now:
-                continue
-            order = await self._core.storage.views.one(Order, order_id)
-            if order.peer is None or order.peer.url.endswith(NOBODY):
-                continue
-            try:
-                await self._post.send(order.peer, "asset.netleft", body.to_json(), TELL_S)
-            except NodeUnreachable:
-                self._again[leaf, side] = now + AGAIN_S
-                continue
-            except PermanentFailure as refused:
-                _log.error("net_line_not_accepted", leaf=leaf.hex(), side=side, reason=str(refused))
-            await self._change(leaf, told={**known[leaf].told, side: news})
+        known = await self.all()
+        left = known[leaf]
+        done = [side for side, news in left.told.items() if news == left.news]
+        if len(done) == len(SIDES):
+            return
+
+        async def body(side: str) -> Mapping[str, Any]:
+            # By what counts of its sales the buyer sees what a batch moved; it waits for no other word about them.
+            sales = await self._sales(left.body) if side == SIDES[1] else ()
+            return left.body.model_copy(update={"sales": sales}).to_json()
+
+        fresh = await self._telling.tell(leaf, (left.offer, bytes(left.body.request)), done, body)
+        if fresh:
+            await self._change(leaf, told={**known[leaf].told, **dict.fromkeys(fresh, left.news)})
+
+    async def _sales(self, body: NetLeftOut) -> tuple[NetCounted, ...]:
+        """What counts of all that a line's buyer sold on that day. It is settled for good when the day is netted."""
+        if self._counted[0] != body.period:
+            sold: dict[bytes, list[NetCounted]] = {}
+            for key, (made, due) in (await self._contracts.dues(body.period)).items():
+                sold.setdefault(made.seller, []).append(NetCounted(contract=key, wh=due["wh"]))
+            self._counted = body.period, sold
+        return tuple(self._counted[1].get(bytes(body.buyer), ()))
 
     async def _make_contract(self, leaf: bytes, signed: Mapping[str, Order]) -> None:
         """Signs the match of both orders; the chain would take it."""
-        if self._again.get((leaf, "match"), 0) > self._core.clock.now():
+        if self._again.get(leaf, 0) > self._core.clock.now():
             return
-        body, (offer, request) = (await self.all())[leaf].body, [signed[side] for side in _SIDES]
+        body, (offer, request) = (await self.all())[leaf].body, [signed[side] for side in SIDES]
         assert offer.terms is not None  # noqa: S101 (an order that was taken in has terms)
         assert request.terms is not None  # noqa: S101 (as above)
-        fill = Fill(offer.order_id, request.order_id, body.wh, body.price)
+        fill = Fill(offer.order_id, request.order_id, *body.ordered)
         times = max(offer.terms.start, request.terms.start), min(offer.terms.end, request.terms.end)
         wish = await signed_match(self._core, fill, offer, request, times)
         await self._change(leaf, wish, contract=wish.digest)
@@ -362,7 +348,7 @@ class LeftLines:
             sent = await self._core.storage.views.one(Submission, left.contract)
             if sent.status in _LOST:
                 _log.warning("net_line_not_contracted", leaf=leaf.hex(), reason=sent.reason)
-                self._again[leaf, "match"] = self._core.clock.now() + LOST_S
+                self._again[leaf] = self._core.clock.now() + LOST_S
                 await self._change(leaf, contract=b"")
             return
         if trade.status is TradeStatus.CANCELLED:

@@ -71,8 +71,10 @@ class OrderTaking:
         message, now = order.message, self._core.clock.now()
         sells = isinstance(message, m.Offer)
         try:
-            self._check(message, now)
-            if not self._is_for_left(order):
+            for_left = self._is_for_left(order)
+            # What a line's order names are the terms of its request, see `LeftLines.accept`.
+            self._check(message, now, None if for_left else self._terms())
+            if not for_left:
                 slot = self._matching.rules.check(message.start, message.end, order.particulars, now)
                 self._matching.check_side(message.account, sells, slot)
                 if sides.setdefault((message.account, message.start, message.end), sells) is not sells:
@@ -90,8 +92,8 @@ class OrderTaking:
         event = ReceivedOrder(order.order_id, terms, order.typed, order.signature, order.peer, now, order.details)
         return Kept((event,))
 
-    def _check(self, message: m.Offer | m.Request, now: int) -> None:
-        if message.operator != self._matching.operator or message.terms != self._terms():
+    def _check(self, message: m.Offer | m.Request, now: int, terms: bytes | None) -> None:
+        if message.operator != self._matching.operator or terms not in (None, message.terms):
             raise Refused("The order is not for this market and its terms.", field="typed.message.terms")
         if message.deadline < now or message.end <= message.start or message.end <= now:
             raise InvalidInput("The order is over, or its delivery is.", field="typed.message.deadline")

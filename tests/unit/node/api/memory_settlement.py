@@ -368,8 +368,8 @@ class MemoryNetting:
     async def left(self) -> tuple[NetLeftView, ...]:
         return (
             NetLeftView(
-                id=ORDER, day="2026-01-31", seller=ASSET, buyer=OTHER, wh=500, price=200, amount=100, reminders=2,
-                claimed=False, state="contracted", contract=CONTRACT, waits="",
+                id=ORDER, day="2026-01-31", seller=ASSET, buyer=OTHER, wh=500, price=200, amount=100, owed=100,
+                reminders=2, claimed=False, state="contracted", contract=CONTRACT, waits="",
             ),
         )  # fmt: skip
 
