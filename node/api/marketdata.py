@@ -231,6 +231,6 @@ MARKET_DATA_OPERATIONS: tuple[Operation, ...] = (
                           Parameter("limit", "count", "at most 1000; 100 by default"))),
     Operation("GET", f"{_API}/market/live", "followMarket", "read",
               "Order book and prices as they move, over WebSocket: first every open time of delivery, then what moves",
-              _live, EventStream(LiveSlotView, websocket=True), status=101, tag="market"),
+              _live, EventStream(LiveSlotView, websocket=True, name="slot"), status=101, tag="market"),
 )
 # fmt: on

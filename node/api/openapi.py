@@ -7,9 +7,11 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from node.api.examples import EXAMPLES
 from node.api.marketplace import MARKETPLACE, SuccessView
 from node.api.operations import BinaryBody, EventStream, FileAnswer, Operation, Parameter
 from node.api.problems import PROBLEM_TYPE, Problem
+from node.api.sealed import SEALED
 
 __all__ = ["openapi_document"]
 
@@ -50,6 +52,7 @@ def openapi_document(operations: tuple[Operation, ...], version: str) -> dict[st
             wanted.append((operation.answer.item, "serialization"))
         if isinstance(operation.answer, type) and issubclass(operation.answer, BaseModel):
             wanted.append((operation.answer, "serialization"))
+    wanted += [(each.body, "validation") for sealed in SEALED.values() for each in sealed]
     unique = list(dict.fromkeys(wanted))
     references, schemas = models_json_schema(unique, ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
@@ -128,16 +131,34 @@ def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, An
             "content": {BinaryBody: {"schema": {"type": "string", "format": "binary"}}},
         }
     elif operation.body is not None:
-        schema = references[operation.body, "validation"]
-        document["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content: dict[str, Any] = {"schema": references[operation.body, "validation"]}
+        if isinstance(operation.body, type) and operation.body.__name__ in EXAMPLES:
+            content["example"] = EXAMPLES[operation.body.__name__]
+        document["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if operation.path in SEALED:
+        _say_sealed(document, operation.path, references)
     return document
 
 
+def _say_sealed(document: dict[str, Any], path: str, references: dict[Any, Any]) -> None:
+    """What `encrypted` holds, for people and for programs."""
+    sealed, texts = SEALED[path], []
+    for each in sealed:
+        signed = f" with a signed {' or '.join(each.messages)}" if each.messages else ""
+        texts.append(f"a parcel `{each.kind}` whose body is {each.body.__name__}{signed}")
+    document["description"] += f" `encrypted` is {', or '.join(texts)}."
+    document["x-sealed"] = [
+        {"kind": each.kind, "body": references[each.body, "validation"], "messages": list(each.messages)}
+        for each in sealed
+    ]
+
+
 def _stream(answer: EventStream, references: dict[Any, Any]) -> dict[str, Any]:
-    """Each `data` line of the event stream, or the member `event` of a WebSocket message, is one item."""
+    """Each `data` line of the event stream, or a member of a WebSocket message, is one item."""
     schema = references[answer.item, "serialization"]
     if answer.websocket:
-        text = "WebSocket messages: `hello`, `event` (member `event`, schema EventView), `heartbeat`, `problem`"
+        item, name = answer.name, answer.item.__name__
+        text = f"WebSocket messages: `hello`, `{item}` (member `{item}`, schema {name}), `heartbeat`, `problem`"
         return {"description": text}
     return {"description": "A stream of events", "content": {"text/event-stream": {"schema": schema}}}
 

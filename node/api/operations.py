@@ -104,10 +104,11 @@ class Streaming:
 
 @dataclass(frozen=True, slots=True)
 class EventStream:
-    """How the API description shows such an answer: many of `item`."""
+    """How the API description shows such an answer: many of `item`, called `name` in a WebSocket's messages."""
 
     item: type[BaseModel]
     websocket: bool = False
+    name: str = "event"
 
 
 class FileAnswer:

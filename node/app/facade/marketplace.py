@@ -60,7 +60,7 @@ ADDRESSES: Mapping[str, Wanted] = MappingProxyType(
         "/bids/request": _typed("market.order", "Request"),
         "/bids/remove": _typed("market.word", "Cancel"),
         "/user/fund": _kind("user.fund"),
-        "/user/notify_event": _kind("twin.open", "twin.entry"),
+        "/user/notify_event": _kind("twin.open", "twin.entry", "twin.anchor"),
     }
 )
 """Address -> what it takes. The inbox takes all of it too."""
