@@ -61,6 +61,26 @@ class StoodStill(AssertionError):
     """What was waited for did not come about."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """A gateway, as far as its twins need it: where its household is."""
+
+    owner: Callable[[], Awaitable[Peer | None]]
+
+    async def owner_peer(self) -> Peer | None:
+        return await self.owner()
+
+
+@dataclass(frozen=True, slots=True)
+class _Household:
+    """A home, as far as its twins need it: which gateway is paired."""
+
+    gateway: Callable[[], Awaitable[bytes | None]]
+
+    async def device_of(self, address: bytes) -> bytes | None:
+        return address if address == await self.gateway() else None
+
+
 @dataclass(slots=True)
 class World:
     """The chain, the market, and the assets by name."""
@@ -191,7 +211,7 @@ class World:
         if name == "market":
             market = MarketRole(core)
             market.register(inbox)
-        twins = Twins(core, Holders(market, asset))
+        twins = Twins(core, Holders(market, asset, _Paired(owner_peer), _Household(gateway)))
         twins.register(inbox)
         chain = core.chain
         await chain.rpc.connect()

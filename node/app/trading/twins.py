@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import structlog
 
@@ -27,8 +28,6 @@ from keys.signers import LocalSigner
 from node.app.core import Core, canonical
 from node.app.inbox import Inbox, Kept
 from node.app.services import looped
-from node.app.streams.gateway import GatewayRole
-from node.app.streams.home import HomeRole
 from node.app.trading.asset import AssetRole
 from node.app.trading.market import MarketRole
 from node.app.trading.netstories import NetStories
@@ -70,14 +69,26 @@ LONGEST_RECORD = 4_096
 """What one party may write about one contract: an honest one has some twenty short things to say."""
 
 
+class Owned(Protocol):
+    """A gateway: where the household is that it is paired with."""
+
+    async def owner_peer(self) -> Peer | None: ...
+
+
+class Household(Protocol):
+    """A home: what it knows of a device that signs parcels; None for one that is not its gateway."""
+
+    async def device_of(self, address: bytes) -> object | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Holders:
     """As what this node holds twins: at a gateway its household is told everything, at a home the gateway tells."""
 
     market: MarketRole | None
     asset: AssetRole | None
-    gateway: GatewayRole | None = None
-    home: HomeRole | None = None
+    gateway: Owned | None = None
+    home: Household | None = None
 
 
 class Twins:
