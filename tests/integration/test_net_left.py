@@ -192,7 +192,7 @@ async def test_a_buyer_signs_only_for_what_no_batch_took(tmp_path: Path) -> None
         with pytest.raises(PermanentFailure, match="no such contract"):
             await tell("buyer", left.body.model_copy(update={"leaf": b"\x08" * 32, "price": 899}))
         with pytest.raises(PermanentFailure, match="Something else was told"):
-            await tell("buyer", left.body.model_copy(update={"wh": 999, "amount": 1}))
+            await tell("buyer", left.body.model_copy(update={"wh": 999, "amount": 1, "owed": 1}))
         with pytest.raises(PermanentFailure, match="does not trade"):
             await seller.post.send(peer_of(buyer.core.card), "asset.netleft", left.body.to_json())
 

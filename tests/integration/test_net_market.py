@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,9 +38,11 @@ def netted(world: World) -> NetContracts:
 
 
 @asynccontextmanager
-async def market(root: Path, *, most: int = 3_000, own: int = 1_000) -> AsyncIterator[World]:
+async def market(
+    root: Path, *, most: int = 3_000, own: int = 1_000, terms: Mapping[str, Any] | None = None
+) -> AsyncIterator[World]:
     """Two assets, members with money and a mandate, early on a day. `own`: what the operator has deposited."""
-    async with trading(root, terms={"settle": "net", "provision_grace_s": 1_800}) as world:
+    async with trading(root, terms={"settle": "net", "provision_grace_s": 1_800, **(terms or {})}) as world:
         await world.pass_time(DAY - world.clock.now() % DAY + HOUR)
         await operator_deposits(world, own)
         await become_members(world, "seller", "buyer", most=most)
