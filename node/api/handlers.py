@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+import segno
 from pydantic import Field
 
 from node.api.assets import ASSET_OPERATIONS
@@ -193,7 +194,10 @@ async def _unpair(call: Call) -> ActionView:
 
 
 async def _pairing_code(call: Call) -> PairingCodeView:
-    return await call.facade.new_pairing_code()
+    made = await call.facade.new_pairing_code()
+    # Black on white in either light, with the quiet zone: what scanners are sure to read.
+    picture = segno.make(made.qr, micro=False).svg_data_uri(scale=4, border=4, dark="#000", light="#fff")
+    return made.model_copy(update={"picture": picture})
 
 
 async def _pairing_step(call: Call) -> Answer:

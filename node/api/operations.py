@@ -32,7 +32,7 @@ __all__ = [
 # sealed, and whoever shows a token must have the scope asset:meter.
 Access = Scope | Literal["open", "local", "public", "meter"]
 BinaryBody: Final = "application/octet-stream"
-_SECRET_ANSWERS: Final = frozenset({"addWebhook", "createToken", "linkSession"})
+_SECRET_ANSWERS: Final = frozenset({"addWebhook", "createToken", "linkSession", "newPairingCode"})
 _M = TypeVar("_M", bound=BaseModel)
 
 

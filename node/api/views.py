@@ -333,11 +333,12 @@ class PairingView(View):
 
 
 class PairingCodeView(View):
-    """A new one-time code; `qr` is the text of the QR code."""
+    """A new one-time code; `qr` is the text of the QR code, `picture` the code as SVG, in a data URL."""
 
     code: str
     url: str
     qr: str
+    picture: str = ""
     expires_at: UnixTime
 
 

@@ -1,4 +1,4 @@
-"""Consents on the pages of a household and its providers, real processes: asked, granted in part, denied, revoked."""
+"""Consents and streams on the pages of a household and its providers, which are real processes."""
 
 from __future__ import annotations
 
@@ -169,3 +169,70 @@ async def test_a_provider_sees_what_it_was_granted_and_what_it_received(place: P
 async def test_a_consent_that_is_not_there_is_said_with_what_to_do(place: Place) -> None:
     async with at(place.browser, place.cluster.home, f"consents/0x{'ee' * 32}", PHONE) as someone:
         await expect(someone.page.get_by_role("alert")).to_contain_text("There is no consent with this id.")
+
+
+async def test_streams_with_their_readers_a_day_as_picture_and_figures_and_the_newest_readings(place: Place) -> None:
+    cluster = place.cluster
+    await cluster.grant("beta")
+    async with at(place.browser, cluster.home, "streams", PHONE) as someone:
+        page = someone.page
+        row = page.get_by_role("row").filter(has_text="every second")
+        await expect(row).to_contain_text("this household, beta")
+        await expect(row).to_contain_text("ago")
+        assert await someone.barriers() == []
+        assert await someone.fits()
+        await row.get_by_role("link").click()
+        picture = page.get_by_role("img", name="Power over the day")
+        await expect(picture.locator("rect")).not_to_have_count(0)
+        members = page.locator("section", has=page.get_by_role("heading", name="Who can read it now"))
+        await expect(members.get_by_role("link", name="beta").first).to_be_visible()
+        newest = page.locator("section", has=page.get_by_role("heading", name="Newest readings"))
+        await expect(newest.get_by_role("row").nth(1)).to_contain_text("W")
+        await page.get_by_text("Figures").click()
+        assert await someone.barriers() == []
+        assert await someone.fits()
+        await page.get_by_role("button", name="The day before").click()
+        await expect(page.get_by_text("Nothing was read of this day.")).to_be_visible()
+        await page.get_by_role("button", name="The day after").click()
+        await expect(picture).to_be_visible()
+
+
+async def test_a_curve_sums_what_the_readings_say(place: Place) -> None:
+    """To the watt: count, first, last, low, high and sum of every step."""
+    home, sid = place.cluster.home, place.cluster.raw
+    rows = await home.readings(sid)
+    start, end = rows[0]["time"] // 60 * 60, rows[-1]["time"] // 60 * 60  # whole steps only: more comes meanwhile
+    rows = [row for row in rows if row["time"] < end]
+    steps = (await home.get(f"/streams/{sid}/curve?from={start}&to={end}&step=60"))["items"]
+    assert sum(step["readings"] for step in steps) == len(rows)
+    for step in steps:
+        told = [row["values"]["export_w"] for row in rows if 0 <= row["time"] - step["start"] < 60]
+        assert step["values"]["export_w"] == {
+            "count": len(told), "first": told[0], "last": told[-1], "low": min(told), "high": max(told),
+            "sum": sum(told),
+        }  # fmt: skip
+    refused = await home.raw("GET", f"/streams/0x{'ee' * 32}/curve?from={start}&to={end}")
+    assert refused.status == 404
+
+
+async def test_a_provider_sees_which_streams_it_may_read_and_for_how_long(place: Place) -> None:
+    end = int(time.time()) // 60 * 60 + 10 * DAY
+    await place.cluster.grant("alpha", end=end)
+    async with at(place.browser, place.cluster.nodes["alpha"], "streams", DESKTOP) as someone:
+        row = someone.page.get_by_role("row").filter(has_text="every second")
+        await expect(row).to_contain_text(f"to {time.strftime('%Y-%m-%d %H:%M', time.gmtime(end))}")
+        await row.get_by_role("link").click()
+        await expect(someone.page.get_by_role("link", name="this node, by consent")).to_be_visible()
+        await expect(someone.page.get_by_role("img", name="Power over the day").locator("rect")).not_to_have_count(0)
+        assert await someone.barriers() == []
+
+
+async def test_a_gateway_shows_what_it_writes(place: Place) -> None:
+    async with at(place.browser, place.cluster.gateway, "streams", PHONE) as someone:
+        row = someone.page.get_by_role("row").filter(has_text="every second")
+        await expect(row).to_contain_text("keys")
+        await row.get_by_role("link").click()
+        await expect(someone.page.locator("main")).to_contain_text("keys open it")
+        assert await someone.page.get_by_role("heading", name="A day").count() == 0
+        assert await someone.barriers() == []
+        assert await someone.fits()

@@ -68,6 +68,11 @@ export function post(path, body) {
   return fetched("POST", `api/v1${path}`, body);
 }
 
+/** DELETE below /api/v1. */
+export function remove(path) {
+  return fetched("DELETE", `api/v1${path}`);
+}
+
 /** The session of this browser; raises a Problem of status 401 where there is none. */
 export const session = {
   show: () => fetched("GET", "pages/session"),

@@ -9,7 +9,10 @@ import { h, put } from "./dom.js";
 import { jobsPage } from "./jobs.js";
 import { marketPage } from "./market.js";
 import { overview } from "./overview.js";
+import { pairingPage } from "./pairing.js";
 import { signIn } from "./signin.js";
+import { streamPage } from "./stream.js";
+import { streamsPage } from "./streams.js";
 import { transactionsPage } from "./transactions.js";
 import { problem, repeat } from "./ui.js";
 import { setMoney, time } from "./units.js";
@@ -21,6 +24,9 @@ const PAGES = [
   [/^assets\/(0x[0-9a-f]{40})(?:\/(overview|settings|transactions))?$/i, assetPage, "Asset"],
   [/^consents$/, consentsPage, "Consents"],
   [/^consents\/(0x[0-9a-f]{64})$/i, consentPage, "Consent"],
+  [/^streams$/, streamsPage, "Streams"],
+  [/^streams\/(0x[0-9a-f]{64})$/i, streamPage, "Stream"],
+  [/^pairing$/, pairingPage, "Pairing"],
   [/^more$/, morePage, "More"],
   [/^transactions$/, transactionsPage, "Transactions"],
   [/^market$/, marketPage, "Market"],
@@ -81,8 +87,10 @@ function linksOf(roles) {
   const has = (...names) => names.some((name) => roles.includes(name));
   const links = [["#/", "Overview"]];
   if (has("home", "provider")) links.push(["#/consents", "Consents"]);
+  if (has("home", "provider", "gateway")) links.push(["#/streams", "Streams"]);
   links.push(["#/transactions", "Transactions"]);
   if (has("market")) links.push(["#/market", "Market"]);
+  if (has("home", "gateway")) links.push(["#/pairing", "Pairing"]);
   links.push(["#/jobs", "Jobs"]);
   return links;
 }

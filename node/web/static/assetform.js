@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { h, put } from "./dom.js";
+import { pairForm } from "./pairing.js";
 import { pictureField } from "./picture.js";
 import { busy, choice, facts, field, loading, repeat, toast } from "./ui.js";
 import { kwhField, moneyField, symbol, typedKwh, typedMoney } from "./units.js";
@@ -21,7 +22,7 @@ export async function newAsset({ main, signal, admin, reload }) {
   const pairing = await get("/pairing");
   if (signal.aborted) return;
   const body = pairing.state === "paired" ? deviceForm(pairing, admin)
-    : pairing.state === "unpaired" ? pairForm(reload) : pairingGoesOn(signal, reload);
+    : pairing.state === "unpaired" ? firstPair(reload) : pairingGoesOn(signal, reload);
   put(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Overview")), h("h1", null, "Add a new device"), body);
 }
 
@@ -34,27 +35,8 @@ function deviceForm(pairing, admin) {
 }
 
 // The identity of a device is its gateway's; a code that the gateway shows proves who stands before it.
-function pairForm(reload) {
-  const code = h("input", { name: "code", required: true, minlength: 4, autocomplete: "off", spellcheck: "false" });
-  const url = h("input", { name: "url", type: "url", placeholder: "http://192.168.1.7:8750", pattern: "https?://.*" });
-  const told = h("div");
-  const send = h("button", { type: "submit", class: "primary" }, "Pair");
-  const form = h("form", { class: "card" },
-    h("p", null, "No gateway is paired with this home yet. On the gateway, run ", h("code", null, "wattpact pair new"),
-      " and type here what it shows."),
-    field("Code, or the text of the QR code", code),
-    field("Address of the gateway", url, "Only with a typed code."),
-    told, h("div", { class: "buttons" }, send));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    busy(send, async () => {
-      const body = { code: code.value.trim() };
-      if (url.value.trim()) body.url = url.value.trim();
-      await post("/pairing", body);
-      reload();
-    }, told);
-  });
-  return form;
+function firstPair(reload) {
+  return h("section", null, h("p", null, h("strong", null, "No gateway is paired with this home yet.")), pairForm(reload));
 }
 
 // Both have signed; it counts once the chain has it for good.

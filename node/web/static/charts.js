@@ -6,11 +6,11 @@ import { table } from "./ui.js";
 
 // A phone gets a narrower picture with the same letters, not a shrunken one.
 let WIDE = 640;
-const HIGH = 200;
-const LEFT = 72;
+export const HIGH = 200;
+export const LEFT = 72;
 const BELOW = 24;
-const ABOVE = 10;
-const PLOT = HIGH - BELOW - ABOVE;
+export const ABOVE = 10;
+export const PLOT = HIGH - BELOW - ABOVE;
 
 const STEPS = [900, 3600, 14400, 86400, 604800, 2592000];
 const MOST = 48;
@@ -38,11 +38,14 @@ export function byTime(trades, account) {
   return { step, rows: rows.map((row) => ({ ...row, price: row.wh ? Math.floor(row.money / row.wh) : null })) };
 }
 
-function fit() {
+/** Settles how wide pictures are, and tells it. */
+export function fit() {
   WIDE = innerWidth < 640 ? 330 : 640;
+  return WIDE;
 }
 
-function frame(title, children) {
+/** A picture with its name. */
+export function frame(title, children) {
   return s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": title, class: "chart" }, children);
 }
 
@@ -141,5 +144,5 @@ export function legend(...kinds) {
 
 /** The figures of a picture, for whoever cannot see it. */
 export function figures(columns, rows) {
-  return h("details", null, h("summary", null, "Figures"), table(columns, rows));
+  return h("details", null, h("summary", null, "Figures"), table(columns, rows, { compact: columns.length < 5 }));
 }

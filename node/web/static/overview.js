@@ -48,7 +48,7 @@ async function nodeCard() {
       ["State", pill(status.ready ? "ready" : "no", status.ready ? "ready" : "not ready")],
       ["Chain", `${chain.chain_id}, ${head}`],
       ["Broker", broker.connected ? "connected" : "not connected"],
-      ["Pairing", status.pairing],
+      ["Pairing", status.roles.some((role) => role === "home" || role === "gateway") ? h("a", { href: "#/pairing" }, status.pairing) : null],
       ["Owner", status.owner ? h("code", { class: "wrap" }, status.owner) : null],
       ["Work in the outbox", h("a", { href: "#/jobs" }, String(status.outbox_pending))],
       ["Running since", `${time(status.started_at)} (${ago(status.now - status.started_at)})`],

@@ -49,8 +49,8 @@ export function facts(pairs) {
   return h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
 }
 
-/** A table that becomes cards on a phone. `columns`: title, what a row shows, and a class. */
-export function table(columns, rows, { caption, attributes } = {}) {
+/** A table that becomes cards on a phone, unless it is compact. `columns`: title, what a row shows, and a class. */
+export function table(columns, rows, { caption, attributes, compact } = {}) {
   const head = columns.map(([title, , kind]) => h("th", { scope: "col", class: kind }, title));
   const body = rows.map((row) =>
     h(
@@ -61,7 +61,7 @@ export function table(columns, rows, { caption, attributes } = {}) {
   );
   return h(
     "table",
-    { class: "cards" },
+    { class: compact ? "compact" : "cards" },
     caption ? h("caption", null, caption) : null,
     h("thead", null, h("tr", null, head)),
     h("tbody", null, body),

@@ -51,6 +51,21 @@ export const typedKwh = (text, what) => typed(text, 3, what);
 export const moneyField = (minor) => decimal(minor, token.decimals, 0).replaceAll(",", "");
 export const kwhField = (wh) => decimal(wh, 3, 0).replaceAll(",", "");
 
+// What readings measure: how it is called, and its unit with the point moved.
+const QUANTITIES = {
+  import_w: ["Taken", "W"], export_w: ["Fed in", "W"],
+  interval_import_wh: ["Taken", "kWh", 3], interval_export_wh: ["Fed in", "kWh", 3],
+  import_wh: ["Register taken", "kWh", 3], export_wh: ["Register fed in", "kWh", 3],
+  interval_gas_l: ["Gas", "m³", 3], gas_l: ["Gas register", "m³", 3],
+};
+
+/** A value of a reading: its label, and the number as people read it. */
+export function quantity(name, value) {
+  const [label, unit, places] = QUANTITIES[name] ?? [name, ""];
+  const known = value !== null && value !== undefined;
+  return { label, text: known ? `${decimal(value, places ?? 0, 0)} ${unit}`.trim() : "–" };
+}
+
 const two = (number) => String(number).padStart(2, "0");
 
 /** Seconds since 1970 as local time. */
