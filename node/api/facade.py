@@ -19,6 +19,7 @@ from node.api.forms import (
     PairForm,
     RelayForm,
     RevokeScope,
+    TransferForm,
 )
 from node.api.views import (
     ActionView,
@@ -37,6 +38,7 @@ from node.api.views import (
     StatusView,
     StreamView,
     TransactionView,
+    TransferView,
     UnsignedView,
 )
 
@@ -146,6 +148,18 @@ class PairingFacade(Protocol):
 
     async def rotate_stream(self, sid: bytes) -> MoveView:
         """Gives a stream another writer, M, T and stream key at its own gateway (home)."""
+        ...
+
+    async def give_stream(self, sid: bytes, form: TransferForm) -> TransferView:
+        """Signs a stream over to another household, and sends it there to be accepted (home)."""
+        ...
+
+    async def accept_stream(self, sid: bytes) -> TransferView:
+        """Signs as the new owner, and brings the transfer onto the chain (home)."""
+        ...
+
+    async def gifts(self) -> tuple[TransferView, ...]:
+        """Streams that are given away, and those given to this household."""
         ...
 
     async def moving(self) -> tuple[MoveView, ...]:

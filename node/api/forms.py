@@ -89,6 +89,15 @@ class ErasePastForm(Form):
         return self
 
 
+class TransferForm(Form):
+    """`to`: the new owner's public URL, or the topic of its mailbox when it is outbound-only."""
+
+    to: str = Field(min_length=1, max_length=500)
+    owner: AddressHex | None = Field(
+        default=None, description="wallet expected there; otherwise the card there decides"
+    )
+
+
 class ConsentRequestForm(Form):
     """A provider asks a home. `home` is the home's public URL, or the topic of its mailbox when it is outbound-only."""
 

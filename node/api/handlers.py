@@ -22,6 +22,7 @@ from node.api.forms import (
     RevokeForm,
     RevokeScope,
     TokenForm,
+    TransferForm,
 )
 from node.api.jobs import JOB_OPERATIONS
 from node.api.lifecycle import LIFE_OPERATIONS
@@ -48,6 +49,7 @@ from node.api.views import (
     StatusView,
     StreamView,
     TransactionView,
+    TransferView,
     UnsignedView,
 )
 
@@ -185,6 +187,18 @@ async def _rotate(call: Call) -> MoveView:
     return await call.facade.rotate_stream(call.values["sid"])
 
 
+async def _give(call: Call) -> TransferView:
+    return await call.facade.give_stream(call.values["sid"], call.form(TransferForm))
+
+
+async def _accept_stream(call: Call) -> TransferView:
+    return await call.facade.accept_stream(call.values["sid"])
+
+
+async def _gifts(call: Call) -> Answer:
+    return _items(await call.facade.gifts())
+
+
 async def _moving(call: Call) -> Answer:
     return _items(await call.facade.moving())
 
@@ -275,6 +289,14 @@ OPERATIONS: tuple[Operation, ...] = (
               ReadingsPage, tag="streams", parameters=(_SID, *_RANGE)),
     Operation("POST", f"{_API}/streams/{{sid}}/rotate", "rotateStream", "admin", "New keys (home)", _rotate,
               MoveView, status=202, tag="streams", parameters=(_SID,)),
+    Operation("POST", f"{_API}/streams/{{sid}}/transfer", "transferStream", "admin",
+              "Give a stream away to another household (home)", _give, TransferView, TransferForm, 202, tag="streams",
+              parameters=(_SID,)),
+    Operation("POST", f"{_API}/streams/{{sid}}/accept", "acceptStream", "admin",
+              "Become the owner of a stream that another household gave (home)", _accept_stream, TransferView,
+              status=202, tag="streams", parameters=(_SID,)),
+    Operation("GET", f"{_API}/transfers", "listTransfers", "read", "Streams given away, and given here (home)", _gifts,
+              Items[TransferView], tag="streams"),
     Operation("GET", f"{_API}/streams/{{sid}}/export", "exportStream", "read", "Headers, events, log for `verify`",
               _export, ExportView, tag="streams", parameters=(_SID,)),
     Operation("GET", f"{_API}/requests", "listRequests", "read", "Consents asked for", _requests, Items[RequestView],

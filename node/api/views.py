@@ -304,6 +304,17 @@ class MoveView(View):
     state: str = Field(description="what it waits for, or: moved")
 
 
+class TransferView(View):
+    """A stream that one household gives away to another."""
+
+    sid: HashHex
+    name: str
+    owner: AddressHex
+    new_owner: AddressHex
+    deadline: UnixTime = Field(description="the transfer has to be on chain by then, or it does not hold")
+    state: str = Field(description="what it waits for, or: final, expired")
+
+
 class ActionView(View):
     """What became of a signed message: `digest` identifies it on the chain; for a grant it is the grant id."""
 

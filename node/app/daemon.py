@@ -35,6 +35,8 @@ from node.app.settling import make_settling
 from node.app.streams.asking import AnswerDesk
 from node.app.streams.erasing import Eraser
 from node.app.streams.gateway import GatewayRole
+from node.app.streams.giving import StreamGiver
+from node.app.streams.heirs import Heirs
 from node.app.streams.home import HomeRole
 from node.app.streams.intake import Intake
 from node.app.streams.meeting import MeetingPoint
@@ -80,6 +82,7 @@ class Roles:
     provider: ProviderRole
     home: HomeRole | None
     gateway: GatewayRole | None
+    heirs: Heirs | None
 
 
 def run_node(config: LoadedConfig, without_history: bool) -> None:
@@ -155,6 +158,7 @@ class _Node:
         self._tokens = Tokens(StoredTokens(core.storage.database, core.clock), core.clock)
         self._mover: Mover | None = None
         self._rotator: Rotator | None = None
+        self._giver: StreamGiver | None = None
         self._meeting: MeetingPoint | None = None
         self._roles = self._make_roles(without_history)
         self._retention = self._make_retention()
@@ -175,7 +179,7 @@ class _Node:
         submissions = Submissions(core)
         provider = ProviderRole(core)
         provider.register(self._handlers, self._inbox)
-        home = gateway = None
+        home = gateway = heirs = None
         if "home" in chosen:
             home = HomeRole(core, self._post, submissions)
             home.register(self._handlers, self._inbox)
@@ -187,10 +191,12 @@ class _Node:
             high_water = HighWater(self._folder.high_water, start_without=without_history)
             gateway = GatewayRole(core, self._feed, self._post, high_water)
             gateway.register(self._handlers, self._inbox)
-            Takeover(core, self._post, gateway).register(self._inbox)
+            heirs = Heirs(core, gateway)
+            heirs.register(self._inbox)
+            Takeover(core, self._post, gateway, heirs).register(self._inbox)
             UndoneGrants(core, gateway).register(self._handlers)
         self._handlers.on(SendParcel, self._post.carry_out)
-        return Roles(provider, home, gateway)
+        return Roles(provider, home, gateway, heirs)
 
     def _make_pairing(self) -> PairingPart:
         home, gateway = self._roles.home, self._roles.gateway
@@ -202,8 +208,10 @@ class _Node:
             self._mover = Mover(self._core, self._post, home, as_home)
             self._mover.register(self._inbox)
             self._rotator = Rotator(self._core, home, self._mover)
+            self._giver = StreamGiver(self._core, self._post, home, block_time(self._core))
+            self._giver.register(self._inbox)
         self._meeting = MeetingPoint(self._core, as_gateway) if as_gateway is not None else None
-        return PairingPart(home, as_home, as_gateway, self._mover, self._rotator)
+        return PairingPart(home, as_home, as_gateway, self._mover, self._rotator, self._giver)
 
     def services(self) -> Sequence[Service]:
         """In the order of their start: what others rely on comes first."""
@@ -234,12 +242,14 @@ class _Node:
         ]
         if core.settings.node.outbound_only:
             services.append(CardShown(core).service())
-        if roles.gateway is not None:
+        if self._giver is not None:
+            services.append(self._giver.service())
+        if roles.gateway is not None and roles.heirs is not None:
             services += roles.gateway.services()
             services.append(Intake(core, self._feed, roles.gateway, self._settling.shown).service())
-            services.append(AnswerDesk(core, roles.gateway, ResyncPost(core, self._post)).service())
+            services.append(AnswerDesk(core, roles.gateway, roles.heirs, ResyncPost(core, self._post)).service())
             services.append(OwnTopics(core, roles.gateway).service())
-            services.append(self._past_eraser(roles.gateway).service())
+            services.append(self._past_eraser(roles.gateway, roles.heirs).service())
             services.append(TransferWatch(core, roles.gateway, block_time(core)).service())
         if self._meeting is not None and core.settings.node.outbound_only:
             services.append(self._meeting.service())
@@ -250,8 +260,8 @@ class _Node:
         services.append(roles.provider.service())
         return [*services, *self._settling.services()]
 
-    def _past_eraser(self, gateway: GatewayRole) -> PastEraser:
-        eraser = PastEraser(self._core, self._post, gateway)
+    def _past_eraser(self, gateway: GatewayRole, heirs: Heirs) -> PastEraser:
+        eraser = PastEraser(self._core, self._post, gateway, heirs)
         eraser.register(self._inbox)
         return eraser
 

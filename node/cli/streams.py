@@ -1,4 +1,4 @@
-"""stream list, show, read, export."""
+"""stream list, show, rotate, read, export; those of erasing.py and gifts.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from node.cli.erasing import add_past_commands
 from node.cli.following import news, pages
+from node.cli.gifts import add_gift_commands
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, pick, session_of
 from node.cli.times import parse_time, show_time
@@ -96,9 +97,10 @@ def add_stream_commands(app: typer.Typer) -> None:
         client = session_of(context).client()
         found = pick(client.get("/streams")["items"], "sid", stream, "stream")
         confirm(f"Give {found.get('name') or found['sid']} new keys? The old ones never work again.", yes)
-        Output(as_json).one(client.post(f"/streams/{found['sid']}/rotate", {}), _ROTATED)
+        Output(as_json).one(client.post(f"/streams/{found['sid']}/rotate"), _ROTATED)
 
     add_past_commands(group)
+    add_gift_commands(group)
     _add_reading(group)
 
 

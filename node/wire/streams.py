@@ -2,6 +2,9 @@
 
 `stream.take` asks the new gateway to write, `stream.writer` is its signature, `stream.last` the old one's last words,
 `stream.handover` passes them on; `stream.key_changed` tells the readers.
+
+`stream.gift` is the owner's to another household, to which it gives a stream away; `stream.heir` is that one's to the
+gateway, once it is the owner.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ from typing import Annotated
 from pydantic import Field
 
 from node.wire.consents import Category, GrantFields
-from node.wire.fields import Address, Body, Hash, PublicKey, Seconds, Signature, StreamPublic
+from node.wire.fields import Address, Body, Hash, InboxUrl, PublicKey, Seconds, Signature, StreamPublic
 
 __all__ = [
     "GrantForWriter",
     "Handover",
+    "NodePlace",
     "OwnerKey",
     "ResyncGiven",
+    "StreamGift",
+    "StreamHeir",
     "StreamKeyChanged",
     "StreamOffer",
     "StreamTake",
@@ -118,3 +124,36 @@ class StreamKeyChanged(Body):
 
     sid: Hash
     stream_key: StreamPublic
+
+
+class NodePlace(Body):
+    """Where a node takes parcels."""
+
+    address: Address
+    sealing_key: PublicKey
+    inbox_url: InboxUrl
+
+
+class StreamGift(Body):
+    """The owner of a stream gives it away: the TransferStream that it has signed, and what the new owner has to know.
+
+    `offer`: the stream as its gateway offered it, with name and salt; `first_owner`: whose address its id is made from;
+    `gateway` goes on writing it.
+    """
+
+    sid: Hash
+    owner: Address
+    nonce: Annotated[str, Field(pattern=r"^[0-9]{1,78}$")]
+    deadline: Seconds
+    owner_signature: Signature
+    offer: StreamOffer
+    first_owner: Address
+    gateway: NodePlace
+
+
+class StreamHeir(Body):
+    """The sender has become the owner of a stream: its key as leaf 0, and where it takes parcels."""
+
+    sid: Hash
+    owner_key: PublicKey
+    place: NodePlace

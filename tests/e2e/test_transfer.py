@@ -8,54 +8,54 @@ from contextlib import suppress
 
 import pytest
 import pytest_asyncio
+from eth_utils.crypto import keccak
 
 from channels.envelope import EnvelopeHeader
 from channels.errors import EpochErased
 from channels.masters import Masters
-from contracts.bindings.consent_registry.calls import encode_transfer_stream
-from keys.identity import Identity
 from keys.keystore import Keystore
-from keys.messages import TransferStream, registry_domain
 from node.wire.past import PastReceipt, read_past
 from tests.e2e.conftest import Clusters
-from tests.support.cluster import Cluster, Plan
-from tests.support.nodes import Refusal
+from tests.support.cluster import RAW, SLOT, Cluster, Plan
+from tests.support.nodes import NodeProcess, Refusal
 from tests.support.processes import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
 
-HEIR = Identity(bytes([77]) * 64).wallet()
+HEIR = "heir"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(clusters: Clusters) -> AsyncIterator[Cluster]:
-    async with clusters(Plan(providers=("alpha",))) as cluster:
+    async with clusters(Plan(providers=("alpha", "beta"), households=(HEIR,))) as cluster:
         await cluster.pair()
         await cluster.grant("alpha")
         yield cluster
 
 
 async def _transfer(cluster: Cluster) -> int:
-    """Both owners sign, anybody brings it; returns the time of the block that has it."""
-    rpc, registry = cluster.devnet.rpc, cluster.devnet.registry.address
-    owner = cluster.home.identity.wallet()
-    message = TransferStream(owner.address, HEIR.address, bytes.fromhex(cluster.raw[2:]), 2**200, 2**39)
-    domain = registry_domain(cluster.devnet.chain_id, registry)
-    signed = [await signer.sign_message(message, domain) for signer in (owner, HEIR)]
-    anybody = (await rpc.request("eth_accounts", []))[0]
-    call = {"from": anybody, "to": "0x" + registry.hex(), "data": "0x" + encode_transfer_stream(message, *signed).hex()}
-    digest = await rpc.request("eth_sendTransaction", [call])
+    """One household gives, the other accepts; returns the time of the block that has it, as the receipt says it."""
+    given = await cluster.home.post(f"/streams/{cluster.raw}/transfer", {"to": cluster.nodes[HEIR].url})
+    assert given["state"] == "waiting to be accepted"
+    [offered] = await cluster.nodes[HEIR].items("/transfers")
+    assert (offered["sid"], offered["name"], offered["new_owner"]) == (cluster.raw, RAW, given["new_owner"])
+    await cluster.nodes[HEIR].post(f"/streams/{cluster.raw}/accept")
+    registry = "0x" + cluster.devnet.registry.address.hex()
+    topics = [[keccak_hex("StreamTransferred(bytes32,address,address)")], [cluster.raw]]
+    wanted = {"address": registry, "fromBlock": "0x0", "topics": topics}
 
-    async def included() -> dict[str, str] | None:
-        found: dict[str, str] | None = await rpc.request("eth_getTransactionReceipt", [digest])
+    async def logged() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = await cluster.devnet.rpc.request("eth_getLogs", [wanted])
         return found
 
-    receipt = await until("the transfer is on chain", included)
-    assert receipt is not None
-    assert receipt["status"] == "0x1"
-    block = await rpc.block(int(receipt["blockNumber"], 16))
+    [log] = await until("the transfer is on chain", logged) or []
+    block = await cluster.devnet.rpc.block(int(log["blockNumber"], 16))
     assert block is not None
     return int(block.header.timestamp)
+
+
+def keccak_hex(text: str) -> str:
+    return "0x" + bytes(keccak(text=text)).hex()
 
 
 async def test_a_transfer_closes_the_past_and_ends_what_the_former_household_reads(cluster: Cluster) -> None:
@@ -100,3 +100,49 @@ async def test_a_transfer_closes_the_past_and_ends_what_the_former_household_rea
     with pytest.raises(Refusal) as refused:
         await cluster.home.post(f"/streams/{cluster.raw}/erase", {"everything": True})
     assert refused.value.status == 409
+    await _reads_from(cluster, at)
+
+
+async def _reads_from(cluster: Cluster, at: int) -> None:
+    """The new owner has what was sealed from the first slot after the transfer on, and nothing of before."""
+    heir = cluster.nodes[HEIR]
+    first = cluster.genesis + -(-(at - cluster.genesis) // SLOT) * SLOT
+
+    async def whole() -> bool:
+        times = [reading["time"] for reading in await heir.readings(cluster.raw)] if await _knows(heir, cluster) else []
+        return bool(times) and min(times) <= first + 2 and max(times) > time.time() - 10
+
+    await until("the new owner reads from the transfer on", whole, 180)
+    times = [reading["time"] for reading in await heir.readings(cluster.raw)]
+    assert min(times) >= first
+    assert len(times) == len(set(times))
+    assert await heir.alarms() == []
+    assert [gift["state"] for gift in await heir.items("/transfers")] == []
+    assert (await heir.get(f"/streams/{cluster.raw}"))["relation"] == "owner"
+
+
+async def _knows(node: NodeProcess, cluster: Cluster) -> bool:
+    return any(stream["sid"] == cluster.raw and stream["readings"] for stream in await node.items("/streams"))
+
+
+async def test_the_new_owner_decides_who_reads(cluster: Cluster) -> None:
+    """contracts.md, Grant and Revoke by the owner; the gateway stands at the former household still."""
+    heir = cluster.nodes[HEIR]
+    granted = await cluster.grant("beta", of=HEIR)
+    begun = time.time()
+    await cluster.flows(HEIR, "beta", since=begun)
+    await heir.post(f"/consents/{granted}/revoke", {})
+    await cluster.flows(HEIR, since=time.time() + 5)
+    last = max(await cluster.recent(cluster.nodes["beta"], int(begun)))
+    assert last < time.time() - 3, "a revoked reader reads on"
+    assert await heir.alarms() == []
+
+
+@pytest.mark.parametrize("name", [HEIR, "gateway"])
+async def test_afterwards_everybody_can_be_rebuilt(cluster: Cluster, name: str) -> None:
+    """What a household inherited, and whom a gateway serves, is on their private logs."""
+    node = cluster.nodes[name]
+    await node.stop()
+    node.forget_database()
+    await node.start()
+    await cluster.flows(HEIR, since=time.time())

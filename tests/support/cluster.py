@@ -31,11 +31,13 @@ _READS = (*_STREAM, "capsule/+", "replay/+")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a cluster is made of. `proxied`: nodes that see the chain through a proxy of their own; `spares`: further
-    gateways, each with a meter of its own, that nobody is paired with; `money`: with what settles trades."""
+    gateways, each with a meter of its own, that nobody is paired with; `households`: further homes, without a gateway;
+    `money`: with what settles trades."""
 
     providers: tuple[str, ...] = ("alpha",)
     proxied: frozenset[str] = frozenset()
     spares: tuple[str, ...] = ()
+    households: tuple[str, ...] = ()
     block_time: float = 1.0
     streams: tuple[str, ...] = (RAW,)
     money: bool = False
@@ -92,7 +94,7 @@ class Cluster:
         self._stack.push_async_callback(self.wire.stop)
         for seed, name in enumerate(self.plan.spares, 8):
             self.meters[name] = SimulatedMeter(self.root / "meters" / name, self.genesis, seed=seed)
-        for name in ("gateway", "home", *self.plan.spares, *self.plan.providers):
+        for name in ("gateway", "home", *self.plan.spares, *self.plan.households, *self.plan.providers):
             self.nodes[name] = await self._make(name)
         self._write_broker()
         self._stack.push_async_callback(self._end_broker)
@@ -118,7 +120,8 @@ class Cluster:
         return Surroundings(self.root, url, self.devnet.chain_id, address, registry.block, broker)
 
     async def _make(self, name: str) -> NodeProcess:
-        role = "gateway" if name in self.plan.spares else name if name in ("gateway", "home") else "provider"
+        role = {"gateway": "gateway", "home": "home"}.get(name, "provider")
+        role = "gateway" if name in self.plan.spares else "home" if name in self.plan.households else role
         settings: dict[str, object] = {}
         if role == "gateway":
             settings = {
@@ -224,24 +227,25 @@ class Cluster:
         assert answer.status == 200, answer
         return [item["time"] for item in json.loads(answer.body)["items"]]
 
-    async def ask(self, provider: str, **wish: object) -> str:
-        """A request for the raw stream from its genesis on that has arrived at the home; its id."""
+    async def ask(self, provider: str, *, of: str = "home", **wish: object) -> str:
+        """A request for the raw stream from its genesis on that has arrived at the home, or a further one; its id."""
         # From the genesis on, so that nobody waits for the next slot to begin.
-        away = self.plan.settings.get("home", {}).get("node.outbound_only")
-        place = (await self.home.get("/status"))["broker"]["mailbox"] if away else self.home.url
+        home = self.nodes[of]
+        away = self.plan.settings.get(of, {}).get("node.outbound_only")
+        place = (await home.get("/status"))["broker"]["mailbox"] if away else home.url
         body = {"home": place, "streams": [RAW], "purpose": "insight", "start": self.genesis, **wish}
         request: str = (await self.nodes[provider].post("/requests", body))["id"]
 
         async def arrived() -> bool:
-            return any(found["id"] == request for found in await self.home.items("/requests"))
+            return any(found["id"] == request for found in await home.items("/requests"))
 
-        await until(f"the request of {provider} is at the home", arrived)
+        await until(f"the request of {provider} is at {of}", arrived)
         return request
 
-    async def grant(self, provider: str, *, wait: bool = True, **wish: object) -> str:
+    async def grant(self, provider: str, *, wait: bool = True, of: str = "home", **wish: object) -> str:
         """Asks and grants; returns the grant's id, by default once the provider reads."""
-        request = await self.ask(provider, **wish)
-        granted: str = (await self.home.post(f"/requests/{request}/grant", {}))["digest"]
+        request = await self.ask(provider, of=of, **wish)
+        granted: str = (await self.nodes[of].post(f"/requests/{request}/grant", {}))["digest"]
         if wait:
             await self.flows(provider)
         return granted

@@ -25,7 +25,7 @@ from channels.transports.topics import Kind, Topic
 from channels.writer_state import StateChange, WriterState
 from keys.identity import Identity
 from keys.keystore import Keystore
-from node.app.core import peer_of
+from node.app.core import Core, peer_of
 from node.app.inbox import Inbox
 from node.app.streams.home import OWN_STREAM, HomeRole
 from node.app.streams.pastkeeping import PastKeeper
@@ -64,6 +64,8 @@ class World:
     home_inbox: Inbox
     reading: ProviderRole
     chain: list[Event]
+    role: HomeRole
+    others: list[Core]
     envelopes: tuple[StoredEnvelope, ...] = ()
     commits: tuple[StoredCommit, ...] = ()
 
@@ -74,7 +76,7 @@ class World:
     async def tell(self, *events: Event) -> None:
         """The chain says the same to both."""
         self.chain += events
-        for core in (self.gateway.core, self.home._core):
+        for core in (self.gateway.core, self.home._core, *self.others):
             await core.storage.journal.apply(events)
 
     async def rounds(self, most: int = 30) -> None:
@@ -121,7 +123,7 @@ async def world_with_a_past(folder: Path) -> AsyncIterator[World]:
             peer = peer_of(other.card)
             met = e.ReceivedPairing(PAIRING, own.signer.address, device, h32("s"), peer, "", GENESIS)
             await each.storage.journal.apply([met])
-        found = World(folder, clock, hub, stack, its, gateway, keeper, post, inbox, reading, [])
+        found = World(folder, clock, hub, stack, its, gateway, keeper, post, inbox, reading, [], home, [])
         paired = e.LoggedDevicePaired(block(1), own.signer.address, PAIRING, device)
         await found.tell(paired, e.LoggedFinalized(1, GENESIS))
         await found.tell(*await gateway.registered())

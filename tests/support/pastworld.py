@@ -34,6 +34,7 @@ from node.app.inbox import Inbox
 from node.app.parcels import Post
 from node.app.streams import masterkeys
 from node.app.streams.gateway import GatewayRole
+from node.app.streams.heirs import Heirs
 from node.app.streams.opening import Writing
 from node.app.streams.pasterasing import BOUND, RECEIPT, PastEraser
 from node.app.streams.transferring import TransferWatch
@@ -60,7 +61,7 @@ def owner_identity() -> Identity:
 
 
 async def open_core_of(
-    stack: AsyncExitStack, place: Path, number: int, role: str, clock: ManualClock, hub: Hub
+    stack: AsyncExitStack, place: Path, number: int, role: str, clock: ManualClock, hub: Hub, name: str = ""
 ) -> Core:
     """A node of one role in a folder of its own, as it starts; its chain cannot be reached."""
     settings = Settings.model_validate(
@@ -79,7 +80,7 @@ async def open_core_of(
     chain = await open_chain(stack, settings, data, identity, storage, clock)
     http = aiohttp.ClientSession()
     stack.push_async_callback(http.close)
-    transport = InProcessTransport(hub, role)
+    transport = InProcessTransport(hub, name or role)
     await transport.start()
     stack.push_async_callback(transport.stop)
     keys = Keys(keystore, identity, identity.sealing_key("inbox"))
@@ -116,10 +117,13 @@ class Gateway:
         high_water = HighWater(DataDir.of(core.settings).high_water)
         self.role = GatewayRole(core, cast(ChainFeed, self._feed), self.post, high_water)
         self.role._published = core.new_wake()
-        self.eraser = PastEraser(core, self.post, self.role)
+        self.heirs = Heirs(core, self.role)
+        self.heirs.register(self.inbox)
+        self.eraser = PastEraser(core, self.post, self.role, self.heirs)
         self.times: dict[int, int] = {}  # of blocks, as the chain would say
         self.transfers = TransferWatch(core, self.role, self._time_of)
         self.inbox.on("stream.owner_key", self.role._take_owner_key)
+        self.inbox.on("consent.revoked", self.role._take_revocation)
         self.eraser.register(self.inbox)
 
     @property

@@ -14,6 +14,7 @@ from node.api.forms import (
     PairForm,
     RelayForm,
     RevokeScope,
+    TransferForm,
 )
 from node.api.views import (
     ActionView,
@@ -32,6 +33,7 @@ from node.api.views import (
     StatusView,
     StreamView,
     TransactionView,
+    TransferView,
     UnsignedView,
 )
 from node.app.cards import OwnCard
@@ -151,6 +153,15 @@ class NodeFacadeOfApp:
 
     async def rotate_stream(self, sid: bytes) -> MoveView:
         return await self._pairing.rotate_stream(sid)
+
+    async def give_stream(self, sid: bytes, form: TransferForm) -> TransferView:
+        return await self._pairing.give_stream(sid, form)
+
+    async def accept_stream(self, sid: bytes) -> TransferView:
+        return await self._pairing.accept_stream(sid)
+
+    async def gifts(self) -> tuple[TransferView, ...]:
+        return await self._pairing.gifts()
 
     async def moving(self) -> tuple[MoveView, ...]:
         return await self._pairing.moving()

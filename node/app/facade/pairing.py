@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from node.api.forms import PairForm
-from node.api.views import ActionView, MoveView, PairingCodeView, PairingView
+from node.api.forms import PairForm, TransferForm
+from node.api.views import ActionView, MoveView, PairingCodeView, PairingView, TransferView
+from node.app.streams.giving import StreamGiver
 from node.app.streams.home import HomeRole
 from node.app.streams.moving import Mover
 from node.app.streams.pairing import GatewayPairing, HomePairing
@@ -23,7 +24,9 @@ class PairingPart:
         as_gateway: GatewayPairing | None,
         mover: Mover | None,
         rotator: Rotator | None,
+        giver: StreamGiver | None,
     ) -> None:
+        self._giver = giver
         self._rotator = rotator
         self._mover = mover
         self._home = home
@@ -51,6 +54,20 @@ class PairingPart:
         if self._rotator is None:
             raise Refused("Only the owner's node gives a stream new keys.", remedy="Run this on the household's node.")
         return await self._rotator.rotate(sid)
+
+    async def give_stream(self, sid: bytes, form: TransferForm) -> TransferView:
+        return await self._gifts().give(sid, form)
+
+    async def accept_stream(self, sid: bytes) -> TransferView:
+        return await self._gifts().accept(sid)
+
+    async def gifts(self) -> tuple[TransferView, ...]:
+        return await self._giver.views() if self._giver is not None else ()
+
+    def _gifts(self) -> StreamGiver:
+        if self._giver is None:
+            raise Refused("Only a household owns streams.", remedy="Run this on the household's node.")
+        return self._giver
 
     async def moving(self) -> tuple[MoveView, ...]:
         return await self._mover.views() if self._mover is not None else ()

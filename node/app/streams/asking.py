@@ -16,8 +16,10 @@ from node.app.core import Core
 from node.app.services import until_stopped
 from node.app.streams.adopting import BEGAN
 from node.app.streams.gateway import GatewayRole, Writing
+from node.app.streams.heirs import Heirs
 from node.app.streams.resyncs import ResyncPost
 from node.projection.consent import Consent
+from node.projection.stream import Stream
 from node.runtime.supervisor import Lifecycle, Service
 from node.services.gateway.members import OWNER
 from node.services.provider.replay import ReplayKind
@@ -76,8 +78,9 @@ class Asker:
 class AnswerDesk:
     """The gateway's side: checks who asks, keeps to the limits, and replays what was recorded."""
 
-    def __init__(self, core: Core, gateway: GatewayRole, resyncs: ResyncPost) -> None:
+    def __init__(self, core: Core, gateway: GatewayRole, heirs: Heirs, resyncs: ResyncPost) -> None:
         self._core = core
+        self._heirs = heirs
         self._gateway = gateway
         self._resyncs = resyncs
         self._limiter = AskLimiter()
@@ -101,7 +104,7 @@ class AnswerDesk:
 
     async def _tell_owner(self) -> None:
         while True:
-            await self._resyncs.tell(await self._gateway.owner_peer())
+            await self._resyncs.tell(self._heirs.peer_of)
             await asyncio.sleep(TELL_S)
 
     async def _serve(self, sid: bytes) -> None:
@@ -118,7 +121,7 @@ class AnswerDesk:
 
     async def _answer(self, writing: Writing, ask: Ask, signature: bytes) -> None:
         now = self._core.clock.now()
-        account = await self._account(writing, ask)
+        account = await self._account(ask)
         if ask.sid != writing.spec.sid or account is None:
             _log.info("request_refused", reason="no such reader")
             return
@@ -154,10 +157,10 @@ class AnswerDesk:
             _log.info("resync_given", epoch=writing.engine.active_epoch, size=len(capsule))
             self._core.wake()
 
-    async def _account(self, writing: Writing, ask: Ask) -> bytes | None:
+    async def _account(self, ask: Ask) -> bytes | None:
         """Whose signature counts: the owner's for the household itself, else the reader's that the Grant names."""
         if ask.grant_id == OWNER:
-            return writing.spec.owner
+            return (await self._core.storage.views.one(Stream, ask.sid)).owner
         consent = await self._core.storage.views.one(Consent, ask.grant_id)
         if consent.terms is None or ask.sid not in consent.terms.sids:
             return None

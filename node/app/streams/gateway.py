@@ -37,8 +37,8 @@ from node.projection.stream import Stream
 from node.runtime.executor import Handlers
 from node.runtime.supervisor import Service
 from node.services.gateway.errors import StreamNotOurs
-from node.wire.consents import ConsentRevoked, RefreshedKey
-from node.wire.streams import GrantForWriter, OwnerKey, StreamOffer
+from node.wire.consents import ConsentRevoked
+from node.wire.streams import OwnerKey, StreamOffer
 
 __all__ = ["GatewayRole", "Writing"]
 
@@ -75,8 +75,6 @@ class GatewayRole:
         """What this role carries out and takes in."""
         handlers.on(NotifyDevicePaired, self._offer_streams)
         handlers.on(NotifyDeviceUnpaired, self._put_out)
-        inbox.on("stream.grant", self._take_grant)
-        inbox.on("stream.key", self._take_key)
         inbox.on("stream.owner_key", self._take_owner_key)
         inbox.on("consent.revoked", self._take_revocation)
 
@@ -194,17 +192,6 @@ class GatewayRole:
             raise Refused("Only the paired owner may send this.", remedy="Pair this gateway with the household first.")
         return device
 
-    async def _take_grant(self, parcel: Parcel) -> Kept:
-        """A reader's key: believed by its hash alone, which the Grant on chain names."""
-        await self.from_owner(parcel)
-        body = GrantForWriter.model_validate(parcel.body)
-        return _reader_key(body.reader_key)
-
-    async def _take_key(self, parcel: Parcel) -> Kept:
-        """A reader's refreshed key, likewise."""
-        await self.from_owner(parcel)
-        return _reader_key(RefreshedKey.model_validate(parcel.body).reader_key)
-
     async def _take_owner_key(self, parcel: Parcel) -> Kept:
         await self.from_owner(parcel)
         body = OwnerKey.model_validate(parcel.body)
@@ -313,7 +300,3 @@ class GatewayRole:
     def params_of(self, sid: bytes) -> StreamParams | None:
         """Parameters of a stream of ours."""
         return next((spec.params for spec in self.specs if spec.sid == sid), None)
-
-
-def _reader_key(public: bytes) -> Kept:
-    return Kept((), ((READER_KEYS, reader_key_hash(public).hex(), base64.b64encode(public).decode()),))

@@ -18,6 +18,7 @@ from node.app.core import Core, canonical, peer_of
 from node.app.inbox import Inbox, Kept
 from node.app.parcels import Post
 from node.app.streams.nonces import next_nonce
+from node.app.streams.places import Places
 from node.app.streams.streamspec import check_stream_key, stream_id
 from node.app.streams.unpairing import OFFERED_BY, PUT_OUT, is_given_up
 from node.app.submissions import Submissions, submission_of
@@ -76,6 +77,7 @@ class HomeRole:
         self._post = post
         self._submissions = submissions
         self.owner = core.keys.identity.wallet()
+        self.places = Places(core, self.gateway_peer)
 
     def register(self, handlers: Handlers, inbox: Inbox) -> None:
         """What this role carries out and takes in."""
@@ -98,17 +100,15 @@ class HomeRole:
     async def _hand_over(self, effect: SubmitMessage) -> None:
         if effect.kind not in ("Grant", "Revoke", "RegisterStream"):
             return
-        peer = await self.gateway_peer()
-        if peer is None:
-            return
         message, _ = from_typed_data(json.loads(effect.message)["typed"])
+        peers = await self.places.concerned(message)
         if effect.kind == "Grant":
             key = await self._reader_key(effect.digest)
             if key is not None and isinstance(message, Grant):
                 body = GrantForWriter(
                     grant_id=effect.digest, grant=fields_of(message), reader_key=key, signature=effect.signatures[0]
                 )
-                await self._post.send(peer, "stream.grant", body.to_json(), standing=True)
+                await self.places.send(self._post, peers, "stream.grant", body.to_json())
         elif effect.kind == "Revoke":
             revoked = ConsentRevoked(
                 account=getattr(message, "account", b""),
@@ -116,12 +116,12 @@ class HomeRole:
                 sid=getattr(message, "sid", b""),
                 signature=effect.signatures[0],
             )
-            await self._post.send(peer, "consent.revoked", revoked.to_json(), standing=True)
+            await self.places.send(self._post, peers, "consent.revoked", revoked.to_json())
         elif isinstance(message, RegisterStream):
             sid = stream_id(self._core.chain.domain, message.owner, message.name_hash)
             key = self._core.keys.identity.sealing_key(f"own-stream/{sid.hex()}").public_bytes
             told = OwnerKey(sid=sid, owner_key=key).to_json()
-            await self._post.send(peer, "stream.owner_key", told, standing=True)
+            await self.places.send(self._post, peers, "stream.owner_key", told)
 
     async def gateway(self) -> Device | None:
         """The paired gateway of this household; one that is not final yet counts, so that it can be told of."""
@@ -223,7 +223,10 @@ class HomeRole:
             raise Conflict(f"The request is {found.status.value} already.")
         now = self._core.clock.now()
         offers = await self.living()
-        owned = [OwnedStream(sid, o.category, o.genesis, o.slot_seconds) for sid, o in offers.items()]
+        owned = [
+            OwnedStream(sid, o.category, o.genesis, o.slot_seconds, await self.places.since(sid))
+            for sid, o in offers.items()
+        ]
         names = _names(scope.streams, owned)
         chosen = choose_scope(request, Wish(names, scope.start, scope.end), owned, now)
         slots = {stream.category: stream.slot_seconds for stream in owned}
@@ -339,8 +342,10 @@ class HomeRole:
         device = await self.gateway()
         if device is None or device.status is DeviceStatus.KNOWN:
             raise Conflict("No gateway is paired with this household.")
-        # The registry refuses the whole message for one stream that is not there; the ended ones have nothing to lose.
-        written = [sid for sid in await self.living() if (await core.storage.views.one(Stream, sid)).registration]
+        # The registry refuses the whole message for one stream that is not there; the ended ones have nothing to lose,
+        # and those that came from another household are not of this gateway.
+        own = [sid for sid in await self.living() if await self.places.inherited(sid) is None]
+        written = [sid for sid in own if (await core.storage.views.one(Stream, sid)).registration]
         message = UnpairDevice(
             account=self.owner.address,
             device_hash=device.device_hash,

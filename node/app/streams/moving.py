@@ -169,11 +169,11 @@ class Mover:
         return False
 
     async def _moving(self) -> list[tuple[bytes, StreamOffer]]:
-        """Every stream that has a writer; one without was given up with an earlier gateway."""
+        """Every stream that our gateway writes; one without a writer was given up with an earlier one."""
         found = []
         for sid, offer in (await self._home.streams()).items():
             stream = await self._core.storage.views.one(Stream, sid)
-            if stream.registration and any(stream.writer):
+            if stream.registration and any(stream.writer) and await self._home.places.inherited(sid) is None:
                 found.append((sid, offer))
         return found
 

@@ -25,6 +25,7 @@ from node.app.inbox import Inbox, Kept
 from node.app.parcels import Post
 from node.app.services import looped
 from node.app.streams.gateway import GatewayRole
+from node.app.streams.heirs import Heirs
 from node.app.streams.masterkeys import MasterKeys
 from node.app.streams.opening import Writing
 from node.app.streams.pastkeeping import PLACE
@@ -43,9 +44,9 @@ __all__ = ["PastEraser"]
 
 _log = structlog.get_logger(__name__)
 
-BOUND, KEYS, RECEIPT, TOLD = "past_bound", "past_keys", "past_receipt", "past_owner_told"
-"""Namespaces of facts by stream and erasure: how far it reaches, which keys there were, the receipt, and that the owner
-has it."""
+WISHED, BOUND, KEYS, RECEIPT, TOLD = "past_wished", "past_bound", "past_keys", "past_receipt", "past_owner_told"
+"""Namespaces of facts by stream and erasure: whose wish it is, how far it reaches, which keys there were, the receipt,
+and that the owner has it."""
 
 EVERY_S = 1.0
 REFUSED_S = 300.0
@@ -58,8 +59,9 @@ there is asked again."""
 class PastEraser:
     """`step` is called by one task."""
 
-    def __init__(self, core: Core, post: Post, gateway: GatewayRole) -> None:
+    def __init__(self, core: Core, post: Post, gateway: GatewayRole, heirs: Heirs) -> None:
         self._core = core
+        self._heirs = heirs
         self._post = post
         self._gateway = gateway
         self._later: dict[str, float] = {}
@@ -72,15 +74,15 @@ class PastEraser:
         return Service("past erasures", looped(self._core.new_wake(), self.step, EVERY_S))
 
     async def _take(self, parcel: Parcel) -> Kept:
-        device = await self._gateway.from_owner(parcel)
         body = PastRequest.model_validate(parcel.body)
+        await self._heirs.heard(parcel.sender, [body.sid])
         if self._gateway.params_of(body.sid) is None:
             raise NotFound("This gateway does not write this stream.", field="sid")
-        if (await self._core.storage.views.one(Stream, body.sid)).owner != device.owner:
+        if (await self._core.storage.views.one(Stream, body.sid)).owner != parcel.sender:
             raise Refused("The stream has another owner.", remedy="Its past was closed by the transfer.")
         if body.before is not None and body.before > self._core.clock.now():
             raise Refused("That day has not begun.", field="before")
-        return Kept((), ((WANTED, _name(body), body.to_json()),))
+        return Kept((), ((WANTED, _name(body), body.to_json()), (WISHED, _name(body), parcel.sender.hex())))
 
     async def step(self) -> bool:
         """Takes each erasure as far as it goes now."""
@@ -127,11 +129,11 @@ class PastEraser:
                 return
             document = await self._erase(name, request, writing, past)
             self._gateway.erasing.pop(writing.spec.category, None)
-        device = await self._gateway.owner()
-        if device is None or device.local is None:
+        peer = await self._heirs.peer_of(request.sid, SignedPast.model_validate(document).receipt.owner)
+        if peer is not None:
+            await self._post.send(peer, "stream.erased", document, standing=True)
+        elif await self._gateway.owner() is None:
             return
-        if SignedPast.model_validate(document).receipt.owner == device.owner:
-            await self._post.send(device.local.peer, "stream.erased", document, standing=True)
         await self._core.storage.memory.keep((), [(TOLD, name, True)])
 
     async def _bound(self, name: str, request: PastRequest, writing: Writing) -> dict[str, int] | None:
@@ -140,13 +142,18 @@ class PastEraser:
         if writer.epoch < writer.state.log.origin:
             return None  # this writer has not begun
         transfer = await storage.memory.facts.get(CLOSED, name) is not None
-        if not transfer and (await storage.views.one(Stream, request.sid)).owner != writing.spec.owner:
+        if not transfer and (await storage.views.one(Stream, request.sid)).owner != await self._wisher(name, writing):
             return None  # the transfer closes what the wish was about
         slot = None if request.before is None else slot_after(writing.spec.params, request.before)
         found = bound_of(writer.state.log, slot)
         bound = {"epoch": found.epoch, "before_slot": found.before_slot}
         await self._core.storage.memory.keep((), [(BOUND, name, bound)])
         return bound
+
+    async def _wisher(self, name: str, writing: Writing) -> bytes:
+        """Whose wish it is: by default the household's that the gateway is paired with."""
+        account = await self._core.storage.memory.facts.get(WISHED, name)
+        return writing.spec.owner if account is None else bytes.fromhex(account)
 
     async def _erase(self, name: str, request: PastRequest, writing: Writing, past: Past) -> dict[str, Any]:
         storage, sid = self._core.storage, request.sid
@@ -169,7 +176,7 @@ class PastEraser:
         async with asyncio.timeout(CLEAR_S):
             await self._replaced(writing)
         former = await storage.memory.facts.get(CLOSED, name)
-        owner = writing.spec.owner if former is None else bytes.fromhex(former)
+        owner = await self._wisher(name, writing) if former is None else bytes.fromhex(former)
         counts = (erased, len(set(had) - {*keys.entries()}), 1 + copies)
         receipt = self._receipt(request, writing, past, counts).model_copy(update={"owner": owner})
         domain = parcel_domain(receipt.chain_id)

@@ -80,9 +80,12 @@ class PastKeeper:
         stream = await core.storage.views.one(Stream, sid)
         if stream.owner != self._home.owner.address:
             raise Conflict("The stream has another owner.", remedy="Its past was closed by the transfer.")
-        if device is None or device.status is not DeviceStatus.PAIRED or not any(stream.writer):
+        inherited = await self._home.places.inherited(sid)
+        paired = device is not None and device.status is DeviceStatus.PAIRED
+        if not (paired or inherited) or not any(stream.writer):
             raise Conflict("No paired gateway writes this stream.", remedy="Wipe the former gateway's data folder.")
-        here = None if device.local is None else device.local.peer.address.hex()
+        writer = await self._home.places.writer_of(sid)
+        here = None if writer is None else writer.address.hex()
         for request in await self._asked(sid):
             done = await core.storage.memory.facts.get(ANSWER, _name(request)) is not None
             if not done and await core.storage.memory.facts.get(SENT, _name(request)) not in (None, here):
@@ -171,7 +174,7 @@ class PastKeeper:
 
     async def _send(self, name: str, request: PastRequest, sent: object) -> None:
         """Once to each gateway: one that the household moved away from does not answer any more."""
-        peer = await self._home.gateway_peer() if self._home is not None else None
+        peer = await self._home.places.writer_of(request.sid) if self._home is not None else None
         if peer is not None and peer.address.hex() != sent:
             await self._post.send(peer, "stream.erase", request.to_json(), standing=True)
             await self._core.storage.memory.keep((), [(SENT, name, peer.address.hex())])

@@ -22,7 +22,9 @@ from node.app.inbox import Inbox, Kept
 from node.app.services import until_stopped
 from node.app.streams.asking import Asker
 from node.app.streams.chainfacts import FactsAnswers
+from node.app.streams.places import INHERITED
 from node.app.streams.readerkeys import OwnKey, StoredKey, consent_key_name
+from node.app.streams.streamports import slot_after
 from node.app.streams.streamspec import check_stream_key
 from node.app.streams.writers import STREAM_KEYS, public_hash, reader_params, terms_of
 from node.app.submissions import submission_of
@@ -335,7 +337,9 @@ class ProviderRole:
             asker = Asker(self._core, sid, OWNER, identity.wallet())
             ports = self._ports(sid, key, asker)
             await self._core.storage.memory.facts.set("category", sid_hex, offer.category)
-            await self._begin(params, OWNER, (0, OPEN_SLOT), ports, offer.category)
+            given = await self._core.storage.memory.facts.get(INHERITED, sid_hex)
+            first = 0 if given is None else slot_after(params, int(given["since"]))
+            await self._begin(params, OWNER, (first, OPEN_SLOT), ports, offer.category)
 
     def _ports(self, sid: bytes, key: KeyPort, asker: Asker) -> Ports:
         """All readers of one stream share what is the same for each of them."""

@@ -123,8 +123,8 @@ class KeyCourier:
             # The reader announced a key that it never sent: the old one stays until it does.
             _log.warning("refreshed_key_unknown", grant=effect.grant_id.hex()[:16])
             return
-        peer = await self._home.gateway_peer()
-        if peer is None:
+        peers = await self._home.places.writers_of(consent.terms.sids)
+        if not peers:
             raise NodeUnreachable("No gateway is paired that could take a reader's key.", remedy="Pair one.")
         told = RefreshedKey(grant_id=effect.grant_id, reader_key=key).to_json()
-        await self._post.send(peer, "stream.key", told, standing=True)
+        await self._home.places.send(self._post, peers, "stream.key", told)

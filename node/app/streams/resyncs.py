@@ -7,6 +7,7 @@ told later.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -62,16 +63,17 @@ class ResyncPost:
         facts: list[tuple[str, str, Any]] = [(name, _name(body), body.to_json()) for name in (GIVEN, UNTOLD)]
         await self._core.storage.memory.keep((), facts)
 
-    async def tell(self, owner: Peer | None) -> None:
-        """Tells the household what it has not heard of; what cannot be told stays for the next time."""
-        if owner is None:
-            return
+    async def tell(self, owner_of: Callable[[bytes], Awaitable[Peer | None]]) -> None:
+        """Tells each stream's owner what it has not heard of; what cannot be told stays for the next time."""
         untold = {name: body for name, body in (await self._core.storage.memory.facts.all(UNTOLD)).items() if body}
         for name, body in untold.items():
+            owner = await owner_of(ResyncGiven.model_validate(body).sid)
+            if owner is None:
+                continue
             try:
                 await self._post.send(owner, "stream.resynced", body, standing=True)
             except NodeUnreachable:
-                return
+                continue
             except PermanentFailure as refused:
                 _log.warning("resync_untold", reason=str(refused))
             await self._core.storage.memory.keep((), [(UNTOLD, name, None)])
@@ -81,9 +83,10 @@ def register_resyncs(inbox: Inbox, home: HomeRole) -> None:
     """The household's side: believed of the gateway that it is paired with, about the streams it has."""
 
     async def take(parcel: Parcel) -> Kept:
-        if await home.device_of(parcel.sender) is None:
-            raise Refused("Only the paired gateway tells of resyncs.", remedy="Pair with it first.")
         body = ResyncGiven.model_validate(parcel.body)
+        place = await home.places.inherited(body.sid)
+        if await home.device_of(parcel.sender) is None and (place is None or place.address != parcel.sender):
+            raise Refused("Only the paired gateway tells of resyncs.", remedy="Pair with it first.")
         if body.sid not in await home.streams():
             raise Refused("This household has no such stream.", field="sid")
         return Kept((), ((GIVEN, _name(body), body.to_json()),))

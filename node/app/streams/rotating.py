@@ -41,6 +41,8 @@ class Rotator:
         offer = (await self._home.streams()).get(sid)
         if offer is None:
             raise NotFound("This household has no such stream.", remedy="`wattpact stream list` shows all.")
+        if await self._home.places.inherited(sid) is not None:
+            raise Conflict("The gateway of another household writes this stream.", remedy="Ask that household.")
         device, facts = await self._home.gateway(), self._core.storage.memory.facts
         if device is None or device.status is not DeviceStatus.PAIRED:
             raise Conflict("No gateway is paired that could write with new keys.", remedy="Pair with `wattpact pair`.")

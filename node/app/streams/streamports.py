@@ -12,13 +12,23 @@ from keys.signers import Signer
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
 from node.app.submissions import submission_of
+from node.projection.base import ADDRESS_ZERO
 from node.projection.consent import Consent, ConsentStatus
 from node.projection.stream import Stream
 from node.projection.submission import Submission, SubmissionStatus
 from node.services.gateway.members import ActingGrant
 from node.services.gateway.ports import StreamFacts
 
-__all__ = ["OWNED", "OWNER_KEYS", "READER_KEYS", "ChainAnswers", "CommitRoad", "ConsentAnswers", "slot_after"]
+__all__ = [
+    "OWNED",
+    "OWNER_KEYS",
+    "READER_KEYS",
+    "ChainAnswers",
+    "CommitRoad",
+    "ConsentAnswers",
+    "heir_name",
+    "slot_after",
+]
 
 OWNED = "stream_owned"
 """Namespace of facts by stream: number and time (seconds UTC) of the block of its newest final transfer."""
@@ -27,7 +37,8 @@ READER_KEYS = "reader_key"
 """Namespace of facts: a reader's public sealing key by the hash that its grant names."""
 
 OWNER_KEYS = "owner_key"
-"""Namespace of facts: the household's own public sealing key by stream id."""
+"""Namespace of facts: the hash of the household's own public sealing key by stream id; that of a household which the
+stream was given to, by `heir_name`."""
 
 MANY = 100_000
 
@@ -35,6 +46,11 @@ MANY = 100_000
 def slot_after(params: StreamParams, moment: int) -> int:
     """The first slot that lies wholly behind a moment (seconds UTC)."""
     return max(0, -(-(moment - params.genesis) // params.slot_seconds))
+
+
+def heir_name(sid: bytes, owner: bytes) -> str:
+    """Names what is known of an account that the gateway is not paired with, as the owner of a stream."""
+    return f"{sid.hex()}/{owner.hex()}"
 
 
 class ChainAnswers:
@@ -58,8 +74,8 @@ class ChainAnswers:
 
 
 class ConsentAnswers:
-    """The consents of one stream, and whether it is still its household's (`owner`, an address). Read from the database
-    each time: no permission is remembered anywhere else."""
+    """The consents of one stream, and whose it is: `owner` is the household that the gateway is paired with. Read from
+    the database each time: no permission is remembered anywhere else."""
 
     def __init__(self, core: Core, params: StreamParams, owner: bytes) -> None:
         self._core = core
@@ -95,15 +111,15 @@ class ConsentAnswers:
 
     async def owner_key_hash(self, sid: bytes) -> bytes | None:
         """See ConsentPort.owner_key_hash."""
-        text = await self._core.storage.memory.facts.get(OWNER_KEYS, sid.hex())
+        owner = (await self._core.storage.views.one(Stream, sid)).owner
+        name = sid.hex() if owner in (self._owner, ADDRESS_ZERO) else heir_name(sid, owner)
+        text = await self._core.storage.memory.facts.get(OWNER_KEYS, name)
         return None if text is None else bytes.fromhex(text)
 
     async def owned_since(self, sid: bytes) -> int | None:
-        """See ConsentPort.owned_since. At first sight of a transfer nothing; again only once the time between is
+        """See ConsentPort.owned_since. At first sight of a transfer nobody; the new owner once the time before is
         closed."""
         stream = await self._core.storage.views.one(Stream, sid)
-        if stream.owners and stream.owner != self._owner:
-            return None
         if len(stream.owners) < 2:
             return 0
         number, at = await self._core.storage.memory.facts.get(OWNED, sid.hex()) or (None, 0)

@@ -20,6 +20,7 @@ from node.app.inbox import Inbox, Kept
 from node.app.parcels import Post
 from node.app.streams.adopting import HANDOVER, TAKEN, taken_name
 from node.app.streams.gateway import GatewayRole, Writing
+from node.app.streams.heirs import Heirs
 from node.app.streams.nonces import next_nonce
 from node.app.streams.streamports import OWNER_KEYS, READER_KEYS
 from node.app.streams.streamspec import StreamSpec, stream_spec
@@ -67,8 +68,9 @@ def ranges(leaves: list[int]) -> tuple[tuple[int, int], ...]:
 class Takeover:
     """What a gateway answers when its owner moves streams."""
 
-    def __init__(self, core: Core, post: Post, gateway: GatewayRole) -> None:
+    def __init__(self, core: Core, post: Post, gateway: GatewayRole, heirs: Heirs) -> None:
         self._core = core
+        self._heirs = heirs
         self._post = post
         self._gateway = gateway
 
@@ -139,7 +141,7 @@ class Takeover:
 
     async def _say_last_words(self, writing: Writing) -> None:
         """The owner has set another writer: what it needs goes to the owner. Without it the owner's own log must do."""
-        writer, peer = writing.engine.writer, await self._gateway.owner_peer()
+        writer, peer = writing.engine.writer, await self._heirs.peer_of(writing.spec.sid)
         if peer is None or writer.epoch != writer.active_epoch:
             return  # a commit that the chain never took is in this state and must not be in the successor's
         try:

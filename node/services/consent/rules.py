@@ -20,12 +20,14 @@ GRANT_VALID_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class OwnedStream:
-    """A stream of this household: 32-byte id, category, genesis in seconds UTC, slot length in seconds."""
+    """A stream of this household: 32-byte id, category, genesis in seconds UTC, slot length in seconds, and from when
+    on it is this household's, seconds UTC: 0 for one that no other had before."""
 
     sid: bytes
     category: str
     genesis: int
     slot_seconds: int
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ def choose_scope(request: ConsentRequest, wish: Wish, owned: Sequence[OwnedStrea
             remedy=f"grant a part: --streams {','.join(n for n in streams if n in have) or '(none of them exists)'}",
             field="streams",
         )
-    start = request.start if wish.start is None else max(wish.start, request.start)
+    # The registry takes no grant that begins before a transfer.
+    start = max(request.start, wish.start or 0, *(have[name].since for name in streams))
     end = request.end if wish.end is None else min(wish.end, request.end)
     if end != OPEN_END and end <= now and start >= now:
         raise ConsentRefused("the interval lies in the past", remedy="choose a later end", field="end")

@@ -171,7 +171,10 @@ class StreamEngine:
         owner, since = await consents.owner_key_hash(sid), await consents.owned_since(sid)
         if owner is not None and since is not None:
             acting.append(owner_grant(owner, since))
-        put_out = frozenset([OWNER]) if since is None else frozenset[bytes]()
+        member = self._members.get(OWNER)
+        # Who was a member before the present owner's time is another household, whatever became of the transfer since.
+        former = since is None or (member is not None and member.start_slot < since)
+        put_out = frozenset([OWNER]) if former else frozenset[bytes]()
         ended = await consents.ended(sid)
         served = frozenset([g.grant_id for g in ended if await self._ports.store.capsule(sid, g.grant_id) is not None])
         now = self._ports.clock.now()

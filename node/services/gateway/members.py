@@ -103,7 +103,8 @@ def demand(
     `served` are grants that were sent a capsule before: an ended one among them needs no History.
     `keys` maps a key hash to the public key of the reader, as far as they arrived. `lasting` are grants whose key was
     refreshed within the last day: a further refresh of theirs waits until the day is over. `put_out` are members that
-    leave at once although no grant of theirs ended: the household that is not the owner of the stream any more.
+    leave at once although no grant of theirs ended: the household that is not the owner of the stream any more. Where
+    another one is by now, that one joins once the former has left.
     """
     wanted = {grant.grant_id: grant for grant in acting}
     over = {grant.grant_id: grant for grant in ended}
@@ -113,10 +114,10 @@ def demand(
     waiting: list[bytes] = []
     for grant_id, member in members.items():
         grant = wanted.get(grant_id)
-        gone = grant is None and (grant_id in put_out or (grant_id != OWNER and grant_id not in over))
+        gone = grant_id in put_out or (grant is None and grant_id != OWNER and grant_id not in over)
         # A refreshed key leaves and joins in one commit; until the new key has arrived the old one stays.
         refreshed = grant is not None and grant.reader_key_hash != member.reader_key_hash and grant_id not in lasting
-        renew = refreshed and grant is not None and grant.reader_key_hash in keys
+        renew = refreshed and not gone and grant is not None and grant.reader_key_hash in keys
         leaving.append(Leaving(grant_id, member.end_slot, gone or renew))
         if gone:
             revoked.append(member.leaf)

@@ -72,8 +72,8 @@ class ConsentPort(Protocol):
         ...
 
     async def owned_since(self, sid: bytes) -> int | None:
-        """The first slot of the household's time as owner, 0 for the stream's first owner; None where it is not the
-        owner, or again and not for good yet: then it has no leaf."""
+        """The first slot of the present owner's time, 0 for the stream's first owner; None from the first sight of a
+        transfer until the time before it is closed: then no owner has a leaf."""
         ...
 
 

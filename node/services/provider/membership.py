@@ -190,7 +190,8 @@ class Membership:
             return
         except (FormatError, RejectedError) as error:
             self._capsule = None
-            self._keeper.alarm("capsule", str(error), (data,))
+            if not self._reader.removed_in:  # else it may be the Welcome of a stream's next owner
+                self._keeper.alarm("capsule", str(error), (data,))
             return
         self._capsule = None
         await self._keeper.flush(always=True)

@@ -15,6 +15,7 @@ from node.api.forms import (
     PairForm,
     RelayForm,
     RevokeScope,
+    TransferForm,
 )
 from node.api.views import (
     ActionView,
@@ -41,6 +42,7 @@ from node.api.views import (
     StatusView,
     StreamView,
     TransactionView,
+    TransferView,
     UnsignedView,
 )
 from node.errors import Conflict, Gone, NodeError, NotFound, Refused
@@ -80,6 +82,7 @@ class MemoryNode:
         self.granted: list[tuple[str, GrantScope, ExternalSignature | None]] = []
         self.moved: list[str] = []
         self.past: PastErasureView | None = None
+        self.given: TransferView | None = None
         self.refreshed: list[bytes] = []
         self.erased: dict[bytes, str] = {}
         self.revoked: list[tuple[bytes, RevokeScope, ExternalSignature | None]] = []
@@ -260,6 +263,27 @@ class MemoryNode:
 
     async def rotate_stream(self, sid: bytes) -> MoveView:
         return MoveView(sid=sid, name="electricity/15min", state="waiting for the gateway")
+
+    async def give_stream(self, sid: bytes, form: TransferForm) -> TransferView:
+        if form.owner == OWNER:
+            raise Refused("That is this household itself.", field="to")
+        self.given = TransferView(
+            sid=sid,
+            name="electricity/15min",
+            owner=OWNER,
+            new_owner=form.owner or READER,
+            deadline=NOW + 86_400,
+            state="waiting to be accepted",
+        )
+        return self.given
+
+    async def accept_stream(self, sid: bytes) -> TransferView:
+        if self.given is None or self.given.sid != sid:
+            raise NotFound("Nobody gave this stream to this household.")
+        return self.given
+
+    async def gifts(self) -> tuple[TransferView, ...]:
+        return () if self.given is None else (self.given,)
 
     async def erase_past(self, sid: bytes, form: ErasePastForm) -> PastErasureView:
         self.past = PastErasureView(

@@ -90,6 +90,26 @@ def test_a_consent_from_asking_to_revoking(line: Line, node: MemoryNode) -> None
     assert line.run("consent", "revoke", GRANT_TEXT, "--stream", "gas/1h", "--yes").exit_code == 6
 
 
+def test_a_stream_is_given_new_keys(line: Line, node: MemoryNode) -> None:
+    """channels.md, "not promised": rotate by SetWriter."""
+    assert line.run("stream", "rotate", "electricity/15min").exit_code != 0, "it asks first"
+    assert line.json("stream", "rotate", "electricity/15min", "--yes")["state"] == "waiting for the gateway"
+
+
+def test_a_stream_is_given_away_and_accepted(line: Line, node: MemoryNode) -> None:
+    """contracts.md, TransferStream."""
+    assert line.run("stream", "gifts", "--json").stdout == ""
+    assert line.run("stream", "transfer", "electricity/15min", "--to", "https://new.example").exit_code != 0
+    own = ("--to", "https://new.example", "--owner", "0x" + "11" * 20, "--yes")
+    assert line.run("stream", "transfer", "electricity/15min", *own).exit_code == 5
+    to = ("--to", "https://new.example", "--yes")
+    assert line.json("stream", "transfer", "electricity/15min", *to)["state"] == "waiting to be accepted"
+    assert line.json("stream", "gifts")["sid"] == SID_TEXT
+    assert line.run("stream", "accept", "electricity/15min").exit_code != 0, "it asks first"
+    assert line.json("stream", "accept", "electricity/15min", "--yes")["sid"] == SID_TEXT
+    assert line.run("stream", "accept", "gas/1h", "--yes").exit_code == 6
+
+
 def test_erasing_what_was_read_and_its_receipt(line: Line, node: MemoryNode, tmp_path: Path) -> None:
     assert line.run("consent", "erasure", GRANT_TEXT).exit_code == 6
     assert line.run("consent", "erase", GRANT_TEXT).exit_code != 0, "it asks first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,13 @@ def test_a_stream_that_the_household_lacks_is_named_with_what_is_left() -> None:
     with pytest.raises(ConsentRefused, match="electricity/15min") as refused:
         choose_scope(asked(), Wish(), OWNED[:1], NOW)
     assert "--streams electricity/1s" in refused.value.remedy
+
+
+def test_a_stream_that_another_household_had_is_granted_from_the_transfer_on() -> None:
+    """channels.md 4 rule 11: no grant may start before the transfer."""
+    owned = [replace(OWNED[0], since=NOW + 50), *OWNED[1:]]
+    assert choose_scope(asked(), Wish(), owned, NOW).start == NOW + 50
+    assert choose_scope(asked(), Wish(start=NOW + 70), owned, NOW).start == NOW + 70
 
 
 def test_an_ended_request_is_unknown() -> None:
