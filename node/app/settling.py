@@ -103,6 +103,8 @@ def make_settling(core: Core, post: Post, inbox: Inbox, home: HomeRole | None, g
     community = CommunityRole(core) if "community" in roles else None
     operator = MarketRole(core) if "market" in roles else None
     twins = Twins(core, Holders(operator, asset, gateway, home)) if core.chain.market is not None else None
+    if asset is not None:
+        asset.trades.payments.twins = twins
     assets = _owned_assets(core, post, home) if home is not None and core.chain.market else None
     for each in (asset, owned, funds, assets, community, operator, twins):
         if each is not None:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from channels.twin import Twin as Logs
 from contracts.bindings import market as abi
 from keys import messages as m
 from node.app.core import peer_of
 from node.app.trading.owning import FUNDED, Allowed
+from node.app.trading.twins import Twins
 from node.app.trading.verifying import verified_bill
 from node.ledger.market import MarketViews
 from node.projection.order import Order
@@ -23,7 +25,8 @@ from node.projection.submission import Submission
 from node.projection.trade import Trade, TradeStatus
 from node.projection.twin import Twin, TwinStatus
 from node.runtime.errors import PermanentFailure
-from node.services.asset.errors import PaymentRefused
+from node.services.asset.errors import PaymentRefused, PaymentWaits
+from node.services.twin.records import decode_record, encode_record
 from node.storage.views import Views
 from node.wire.settlement import FundWanted
 from tests.support.tradeworld import DAY, HOUR, Node, World, trading, unpaid
@@ -127,7 +130,7 @@ async def test_m45_to_m51_each_is_attacked_and_nothing_is_paid(tmp_path: Path, m
 
         async def check() -> None:
             trade = await buyer.core.storage.views.one(Trade, contract)
-            await verified_bill(buyer.core, buyer.asset.voice, trade, world.operator)
+            await verified_bill(buyer.core, buyer.asset.voice, trade, world.operator, buyer.twins)
 
         await check()
         for name, (field, order, trade) in ATTACKS.items():
@@ -158,6 +161,84 @@ async def test_m45_to_m51_each_is_attacked_and_nothing_is_paid(tmp_path: Path, m
                 with pytest.raises(PaymentRefused) as refused:
                     await check()
                 assert refused.value.field == field, name
+
+
+async def test_m47_to_m49_the_twin_is_there_and_says_what_is_to_be_paid(tmp_path: Path) -> None:
+    """The twin is fetched, and the contract that this asset wrote into its own log there, under its own signature, is
+    compared with what is to be paid. One that does not come holds a payment up until the seller reminds: a market that
+    withholds it must not bring the buyer a claim."""
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        contract = await unpaid(world)
+        await world.rounds(2)
+        buyer = world.nodes["buyer"]
+        voice, twins = buyer.asset.voice, buyer.twins
+        trade = await buyer.core.storage.views.one(Trade, contract)
+        await verified_bill(buyer.core, voice, trade, world.operator, twins)
+        twin, logs = await twins.logs(contract)
+        assert logs is not None
+        account = voice.signer(world.operator)
+
+        async def shown(record: dict[str, Any] | None) -> PaymentRefused:
+            entries: tuple[bytes, ...] = ()
+            if record is not None:
+                fresh = Logs(contract, twins._key(twin), twin.parties, twins._domain())
+                draft = fresh.draft(account.address, b"\x07" * 16, encode_record(record), world.clock.now())
+                signature = await account.sign_message(draft.statement(), twins._domain())
+                entries = (replace(draft, signature=signature).encode(),)
+            other = Told(twins, replace(twin, entries=entries))
+            with pytest.raises(PaymentRefused) as refused:
+                await verified_bill(buyer.core, voice, trade, world.operator, other)
+            return refused.value
+
+        own = next(decode_record(each.content) for each in logs.log(account.address))
+        assert own is not None
+        for field, value in (("wh", 1), ("price", 7), ("request", "0x" + "01" * 32), ("buyer", "0x" + "02" * 20)):
+            refused = await shown({**own, field: value})
+            assert refused.field == "twin"
+            assert field in str(refused)
+        assert isinstance(await shown(None), PaymentWaits)
+        missing = Told(twins, Twin(contract))
+        with pytest.raises(PaymentWaits):
+            await verified_bill(buyer.core, voice, trade, world.operator, missing)
+        step = next(each for each in trade.steps if each.status is TradeStatus.DELIVERED)
+        reminded = replace(trade, steps=(*trade.steps, replace(step, wh=0, amount=0, number=1)))
+        assert reminded.reminders == 1
+        assert await verified_bill(buyer.core, voice, reminded, world.operator, missing)
+
+
+class Told:
+    """Twins in which one contract's entries are others than they are."""
+
+    def __init__(self, twins: Twins, twin: Twin) -> None:
+        self._twins = twins
+        self._twin = twin
+
+    async def logs(self, contract_id: bytes) -> tuple[Twin, Logs | None]:
+        if self._twin.status is TwinStatus.NONE:
+            return self._twin, None
+        return self._twin, self._twins._logs(self._twin)
+
+
+@pytest.mark.long
+async def test_m47_a_twin_that_never_comes_delays_a_payment_until_the_first_reminder(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        await world.give("buyer", 10_000)
+        (contract,) = await world.contract(wh=1_000, price=1_000)
+        buyer = world.nodes["buyer"]
+
+        class Nothing:
+            async def logs(self, contract_id: bytes) -> tuple[Twin, Logs | None]:
+                return Twin(contract_id), None
+
+        buyer.asset.trades.payments.twins = Nothing()
+        await world.deliver(contract, out=1_000)
+        await world.reach(contract, "delivered")
+        await world.rounds(8)
+        assert (await world.market.trade(contract)).status.value == "delivered"
+        assert "twin" in buyer.asset.trades.payments.refused[contract]
+        await world.pass_time(DAY + 60)
+        await world.reach(contract, "confirmed", 60)
+        assert contract not in buyer.asset.trades.payments.refused
 
 
 async def owner_of_buyer(world: World, wallet: int) -> Node:

@@ -10,13 +10,13 @@ import structlog
 from keys import messages as m
 from node.app.core import Core
 from node.app.trading.assetvoice import VALID_S, AssetVoice
-from node.app.trading.verifying import verified_bill
+from node.app.trading.verifying import TwinLogs, verified_bill
 from node.errors import NodeUnreachable
 from node.projection.base import Peer
 from node.projection.trade import Trade, TradeStatus
 from node.runtime.backoff import Backoff
 from node.runtime.errors import PermanentFailure
-from node.services.asset.errors import PaymentRefused
+from node.services.asset.errors import PaymentRefused, PaymentWaits
 from node.services.asset.rules import AT_ONCE, Bill, choose_bills
 from node.wire.settlement import FundWanted
 
@@ -59,6 +59,8 @@ class Payments:
         self._voice = voice
         self._queues: dict[bytes, _Queue] = {}
         self._backoff = Backoff(2.0, 3_600.0)
+        self.twins: TwinLogs | None = None
+        """Where the contracts' digital twins are; what is paid is compared with them."""
         self.refused: dict[bytes, str] = {}
         """Contracts that are not paid as they stand, with what differs."""
         self.unfunded: dict[bytes, str] = {}
@@ -154,10 +156,8 @@ class Payments:
             trade = trades.get(contract_id)
             if trade is None or self._under_way(trade, m.Payment):
                 continue
-            bill = await self._bill(trade, operator)
-            if bill is None:
-                del queue.owed[contract_id]
-            else:
+            bill = await self._bill(queue, trade, operator)
+            if bill is not None:
                 bills.append(bill)
         if not bills:
             return True
@@ -200,13 +200,16 @@ class Payments:
             await self._voice.say([trade], (await self._voice.markets())[operator], message)
         return True
 
-    async def _bill(self, trade: Trade, operator: bytes) -> Bill | None:
-        """The contract as a bill; None for one that does not stand up to what is in hand. It is never paid then."""
+    async def _bill(self, queue: _Queue, trade: Trade, operator: bytes) -> Bill | None:
+        """The contract as a bill; None for one that lacks something yet, and for one that does not stand up to what is
+        in hand: that leaves the queue and is never paid."""
         try:
-            bill = await verified_bill(self._core, self._voice, trade, operator)
+            bill = await verified_bill(self._core, self._voice, trade, operator, self.twins)
         except PaymentRefused as refused:
             self.refused[trade.contract_id] = str(refused)
-            _log.error("payment_refused", contract=trade.contract_id.hex(), reason=str(refused))
+            if not isinstance(refused, PaymentWaits):
+                del queue.owed[trade.contract_id]
+                _log.error("payment_refused", contract=trade.contract_id.hex(), reason=str(refused))
             return None
         self.refused.pop(trade.contract_id, None)
         return bill

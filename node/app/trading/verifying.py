@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Protocol
 
+from channels.errors import ChannelError
+from channels.twin import Twin as Logs
 from keys import messages as m
 from keys.errors import KeysError
 from node.app.core import Core
@@ -11,17 +14,30 @@ from node.app.trading.assetvoice import AssetVoice
 from node.projection.order import Order
 from node.projection.trade import Trade, TradeStatus
 from node.projection.twin import Twin, TwinStatus
-from node.services.asset.errors import PaymentRefused
+from node.services.asset.errors import PaymentRefused, PaymentWaits
 from node.services.asset.rules import Asked, Bill, Ordered, check_asked, check_bill, check_initial
+from node.services.twin.records import CONTRACT, decode_record, records_of
 
-__all__ = ["verified_bill"]
+__all__ = ["TwinLogs", "verified_bill"]
 
 _DELIVERED = 4
 """`State.Delivered` of the contract."""
 
+_COMPARED = ("seller", "buyer", "offer", "request", "wh", "price", "amount")
+"""Of a contract's record. Where it is on the chain may change with a reorganisation, what it says may not."""
 
-async def verified_bill(core: Core, voice: AssetVoice, trade: Trade, operator: bytes) -> Bill:
-    """The contract as a bill that stands up to everything in hand. Raises PaymentRefused; RpcError to try again."""
+
+class TwinLogs(Protocol):
+    """Where digital twins are, with their logs opened; None for one that was not opened here. Raises ChannelError."""
+
+    async def logs(self, contract_id: bytes) -> tuple[Twin, Logs | None]: ...
+
+
+async def verified_bill(
+    core: Core, voice: AssetVoice, trade: Trade, operator: bytes, twins: TwinLogs | None = None
+) -> Bill:
+    """The contract as a bill that stands up to everything in hand. Raises PaymentRefused, PaymentWaits; RpcError to
+    try again. Without `twins` nothing is compared with the contract's twin but whether it forked."""
     terms, delivered = trade.terms, trade.delivered
     if terms is None or delivered is None or trade.status is not TradeStatus.DELIVERED or not trade.settled:
         raise PaymentRefused("The contract is not one that is to be paid now.", field="status")  # M-46
@@ -45,10 +61,35 @@ async def verified_bill(core: Core, voice: AssetVoice, trade: Trade, operator: b
         terms.escrowed,
     )
     check_bill(bill, stored)
+    if twins is not None:
+        await _check_twin(twins, trade, voice.signer(operator).address)
     check_initial(stored, _signed(voice, order, operator))
     found = await voice.views().contract(operator, trade.contract_id)
     check_asked(bill, Asked(found.state == _DELIVERED, found.wh, found.price, found.first_wh, found.due))
     return bill
+
+
+async def _check_twin(twins: TwinLogs, trade: Trade, account: bytes) -> None:
+    """What this asset wrote into its own log of the twin, under its own signature, is the contract that is to be paid
+    (M-47 to M-51). What others wrote there is theirs: it holds up no payment.
+
+    A twin that does not come is waited for until the seller reminds. A market could withhold it else, and have a buyer
+    claimed against who meant to pay; all other checks hold without it.
+    """
+    try:
+        _, logs = await twins.logs(trade.contract_id)
+    except (ChannelError, KeysError) as damage:
+        raise PaymentRefused(f"The contract's digital twin cannot be read: {damage}.", field="twin") from damage
+    told = [decode_record(each.content) for each in logs.log(account)] if logs is not None else []
+    own = next((record for record in told if record is not None and record["event"] == CONTRACT), None)
+    if own is None:
+        if trade.reminders:
+            return
+        raise PaymentWaits("The contract's digital twin is not here yet.", field="twin")
+    wanted = next(record for record in records_of(trade) if record["event"] == CONTRACT)
+    differs = [name for name in _COMPARED if own.get(name) != wanted[name]]
+    if differs:
+        raise PaymentRefused(f"The contract's digital twin says otherwise: {', '.join(differs)}.", field="twin")
 
 
 def _signed(voice: AssetVoice, order: Order, operator: bytes) -> Ordered | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from node.projection.trade import Made, Trade, TradeStatus, TradeStep
 
-__all__ = ["Record", "decode_record", "encode_record", "missing", "progress_of", "records_of", "summary"]
+__all__ = ["CONTRACT", "Record", "decode_record", "encode_record", "missing", "progress_of", "records_of", "summary"]
 
 Record = Mapping[str, Any]
 """JSON: `event`, and what it says; bytes as hex with 0x in front, energy in Wh, money in minor units."""
