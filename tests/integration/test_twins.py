@@ -22,7 +22,7 @@ from node.projection.twin import Twin, TwinStatus
 from node.services.twin.records import decode_record, encode_record
 from node.storage.schema import states
 from node.wire.twins import TwinAnchored, TwinEntrySent
-from tests.support.tradeworld import Node, World, trading
+from tests.support.tradeworld import DAY, Node, World, trading
 
 pytestmark = pytest.mark.chain
 
@@ -291,7 +291,9 @@ async def test_a_changed_log_is_damage_and_holds_up_nothing(tmp_path: Path) -> N
         assert found.damage is not None
         assert (found.entries, found.missing) == ((), ())
         await world.deliver(contract, out=700)
-        await world.reach(contract, "confirmed")
+        await world.reach(contract, "delivered")
+        await world.pass_time(DAY + 60)  # the buyer pays when it is reminded: what it compares with is damaged
+        await world.reach(contract, "confirmed", 60)
         assert (await part(world, "seller").twin(contract)).damage is None
 
 

@@ -73,19 +73,20 @@ async def _check_twin(twins: TwinLogs, trade: Trade, account: bytes) -> None:
     """What this asset wrote into its own log of the twin, under its own signature, is the contract that is to be paid
     (M-47 to M-51). What others wrote there is theirs: it holds up no payment.
 
-    A twin that does not come is waited for until the seller reminds. A market could withhold it else, and have a buyer
-    claimed against who meant to pay; all other checks hold without it.
+    A twin that does not come, or that cannot be read, is waited for until the seller reminds. A market could withhold
+    it else, and have a buyer claimed against who meant to pay; all other checks hold without it.
     """
+    logs, lacks = None, "is not here yet"
     try:
         _, logs = await twins.logs(trade.contract_id)
     except (ChannelError, KeysError) as damage:
-        raise PaymentRefused(f"The contract's digital twin cannot be read: {damage}.", field="twin") from damage
+        lacks = f"cannot be read: {damage}"
     told = [decode_record(each.content) for each in logs.log(account)] if logs is not None else []
     own = next((record for record in told if record is not None and record["event"] == CONTRACT), None)
     if own is None:
         if trade.reminders:
             return
-        raise PaymentWaits("The contract's digital twin is not here yet.", field="twin")
+        raise PaymentWaits(f"The contract's digital twin {lacks}.", field="twin")
     wanted = next(record for record in records_of(trade) if record["event"] == CONTRACT)
     differs = [name for name in _COMPARED if own.get(name) != wanted[name]]
     if differs:
