@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from node.storage.driver import READING, UNHURRIED, ThreadedConnection, connect
+from node.errors import UsageError
+from node.storage.driver import READING, Statement, ThreadedConnection, connect
 from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
 from node.storage.remembered import Remembered
@@ -46,7 +47,7 @@ _READERS: Final = 4
 # Number of the advisory lock under which PostgreSQL runs migrations; any constant of ours.
 _MIGRATION_LOCK: Final = 0x5761_7474_0001
 
-_UNHURRIED: Final = text("SET LOCAL synchronous_commit TO OFF")
+_NOT_LASTING: Final = text("SET LOCAL synchronous_commit TO OFF")
 
 # What SQLite says for ENOSPC, for other failed writes (a quota, EFBIG), and PostgreSQL for its own disk.
 _FULL: Final = ("disk is full", "disk i/o error", "no space left on device")
@@ -59,9 +60,13 @@ class Database:
     `remembered`: makes states of what is read.
     """
 
-    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(
+        self, writer: AsyncEngine, reader: AsyncEngine, before: AsyncEngine, direct: ThreadedConnection | None = None
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._before = before
+        self._direct = direct
         self.remembered = Remembered()
         self.dialect = writer.dialect.name
         self.concurrent = self.dialect == "postgresql"
@@ -75,14 +80,18 @@ class Database:
             path = parsed.database or ""
             writer = _engine(parsed, 1, lambda: connect(path))
             reader = _engine(parsed, _READERS, lambda: connect(path))
+            before = _engine(parsed, 1, lambda: connect(path))
             _sqlite(writer, "BEGIN IMMEDIATE", _WRITER_CACHE)
             _sqlite(reader, READING, _READER_CACHE)
+            _sqlite(before, READING, _READER_CACHE)
         else:
             writer = create_async_engine(parsed, pool_pre_ping=True)
             # READ COMMITTED, the server's default, takes a new view at every statement.
-            reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        database = cls(writer, reader)
+            reader = before = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        database = cls(writer, reader, before)
         try:
+            if not database.concurrent:
+                database._direct = await _direct(parsed.database or "")
             async with database.write() as connection:
                 if database.concurrent:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -96,51 +105,41 @@ class Database:
         return database
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed and on disk when the block ends, undone when it raises.
+    async def write(self, *, lasting: bool = True) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed and on disk when the block ends, undone when it raises. On PostgreSQL nobody waits
+        for the disk if it need not be `lasting`; on SQLite `transact` is for that.
 
         Raises StorageFull when the disk takes no more.
         """
         try:
             async with self._writer.begin() as connection:
+                if self.concurrent and not lasting:
+                    await connection.execute(_NOT_LASTING)
                 yield connection
         except DatabaseError as error:
             if _is_full(error):
                 raise _full(error) from error
             raise
 
-    @asynccontextmanager
-    async def write_unhurried(self) -> AsyncIterator[AsyncConnection]:
-        """The same for what may be done again: a process that dies loses nothing of it, a machine that loses its power
-        may lose the last of these, as far as no `write` came after them. Nobody waits for the disk."""
-        async with self.write() as connection:
-            if self.concurrent:
-                await connection.execute(_UNHURRIED)
-            else:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                driver.begin(UNHURRIED)
-            yield connection
+    async def transact(self, statements: Sequence[Statement], *, lasting: bool = True) -> Sequence[Any]:
+        """A transaction of statements that are all known, as text of SQLite's driver; the rows of the last one.
 
-    async def write_at_once(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
-        """One statement that is a transaction of its own, as text of the driver; on disk when its rows are returned.
+        It goes to a thread of its own in one piece, where `write` goes there for each statement and the end: it waits
+        until the event loop lets go of the interpreter once, and keeps nobody else from writing meanwhile. What need
+        not be `lasting` may be done again: a process that dies loses nothing of it, a machine that loses its power may
+        lose the last of these, as far as nothing lasting came after them. Nobody waits for the disk.
 
-        On SQLite it goes to the driver's thread in one piece, where `write` goes there for each statement and the end
-        and waits each time until the event loop lets go of the interpreter. Raises StorageFull and SQLAlchemy's errors.
+        Raises StorageFull, SQLAlchemy's errors and the refusals of the statements; then nothing of it was done.
         """
-        if self.concurrent:
-            async with self.write() as connection:
-                return (await connection.exec_driver_sql(statement, tuple(values))).all()
-        async with self._writer.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
-            try:
-                found: Sequence[Any] = await driver.execute_fetchall(statement, values)
-            except sqlite3.DatabaseError as error:
-                failed = DatabaseError(statement, None, error)
-                if _is_full(failed):
-                    raise _full(failed) from error
-                raise failed from error
-        return found
+        if self._direct is None:
+            raise UsageError("Only SQLite has such a way.")
+        try:
+            return await self._direct.transact(statements, lasting=lasting)
+        except sqlite3.DatabaseError as error:
+            failed = DatabaseError(statements[0].text if statements else "", None, error)
+            if _is_full(failed):
+                raise _full(failed) from error
+            raise failed from error
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -148,9 +147,17 @@ class Database:
         async with self._reader.connect() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def read_before_writing(self) -> AsyncIterator[AsyncConnection]:
+        """The same for the one who then writes: no long reading of others keeps it waiting."""
+        async with self._before.connect() as connection:
+            yield connection
+
     async def close(self) -> None:
-        await self._writer.dispose()
-        await self._reader.dispose()
+        if self._direct is not None:
+            await self._direct.close()
+        for engine in (self._writer, self._reader, self._before):
+            await engine.dispose()
 
 
 def _upgrade(connection: Connection) -> None:
@@ -196,13 +203,22 @@ def _engine(url: URL, connections: int, creator: Callable[[], Awaitable[Threaded
     )
 
 
+def _pragmas(cache: int) -> Iterator[str]:
+    return (f"PRAGMA {pragma}" for pragma in (*_PRAGMAS, f"cache_size=-{cache}"))
+
+
+async def _direct(path: str) -> ThreadedConnection:
+    connection = await connect(path)
+    for pragma in _pragmas(_WRITER_CACHE):
+        await connection.execute_fetchall(pragma)
+    return connection
+
+
 def _sqlite(engine: AsyncEngine, begin: str, cache: int) -> None:
     def connected(raw: Any, _: Any) -> None:
-        # The driver must not begin transactions by itself, or BEGIN IMMEDIATE and savepoints would not be ours.
-        raw.isolation_level = None
         cursor = raw.cursor()
-        for pragma in (*_PRAGMAS, f"cache_size=-{cache}"):
-            cursor.execute(f"PRAGMA {pragma}")
+        for pragma in _pragmas(cache):
+            cursor.execute(pragma)
         cursor.close()
 
     def began(connection: Connection) -> None:
@@ -213,10 +229,10 @@ def _sqlite(engine: AsyncEngine, begin: str, cache: int) -> None:
     event.listen(engine.sync_engine, "begin", began)
 
 
-async def run_together(connection: AsyncConnection, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
-    """Statements of the driver with the values of each, in one way to SQLite's thread, inside the transaction.
+async def run_together(connection: AsyncConnection, statements: Sequence[Statement]) -> None:
+    """Statements of the driver in one way to SQLite's thread, inside the transaction.
 
-    Raises SQLAlchemy's errors.
+    Raises SQLAlchemy's errors and the refusals of the statements.
     """
     if not statements:
         return
@@ -225,7 +241,7 @@ async def run_together(connection: AsyncConnection, statements: Sequence[tuple[s
     try:
         await driver.run_all(statements)
     except sqlite3.DatabaseError as error:
-        raise DatabaseError(statements[0][0], None, error) from error
+        raise DatabaseError(statements[0].text, None, error) from error
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, t
 
 from node.projection.order import Order
 from node.projection.trade import Trade
-from node.storage.bulk import insert_rows
-from node.storage.database import Database, upsert
+from node.storage.bulk import Writes
+from node.storage.database import Database
 from node.storage.schema import cursors, deliveries, states
 
 __all__ = ["Deliveries", "DeliveryRow", "Position", "Span", "trades_of"]
@@ -109,9 +109,10 @@ class Deliveries:
     async def put(self, rows: Sequence[DeliveryRow], position: Position) -> None:
         """Keep these, over what was known of the same contracts, and where to go on: both or neither."""
         texts = [_texts(row) for row in rows]
-        async with self._database.write_unhurried() as connection:
-            await insert_rows(connection, deliveries, texts, overwrite=True)
-            await upsert(connection, cursors, [{"name": _NAME, "number": position.seq, "hash": position.key}])
+        writes = Writes()
+        writes.add(deliveries, texts, overwrite=True)
+        writes.add(cursors, [(_NAME, position.seq, position.key)], overwrite=True)
+        await writes.commit(self._database, lasting=False)
 
     async def count(self, span: Span) -> int:
         query = select(func.count()).select_from(deliveries).where(_within(span))

@@ -3,33 +3,40 @@
 The driver (aiosqlite) goes to the thread of a connection for each step of a statement: cursor, execute, fetch, close,
 and BEGIN before them. Each way costs two changes of thread, which is more than a statement on warm pages takes, and on
 a busy node the thread waits every time until the event loop lets go of the interpreter. Here a statement is one way,
-BEGIN goes along with the first one, and nobody waits for the end of a transaction that only read.
+BEGIN goes along with the first one, and nobody waits for the end of a transaction that only read. A transaction whose
+statements are known beforehand is one way as a whole: its lock is not held while the event loop does something else.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import aiosqlite
 
-__all__ = ["READING", "UNHURRIED", "ThreadedConnection", "connect"]
+__all__ = ["READING", "Statement", "ThreadedConnection", "connect"]
 
 READING: Final = "BEGIN"
 """How transactions begin on a connection on which nobody writes."""
-
-UNHURRIED: Final = "UNHURRIED"
-"""How one begins that writes, and need not be on disk when it ends: it is with the next one that is."""
-
-_BEGINNINGS: Final = MappingProxyType({UNHURRIED: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")})
 
 _COMPILED: Final = 256
 """Statements that a connection keeps compiled: those of the journal are there in several numbers of rows each."""
 
 _AHEAD: Final = 1_000
 """Rows that come along with the statement; a longer result is fetched as it is asked for, so memory stays flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A text with its values. `refusal` undoes the transaction and is raised unless it changed just so many `rows`."""
+
+    text: str
+    values: Sequence[Any]
+    rows: int = 0
+    refusal: Exception | None = None
+
 
 # A cursor that ran, its first rows, and whether there may be more.
 _Ran = tuple[sqlite3.Cursor, list[Any], bool]
@@ -39,7 +46,10 @@ class ThreadedConnection(aiosqlite.Connection):
     """What SQLAlchemy's dialect for aiosqlite needs of a connection."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(lambda: sqlite3.connect(path, cached_statements=_COMPILED), iter_chunk_size=64)
+        # The driver must not begin transactions by itself, or BEGIN IMMEDIATE and savepoints would not be ours.
+        super().__init__(
+            lambda: sqlite3.connect(path, isolation_level=None, cached_statements=_COMPILED), iter_chunk_size=64
+        )
         # Ours is the only one that starts threads: a process that is told to end does not wait for them.
         self._thread.daemon = True
         self._begin = ""
@@ -58,10 +68,15 @@ class ThreadedConnection(aiosqlite.Connection):
         begin = self._first()
         return cast(_Ran, await self._there(lambda: _run(self._conn, begin, sql, values, many)))
 
-    async def run_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
-        """Several statements, each with its values. Raises sqlite3.Error."""
+    async def run_all(self, statements: Sequence[Statement]) -> None:
+        """Several statements. Raises sqlite3.Error and their refusals."""
         begin = self._first()
         await self._there(lambda: _run_all(self._conn, begin, statements))
+
+    async def transact(self, statements: Sequence[Statement], *, lasting: bool) -> list[Any]:
+        """A whole transaction; the rows of its last statement. On disk when it is over if it is to be `lasting`,
+        otherwise with the next one that is. Raises sqlite3.Error and refusals; then nothing of it was done."""
+        return cast(list[Any], await self._there(lambda: _transact(self._conn, statements, lasting)))
 
     async def more(self, cursor: sqlite3.Cursor, count: int | None) -> list[Any]:
         """The next `count` rows, or all."""
@@ -86,10 +101,7 @@ class ThreadedConnection(aiosqlite.Connection):
         if self._begin:
             self._begin = ""
             return
-        if self._open == UNHURRIED:
-            await self._there(lambda: _end_unhurried(self._conn, self._conn.commit))
-        else:
-            await super().commit()
+        await super().commit()
         self._open = ""
 
     async def rollback(self) -> None:
@@ -98,8 +110,6 @@ class ThreadedConnection(aiosqlite.Connection):
         if begun == READING:
             # The thread does it before anything that is asked of it afterwards.
             self._tx.put_nowait((None, self._conn.rollback))
-        elif begun == UNHURRIED:
-            await self._there(lambda: _end_unhurried(self._conn, self._conn.rollback))
         elif begun:
             await super().rollback()
 
@@ -109,26 +119,41 @@ async def connect(path: str) -> ThreadedConnection:
     return await ThreadedConnection(path)  # type: ignore[return-value]  # the driver names its own class
 
 
-def _begin(cursor: sqlite3.Cursor, begin: str) -> None:
+def _transact(connection: sqlite3.Connection, statements: Sequence[Statement], lasting: bool) -> list[Any]:
     """In the connection's thread."""
-    for statement in _BEGINNINGS.get(begin, (begin,) if begin else ()):
-        cursor.execute(statement)
-
-
-def _end_unhurried(connection: sqlite3.Connection, end: Callable[[], None]) -> None:
-    """In the connection's thread. The next transaction is on disk when it ends, as all others."""
+    cursor = connection.cursor()
+    rows: list[Any] = []
     try:
-        end()
+        if not lasting:
+            cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            _do(cursor, statement)
+            rows = cursor.fetchall() if cursor.description else []
+        cursor.execute("COMMIT")
     finally:
-        if not connection.in_transaction:
-            connection.execute("PRAGMA synchronous=FULL")
+        if connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        if not lasting:
+            cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+    return rows
+
+
+def _do(cursor: sqlite3.Cursor, statement: Statement) -> None:
+    cursor.execute(statement.text, statement.values)
+    if statement.refusal is not None:
+        changed = len(cursor.fetchall()) if cursor.description else cursor.rowcount
+        if changed != statement.rows:
+            raise statement.refusal
 
 
 def _run(connection: sqlite3.Connection, begin: str, sql: str, values: Any, many: bool) -> _Ran:
     """In the connection's thread."""
     cursor, more = connection.cursor(), False
     try:
-        _begin(cursor, begin)
+        if begin:
+            cursor.execute(begin)
         if many:
             cursor.executemany(sql, values)
         else:
@@ -142,13 +167,14 @@ def _run(connection: sqlite3.Connection, begin: str, sql: str, values: Any, many
             cursor.close()
 
 
-def _run_all(connection: sqlite3.Connection, begin: str, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+def _run_all(connection: sqlite3.Connection, begin: str, statements: Sequence[Statement]) -> None:
     """In the connection's thread."""
     cursor = connection.cursor()
     try:
-        _begin(cursor, begin)
-        for sql, values in statements:
-            cursor.execute(sql, values)
+        if begin:
+            cursor.execute(begin)
+        for statement in statements:
+            _do(cursor, statement)
     finally:
         cursor.close()
 

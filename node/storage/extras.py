@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import delete
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from node.storage.bulk import add_absent, insert_rows
-from node.storage.database import upsert
+from node.storage.bulk import Writes
 from node.storage.errors import DuplicateParcel
 from node.storage.schema import blocks, cursors, facts, parcels
 
@@ -19,9 +15,9 @@ __all__ = ["ChainUpdate", "Extra", "HeaderLike", "SeenParcel", "SeenParcels", "S
 
 
 class Extra(Protocol):
-    """Something to write together with events, before they are reduced. An error undoes both."""
+    """Something to write together with events, before what follows from them. An error undoes both."""
 
-    async def write(self, connection: AsyncConnection) -> None: ...
+    def tell(self, writes: Writes) -> None: ...
 
 
 class HeaderLike(Protocol):
@@ -58,18 +54,14 @@ class ChainUpdate:
     keep_from: int = 0
     cursor: tuple[str, int, bytes] | None = None
 
-    async def write(self, connection: AsyncConnection) -> None:
+    def tell(self, writes: Writes) -> None:
         if self.rollback_to is not None:
-            await connection.execute(delete(blocks).where(blocks.c.number > self.rollback_to))
-        rows = [
-            {"number": each.number, "hash": each.hash, "parent": each.parent, "timestamp": each.timestamp}
-            for each in self.headers
-        ]
-        await upsert(connection, blocks, rows)
-        await connection.execute(delete(blocks).where(blocks.c.number < self.keep_from))
+            writes.remove(blocks, ("number",), [(self.rollback_to,)], ">")
+        rows = [(each.number, each.hash, each.parent, each.timestamp) for each in self.headers]
+        writes.add(blocks, rows, overwrite=True)
+        writes.remove(blocks, ("number",), [(self.keep_from,)], "<")
         if self.cursor is not None:
-            name, number, block_hash = self.cursor
-            await upsert(connection, cursors, [{"name": name, "number": number, "hash": block_hash}])
+            writes.add(cursors, [self.cursor], overwrite=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +71,19 @@ class SeenParcel:
     id: bytes
     expires_at: int
 
-    async def write(self, connection: AsyncConnection) -> None:
-        await SeenParcels((self,)).write(connection)
+    def tell(self, writes: Writes) -> None:
+        SeenParcels((self,)).tell(writes)
 
 
 @dataclass(frozen=True, slots=True)
 class SeenParcels:
-    """At most 1,000 parcels in one statement. Raises DuplicateParcel if one of them is known, or among them twice."""
+    """At most 1,000 parcels. Raises DuplicateParcel if one of them is known, or among them twice."""
 
     seen: Sequence[SeenParcel]
 
-    async def write(self, connection: AsyncConnection) -> None:
+    def tell(self, writes: Writes) -> None:
         rows = [(each.id, each.expires_at) for each in self.seen]
-        if await add_absent(connection, parcels, rows) < len(rows):
-            raise DuplicateParcel("This message was taken in before.")
+        writes.add_new(parcels, rows, DuplicateParcel("This message was taken in before."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +94,9 @@ class SetFact:
     name: str
     value: Any
 
-    async def write(self, connection: AsyncConnection) -> None:
+    def tell(self, writes: Writes) -> None:
         if self.value is None:
-            here = (facts.c.namespace == self.namespace) & (facts.c.name == self.name)
-            await connection.execute(delete(facts).where(here))
+            writes.remove(facts, ("namespace", "name"), [(self.namespace, self.name)])
             return
         text = json.dumps(self.value, sort_keys=True, separators=(",", ":"))
-        await insert_rows(connection, facts, [(self.namespace, self.name, text)], overwrite=True)
+        writes.add(facts, [(self.namespace, self.name, text)], overwrite=True)

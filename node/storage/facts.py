@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import delete, select
 
+from node.storage.bulk import Writes
 from node.storage.database import Database
 from node.storage.extras import SetFact
 from node.storage.schema import facts, parcels
@@ -47,8 +48,9 @@ class Facts:
 
     async def set(self, namespace: str, name: str, value: Any) -> None:
         """Remember; None forgets."""
-        async with self._database.write() as connection:
-            await SetFact(namespace, name, value).write(connection)
+        writes = Writes()
+        SetFact(namespace, name, value).tell(writes)
+        await writes.commit(self._database)
 
 
 class Parcels:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.feed import Announcement
-from node.storage.bulk import Inserts
+from node.storage.bulk import Writes
 from node.storage.schema import feed
 
 __all__ = ["FeedLog"]
@@ -67,11 +67,11 @@ class FeedLog:
             await self._flush_now()
 
     async def _flush_now(self) -> None:
-        inserts = Inserts()
-        await self.flush(inserts)
-        await inserts.write(self._connection)
+        writes = Writes()
+        await self.flush(writes)
+        await writes.write(self._connection)
 
-    async def flush(self, inserts: Inserts) -> None:
+    async def flush(self, writes: Writes) -> None:
         """Number what was announced, and hand it over to be written."""
         if not self._rows:
             return
@@ -79,4 +79,4 @@ class FeedLog:
         rows = [(seq, *row) for seq, row in enumerate(self._rows, first)]
         self.last = first + len(rows) - 1
         self._rows.clear()
-        inserts.add(feed, rows)
+        writes.add(feed, rows)

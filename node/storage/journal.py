@@ -26,7 +26,7 @@ from node.projection.codec import CODEC
 from node.projection.events import LoggedRolledBack
 from node.projection.feed import announce
 from node.projection.replay import World
-from node.storage.bulk import Inserts
+from node.storage.bulk import Writes
 from node.storage.database import Database
 from node.storage.errors import JournalDiffers
 from node.storage.extras import Extra
@@ -84,6 +84,11 @@ class _Call:
     texts: tuple[str, ...]
     extras: tuple[Extra, ...]
 
+    @property
+    def undoes(self) -> bool:
+        """Whether what the tables hold is taken back before all events are reduced."""
+        return any(isinstance(event, LoggedRolledBack) for event in self.events)
+
 
 @dataclass(frozen=True, slots=True)
 class _Last:
@@ -135,6 +140,10 @@ class Journal:
         # Nobody else writes to a database of SQLite: how far it goes is known as long as every transaction ended well.
         last, self._last = self._last, None
         results: list[Applied | NodeError] = []
+        if not self._database.concurrent and len(calls) == 1 and not calls[0].undoes:
+            applied, self._last = await self._alone(calls[0], last)
+            self._tell([applied])
+            return [applied]
         async with self._database.write() as connection:
             if last is None or self._database.concurrent:
                 last = await self._look(connection)
@@ -151,11 +160,25 @@ class Journal:
                 else:
                     results.append(applied)
         self._last = last
-        for each in results:
-            if isinstance(each, Applied):
-                for listener in self._listeners:
-                    listener(each)
+        self._tell([each for each in results if isinstance(each, Applied)])
         return results
+
+    def _tell(self, all_applied: Sequence[Applied]) -> None:
+        for applied in all_applied:
+            for listener in self._listeners:
+                listener(applied)
+
+    async def _alone(self, call: _Call, last: _Last | None) -> tuple[Applied, _Last]:
+        """One call where nobody else writes states: what follows from its events is worked out before the transaction,
+        which everybody else who writes has to wait for. An extra that refuses still undoes all of it."""
+        async with self._database.read_before_writing() as connection:
+            if last is None:
+                last = await self._look(connection)
+            work = self._work(connection, last)
+            applied, writes = await self._reduced(work, call), _extras(call)
+            newest = await work.finish(writes)
+        await writes.commit(self._database)
+        return applied, newest
 
     async def _look(self, connection: AsyncConnection) -> _Last:
         if self._database.concurrent:
@@ -164,16 +187,24 @@ class Journal:
         return _Last((await connection.execute(query)).scalar_one())
 
     async def _one(self, connection: AsyncConnection, call: _Call, last: _Last) -> tuple[Applied, _Last]:
-        for extra in call.extras:
-            await extra.write(connection)
-        work = _Work(connection, last, self._clock.now(), self._wanted, self._database.remembered)
+        await _extras(call).write(connection)
+        work = self._work(connection, last)
+        applied, writes = await self._reduced(work, call), Writes()
+        newest = await work.finish(writes)
+        await writes.write(connection)
+        return applied, newest
+
+    def _work(self, connection: AsyncConnection, last: _Last) -> _Work:
+        return _Work(connection, last, self._clock.now(), self._wanted, self._database.remembered)
+
+    async def _reduced(self, work: _Work, call: _Call) -> Applied:
         await work.prepare(call.events)
         records: list[Recorded] = []
         for event, written in zip(call.events, call.texts, strict=True):
             records.append(await work.reduce(event, written))
             if not len(records) % _TURN:
                 await asyncio.sleep(0)
-        return Applied(tuple(records)), await work.finish()
+        return Applied(tuple(records))
 
     async def verify(self) -> int:
         """Replay the whole journal in memory and compare with the stored states; return the number of events.
@@ -195,6 +226,13 @@ class Journal:
         return count
 
 
+def _extras(call: _Call) -> Writes:
+    writes = Writes()
+    for extra in call.extras:
+        extra.tell(writes)
+    return writes
+
+
 class _Work:
     """One call inside a transaction."""
 
@@ -207,7 +245,6 @@ class _Work:
         remembered: Remembered,
     ) -> None:
         self._wanted = wanted
-        self._connection = connection
         self._seq = last.seq
         self._now = now
         self._states = StateSet(connection, remembered)
@@ -253,12 +290,10 @@ class _Work:
         lane, now = f"{aggregate}/{name}", self._now
         return (self._seq, position, name, lane, document, "pending", 0, now, None, None, "", now, None)
 
-    async def finish(self) -> _Last:
-        """Writes all of it; the newest numbers now."""
-        inserts = Inserts()
-        await self._states.flush(inserts)
-        await self._feed.flush(inserts)
+    async def finish(self, writes: Writes) -> _Last:
+        """Hands all of it over to be written; the newest numbers then."""
+        self._states.flush(writes)
+        await self._feed.flush(writes)
         for table, rows in ((journal, self._rows), (journal_targets, self._targets), (outbox, self._outbox)):
-            inserts.add(table, rows)
-        await inserts.write(self._connection)
+            writes.add(table, rows)
         return _Last(self._seq, self._feed.last)

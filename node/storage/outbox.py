@@ -9,19 +9,19 @@ do not wait for each other, so an unreachable party delays only its own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
-    Update,
     and_,
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
     text,
@@ -29,11 +29,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import delete as sql_delete
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from node.errors import NodeError
 from node.projection.base import Effect
 from node.projection.codec import CODEC
+from node.storage.bulk import Writes
 from node.storage.database import Database
+from node.storage.driver import Statement
 from node.storage.group import GroupCommit
 from node.storage.schema import outbox
 
@@ -92,16 +96,17 @@ class Outbox:
 
         `local` True: only what services of this node are told (`Notify`); False: only what goes out to others.
         """
-        async with self._database.write_unhurried() as connection:
-            if self._database.concurrent:
-                # Two claims at once would split a lane between them: the second could not see the first one's leases.
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
-            rows = (await connection.execute(_claim(local), {**_at(now), "most": limit})).all()
-            if rows:
-                mine = {"until": now + lease, "by": self._worker}
-                leases = [{"at_seq": row.seq, "at_position": row.position, **mine} for row in rows]
-                await connection.execute(_LEASE, leases)
-        return [_item(row) for row in rows]
+        values = {**_at(now), "most": limit, "until": now + lease, "by": self._worker}
+        if not self._database.concurrent:
+            claim, names, fixed = _claim_text(local)
+            known = {**fixed, **values}
+            rows = await self._database.transact([Statement(claim, [known[n] for n in names])], lasting=False)
+            return [_item(_Claimed(*row)) for row in sorted(rows)]
+        async with self._database.write(lasting=False) as connection:
+            # Two claims at once would split a lane between them: the second could not see the first one's leases.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
+            found = (await connection.execute(_claim(local), values)).all()
+        return [_item(_Claimed(*row)) for row in sorted(found)]
 
     async def acknowledge(self, item: OutboxItem, now: int) -> None:
         """It was carried out."""
@@ -123,13 +128,14 @@ class Outbox:
         await self._group.submit((item, values))
 
     async def _commit(self, jobs: Sequence[tuple[OutboxItem, dict[str, object]]]) -> list[NodeError | None]:
-        async with self._database.write_unhurried() as connection:
-            alike: dict[tuple[str, ...], list[dict[str, object]]] = {}
-            for item, values in jobs:
-                row = {"at_seq": item.seq, "at_position": item.position, "by": self._worker, **values}
-                alike.setdefault(tuple(values), []).append(row)
-            for names, rows in alike.items():
-                await connection.execute(_settling(names), rows)
+        writes, alike = Writes(), dict[tuple[tuple[str, object], ...], list[tuple[int, int]]]()
+        for item, values in jobs:
+            alike.setdefault(tuple(values.items()), []).append((item.seq, item.position))
+        for settled, rows in alike.items():
+            # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
+            new = {"leased_until": None, "worker": None, **dict(settled)}
+            writes.change(outbox, new, rows, {"status": "pending", "worker": self._worker})
+        await writes.commit(self._database, lasting=False)
         return [None] * len(jobs)
 
     async def release(self) -> None:
@@ -232,8 +238,6 @@ def _reach(local: bool | None) -> ColumnElement[bool]:
 
 
 # Statements are built once: building one for each claim would cost more than running it.
-_HERE = and_(outbox.c.seq == bindparam("at_seq"), outbox.c.position == bindparam("at_position"))
-_LEASE = update(outbox).where(_HERE).values(leased_until=bindparam("until"), worker=bindparam("by"))
 
 
 def _at(now: int) -> dict[str, int]:
@@ -255,10 +259,33 @@ def _ready(local: bool | None) -> ColumnElement[bool]:
     return and_(outbox.c.status == "pending", _claimable(), outbox.c.lane.not_in(waiting), _reach(local))
 
 
+class _Claimed(NamedTuple):
+    """What a claim returns of an item, in its order."""
+
+    seq: int
+    position: int
+    lane: str
+    effect: str
+    attempts: int
+    created_at: int
+    reason: str
+
+
 @functools.cache
-def _claim(local: bool | None) -> Select[Any]:
-    query = select(outbox).where(_ready(local)).order_by(outbox.c.seq, outbox.c.position).limit(bindparam("most"))
-    return query.with_for_update(skip_locked=True, of=outbox)
+def _claim(local: bool | None, place: str = "ctid") -> ReturningUpdate[Any]:
+    """Leases the next ones and returns them, in any order. `place`: what names a row in this database."""
+    ready: Select[Any] = select(literal_column(place)).select_from(outbox).where(_ready(local))
+    chosen = ready.order_by(outbox.c.seq, outbox.c.position).limit(bindparam("most"))
+    leased = update(outbox).where(literal_column(f"outbox.{place}").in_(chosen))
+    leased = leased.values(leased_until=bindparam("until"), worker=bindparam("by"))
+    return leased.returning(*(outbox.c[name] for name in _Claimed._fields))
+
+
+@functools.cache
+def _claim_text(local: bool | None) -> tuple[str, tuple[str, ...], Mapping[str, Any]]:
+    """The same as text of SQLite's driver, the names of its values in their order, and which are always the same."""
+    compiled = _claim(local, "rowid").compile(dialect=sqlite.dialect(paramstyle="qmark"))
+    return str(compiled), tuple(compiled.positiontup or ()), compiled.params
 
 
 @functools.cache
@@ -267,14 +294,6 @@ def _next(local: bool | None) -> Select[Any]:
     free_at = case((outbox.c.due_at > leased, outbox.c.due_at), else_=leased)
     later = select(func.min(free_at)).where(outbox.c.status == "pending", ~_claimable(), _reach(local))
     return select(select(outbox.c.seq).where(_ready(local)).exists(), later.scalar_subquery())
-
-
-@functools.cache
-def _settling(names: tuple[str, ...]) -> Update:
-    # Only the present holder of the lease may speak: one who lost it was slower than somebody else.
-    mine = and_(_HERE, outbox.c.status == "pending", outbox.c.worker == bindparam("by"))
-    chosen: dict[str, Any] = {name: bindparam(name) for name in names}
-    return update(outbox).where(mine).values(leased_until=None, worker=None, **chosen)
 
 
 def _in_state(state: str, now: int) -> ColumnElement[bool]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.aggregates import Route, deadlines_of, index_of, initial
 from node.projection.base import AggregateId, State, StateIndex
-from node.storage.bulk import Inserts
+from node.storage.bulk import Writes
 from node.storage.remembered import Remembered
 from node.storage.schema import state_links, states, timers
 
@@ -81,21 +81,20 @@ class StateSet:
                 self._created[aggregate] = created
         return found
 
-    async def flush(self, inserts: Inserts) -> None:
-        """What changed is taken out of the tables, and handed over to be written: states, the links to find them by,
-        and their timers."""
-        work = _Writes()
+    def flush(self, writes: Writes) -> None:
+        """What changed is handed over to be written: states, the links to find them by, and their timers."""
+        work = _Changes()
         for aggregate, seq in self._changed.items():
             self._compare(work, aggregate, seq)
             self._stored[aggregate] = self._known[aggregate]
         self._changed.clear()
         for table, gone in ((state_links, work.no_links), (timers, work.no_timers), (states, work.no_states)):
-            await _remove(self._connection, table, gone)
-        inserts.add(states, work.states, overwrite=True)
-        inserts.add(state_links, work.links)
-        inserts.add(timers, work.timers)
+            writes.remove(table, ("kind", "key"), [(each.kind, each.key) for each in gone])
+        writes.add(states, work.states, overwrite=True)
+        writes.add(state_links, work.links)
+        writes.add(timers, work.timers)
 
-    def _compare(self, work: _Writes, aggregate: AggregateId, seq: int) -> None:
+    def _compare(self, work: _Changes, aggregate: AggregateId, seq: int) -> None:
         kind, key = aggregate.kind, aggregate.key
         fresh = initial(aggregate)
         state, before = self._known[aggregate], self._stored.get(aggregate, fresh)
@@ -132,7 +131,7 @@ class StateSet:
 
 
 @dataclass(slots=True)
-class _Writes:
+class _Changes:
     """What one flush writes, table by table, in the order of the columns."""
 
     states: list[Row] = field(default_factory=list)
@@ -158,10 +157,3 @@ def _where(way: Route) -> ColumnElement[bool] | None:
         )
         where.append(and_(states.c.kind == kind, states.c.key.in_(keys)))
     return or_(*where) if where else None
-
-
-async def _remove(connection: AsyncConnection, table: Table, gone: list[AggregateId]) -> None:
-    if not gone:
-        return
-    here = and_(table.c.kind == bindparam("at_kind"), table.c.key == bindparam("at_key"))
-    await connection.execute(delete(table).where(here), [{"at_kind": a.kind, "at_key": a.key} for a in gone])

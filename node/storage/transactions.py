@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, select
 
-from node.storage.bulk import insert_absent, insert_rows
+from node.storage.bulk import Writes, insert_absent
 from node.storage.database import Database
 from node.storage.group import GroupCommit
 from node.storage.schema import transactions
@@ -73,8 +73,9 @@ class TransactionRows:
 
     async def save(self, rows: Sequence[TransactionRow]) -> None:
         """Insert or replace by (chain id, sender, key), in one commit."""
-        async with self._database.write() as connection:
-            await insert_rows(connection, transactions, [_tuple(row) for row in rows], overwrite=True)
+        writes = Writes()
+        writes.add(transactions, [_tuple(row) for row in rows], overwrite=True)
+        await writes.commit(self._database)
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> TransactionRow | None:
         async with self._database.read() as connection:

@@ -21,6 +21,7 @@ from node.projection.base import Peer
 from node.projection.effects import SendParcel
 from node.runtime.errors import PermanentFailure
 from node.runtime.supervisor import Lifecycle
+from node.storage.bulk import Writes
 from node.storage.database import Database
 from node.storage.extras import SeenParcel
 from node.storage.facts import Parcels
@@ -51,9 +52,10 @@ async def test_ids_go_when_clock_and_chain_say_that_the_parcel_is_too_old(
     """Attack: the clock ran ahead for a moment, and old parcels are played again once it is right."""
     database = await Database.open(f"sqlite+aiosqlite:///{tmp_path}/node.db")
     try:
-        async with database.write() as connection:
-            for parcel, expires in ((OLD, 1_999), (YOUNG, 2_500)):
-                await SeenParcel(parcel, expires).write(connection)
+        writes = Writes()
+        for parcel, expires in ((OLD, 1_999), (YOUNG, 2_500)):
+            SeenParcel(parcel, expires).tell(writes)
+        await writes.commit(database)
         core = SimpleNamespace(
             storage=SimpleNamespace(database=database),
             settings=SimpleNamespace(chain=SimpleNamespace(chain_id=1)),

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from node.storage.database import Database
-from node.storage.driver import connect
+from node.storage.database import Database, run_together
+from node.storage.driver import Statement, connect
 
 
 @pytest_asyncio.fixture
@@ -143,28 +143,62 @@ async def test_nobody_waits_for_the_end_of_a_reading_and_the_next_one_sees_what_
     assert not busy
 
 
-async def _synchronous(connection: AsyncConnection) -> int:
-    return int((await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one())
+def _insert(number: int) -> Statement:
+    return Statement("INSERT INTO t VALUES (?)", [number])
+
+
+_SYNCHRONOUS = Statement("PRAGMA synchronous", ())
 
 
 async def test_who_does_not_wait_for_the_disk_changes_nothing_for_those_who_do(database: Database) -> None:
-    """1 is NORMAL, 2 is FULL. What was written without hurry is there for everybody, and what failed is not."""
+    """1 is NORMAL, 2 is FULL. What was written without waiting is there for everybody, and what failed is not."""
     await _fill(database, 0)
     for number in range(5):
-        async with database.write_unhurried() as connection:
-            await connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number})
-            assert await _synchronous(connection) == 1
-        async with database.write() as connection:
-            assert await _synchronous(connection) == 2
-        with pytest.raises(OSError, match="stopped"):
-            await _broken_off(database.write_unhurried(), "DELETE FROM t")
-        with pytest.raises(OperationalError):
-            await _broken_off(database.write_unhurried(), "DELETE FROM nothing")
-        async with database.write_unhurried():
-            pass  # it says nothing at all
-        async with database.write() as connection:
-            assert await _synchronous(connection) == 2
+        assert await database.transact([_insert(number), _SYNCHRONOUS], lasting=False) == [(1,)]
+        assert await database.transact([_SYNCHRONOUS]) == [(2,)]
+        with pytest.raises(DatabaseError):
+            await database.transact([Statement("DELETE FROM t", ()), Statement("no SQL", ())], lasting=False)
+        assert await database.transact([_SYNCHRONOUS]) == [(2,)]
         assert await _count(database) == number + 1
+
+
+async def test_a_refusal_undoes_the_whole_transaction(database: Database) -> None:
+    """In a transaction of one piece and in one of several, and the next one begins as if nothing had been."""
+    await _fill(database, 3)
+    gone = [_insert(9), Statement("DELETE FROM t WHERE n < ?", [2], 3, LookupError("not three"))]
+    for _ in range(2):
+        with pytest.raises(LookupError, match="not three"):
+            await database.transact(gone)
+        with pytest.raises(LookupError, match="not three"):
+            async with database.write() as connection:
+                await run_together(connection, gone)
+        assert await _count(database) == 3
+    kept = [Statement("DELETE FROM t WHERE n < ?", [2], 2, LookupError("not two")), Statement("SELECT n FROM t", ())]
+    assert await database.transact(kept) == [(2,)]
+
+
+async def test_transactions_of_one_piece_and_of_several_wait_for_each_other(database: Database) -> None:
+    """None is lost, and none is refused because another one holds the lock."""
+    await _fill(database, 0)
+
+    async def slowly(number: int) -> None:
+        async with database.write() as connection:
+            await connection.execute(text("INSERT INTO t VALUES (:n)"), {"n": number})
+            await asyncio.sleep(0.01)
+
+    pieces = (database.transact([_insert(number)], lasting=bool(number % 2)) for number in range(40))
+    await asyncio.gather(*pieces, *(slowly(100 + number) for number in range(10)))
+    assert await _count(database) == 50
+
+
+async def test_a_caller_that_is_cancelled_leaves_no_transaction_open(database: Database) -> None:
+    await _fill(database, 0)
+    calls = [asyncio.create_task(database.transact([_insert(number)])) for number in range(3)]
+    await asyncio.sleep(0)
+    calls[1].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await database.transact([_insert(7)])
+    assert await _count(database) in (3, 4)
 
 
 async def test_a_writer_holds_the_lock_from_its_first_statement_on(database: Database, tmp_path: Path) -> None:

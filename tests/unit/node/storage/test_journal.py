@@ -260,7 +260,7 @@ async def test_a_defect_reaches_every_waiting_caller(journal: Journal) -> None:
     """Nobody waits for ever, and the journal goes on."""
 
     class Defect:
-        async def write(self, connection: object) -> None:
+        def tell(self, writes: object) -> None:
             raise ZeroDivisionError
 
     calls = [journal.apply([granted(5)], Defect()), journal.apply([granted(6, grant="a")])]
