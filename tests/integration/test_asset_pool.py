@@ -12,6 +12,7 @@ from node.app.trading.asset import Wanted
 from node.app.trading.assetpool import NOTICES, POOL
 from node.errors import NodeUnreachable
 from node.projection.order import Order
+from node.projection.submission import Submission
 from tests.support.marketface import encrypted, face, orders, set_up
 from tests.support.tradeworld import HOUR, Node, trading
 
@@ -141,6 +142,42 @@ async def test_m70_a_paused_asset_counts_on_and_offers_when_it_goes_on(tmp_path:
         await set_up(world, "seller", status="running")
         await world.rounds(1)
         assert await orders(seller) == 1
+
+
+@pytest.mark.parametrize("status", ["paused", "retired"])
+async def test_m77_what_is_open_is_taken_back_by_an_asset_that_pauses_or_retires(tmp_path: Path, status: str) -> None:
+    """No contract comes of what it offered before. When it goes on, the energy is on offer again."""
+    async with trading(tmp_path) as world:
+        await world.open("seller's owner")
+        await set_up(world, "seller", delivery_s=3 * HOUR)
+        await world.give("buyer", 1_000_000)
+        seller, buyer = world.nodes["seller"], world.nodes["buyer"]
+        await seller.pool.produce(500)
+        by_hand = await world.order("seller", "offer", 100, 150, world.clock.now() + 2 * HOUR)
+        await world.rounds(2)
+        rows = await seller.core.storage.views.page(Order, limit=9)
+        (offer,) = [order for _, order in rows if order.order_id != by_hand]
+        assert offer.terms is not None
+        await set_up(world, "seller", delivery_s=3 * HOUR, status=status)
+
+        async def gone() -> bool:
+            found = [await world.market.order(each) for each in (offer.order_id, by_hand)]
+            return [each.status.value for each in found] == ["cancelled"] * 2
+
+        await world.until("both offers are taken back", gone)
+        await buyer.asset.order(world.market.url, Wanted(False, 500, 300, offer.terms.start, offer.terms.end))
+        await world.rounds(4)
+        assert await world.market.trades() == []
+        assert await seller.pool.pool() == {"available": 500, "reserved": 0, "requested": 0}
+        words = [s.kind for _, s in await world.market.core.storage.views.page(Submission, limit=100)]
+        assert words.count("Cancel") == 2, "each is taken back once"
+        if status == "paused":
+            await set_up(world, "seller", delivery_s=3 * HOUR)
+
+            async def matched() -> bool:
+                return len(await world.market.trades()) == 1
+
+            await world.until("it is offered and sold", matched)
 
 
 async def test_m9_m32_a_meter_consumes_and_what_is_missing_is_asked_for(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from node.app.core import Core, peer_of
 from node.app.inbox import Inbox, Kept
 from node.app.services import looped
 from node.app.trading.asset import AssetRole, Wanted
+from node.app.trading.assetresting import AssetResting
 from node.app.trading.personal import Personal
 from node.errors import Conflict, Refused
 from node.projection.order import Order, OrderStatus, delivery_key
@@ -78,6 +79,7 @@ class AssetPool:
         self._asset = asset
         self._owner = owner
         self._personal = Personal(core.keys.keystore)
+        self._resting = AssetResting(core, asset)
 
     def register(self, inbox: Inbox) -> None:
         inbox.on("asset.init", self._take_config)
@@ -201,11 +203,25 @@ class AssetPool:
             kept["available"] += sum(told.values())
             kept["wants"] = sorted({*kept["wants"], *("sell" if wh > 0 else "buy" for wh in told.values())})
             await memory.keep((), [(POOL, "pool", kept), *((TOLD, name, None) for name in told)])
+        await self._rest()
         wants = (await memory.facts.get(POOL, "pool") or {}).get("wants", ())
         config = await self.config() if wants else None
-        if config is not None and config.status == "running":
+        if config is not None and config.status == "running" and not await self._resting.outstanding():
             for want in wants:
                 await self._place(config, want)
+
+    async def _rest(self) -> None:
+        """While it is paused or retired nothing of this asset is open; what it offered itself it offers anew later."""
+        facts = self._core.storage.memory.facts
+        config, operator = await facts.get(CONFIG, "config"), await self.operator()
+        if config is None or operator is None or config["status"] == "running":
+            return
+        orders = await self._resting.take_back(operator)
+        kept = (await self._read()).kept if orders else {}
+        own = [order for order in orders if order.order_id.hex() in kept["orders"] and order.terms is not None]
+        wants = {*kept.get("wants", ()), *("sell" if order.terms and order.terms.sells else "buy" for order in own)}
+        if own and wants != set(kept["wants"]):
+            await self._core.storage.memory.keep((), [(POOL, "pool", {**kept, "wants": sorted(wants)})])
 
     async def _place(self, config: AssetConfig, want: str) -> None:
         found, sells = await self._read(), want == "sell"
