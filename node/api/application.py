@@ -39,6 +39,7 @@ from node.api.problems import InvalidForm, problem_response
 from node.api.sessions import Sessions, session_routes
 from node.api.settlement import SettlementParts
 from node.api.tokens import Scope, Tokens
+from node.api.walletsession import WalletLogin, wallet_routes
 from node.clock import Clock, SystemClock
 from node.config import VERSION, ApiSettings
 from node.errors import InvalidInput, NodeError, NotFound, Unauthenticated, UnsupportedMedia, UsageError
@@ -66,6 +67,7 @@ class ApiParts:
     settlement: SettlementParts | None = None
     networks: Callable[[], tuple[Network, ...]] = own_networks
     pages: Sequence[web.RouteDef] = ()
+    hosts: Sequence[str] = ()
 
 
 def create_api(
@@ -87,6 +89,8 @@ def create_api(
     app.add_routes(health_routes(facade, tokens, chosen.metrics, callers))
     app.add_routes(_documents())
     app.add_routes(session_routes(sessions, settings, callers, interface.failed_calls))
+    login = WalletLogin(facade, sessions, chosen.clock, (*settings.hosts, *chosen.hosts))
+    app.add_routes(wallet_routes(login, settings, callers, interface.open_calls, interface.failed_calls))
     app.add_routes(chosen.pages)
     return app
 
@@ -154,12 +158,12 @@ class _Interface:
         self._feed = parts.feed
         self._settlement = parts.settlement
         self._answers = parts.idempotency or MemoryIdempotencyStore(parts.clock)
-        self._open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
+        self.open_calls = RateLimiter(settings.open_calls_per_minute, parts.clock)
         self.failed_calls = RateLimiter(_FAILED_CALLS_PER_MINUTE, parts.clock)
 
     def door(self, parts: ApiParts) -> ParcelDoor:
         """The inbox for whoever needs no more than that of HTTP."""
-        return ParcelDoor(self._facade, self._open_calls, parts.clock, parts.metrics, self._settings.max_parcel_bytes)
+        return ParcelDoor(self._facade, self.open_calls, parts.clock, parts.metrics, self._settings.max_parcel_bytes)
 
     def route(self, operation: Operation) -> Next:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -183,12 +187,12 @@ class _Interface:
         if operation.access == "public":
             return ""
         if operation.access == "local":
-            self._open_calls.spend(peer)
+            self.open_calls.spend(peer)
             self._callers.check_local(request)
             return ""
         scope: Scope = "asset:meter"
         if operation.access == "open" or (operation.access == "meter" and "Authorization" not in request.headers):
-            self._open_calls.spend(peer)
+            self.open_calls.spend(peer)
             return ""
         try:
             if operation.access != "meter":

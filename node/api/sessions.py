@@ -29,7 +29,15 @@ from node.clock import Clock
 from node.config import ApiSettings
 from node.errors import NotFound, Refused, Unauthenticated, UnsupportedMedia
 
-__all__ = ["PAGE_HEADER", "SESSION_OPERATIONS", "LinkForm", "LinkView", "Sessions", "session_routes"]
+__all__ = [
+    "PAGE_HEADER",
+    "SESSION_OPERATIONS",
+    "LinkForm",
+    "LinkView",
+    "Sessions",
+    "from_own_page",
+    "session_routes",
+]
 
 PAGE_HEADER: Final = "X-Wattpact-Page"
 LINK_S: Final = 600
@@ -98,8 +106,12 @@ class Sessions:
         link = self._links.pop(_digest(code), None)
         if link is None or link.ends <= self._clock.now():
             raise Unauthenticated("This link was used already, or it is too old.", remedy=_AGAIN)
+        return await self.open(request, link.scope)
+
+    async def open(self, request: web.Request, scope: Scope) -> web.Response:
+        """The answer with the cookie of a new session, for whoever has proven that it is theirs."""
         await self._forget(request)
-        record, text = await self._tokens.open_session(_NAME, frozenset({link.scope}), self._lasts)
+        record, text = await self._tokens.open_session(_NAME, frozenset({scope}), self._lasts)
         response = _shown(record)
         response.set_cookie(
             self._cookie(request), text, max_age=self._lasts, httponly=True, samesite="Strict", secure=self._secure

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -329,7 +330,8 @@ class _Node:
         core = self._core
         feed = FeedParts(self._events, self._webhooks)
         settlement = self._settling.facade(self._roles.provider)
-        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=settlement, pages=page_routes())
+        hosts = (urlsplit(core.public_url).netloc,)
+        parts = ApiParts(core.clock, core.metrics, feed=feed, settlement=settlement, pages=page_routes(), hosts=hosts)
         app = create_api(self._facade(), core.settings.api, self._tokens, parts)
         server = ApiServer(app, core.settings.api, core.metrics)
         await server.start()

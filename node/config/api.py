@@ -48,6 +48,11 @@ class ApiSettings(BaseModel):
     session_s: int = Field(
         default=43_200, ge=60, le=2_592_000, description="a browser's session ends after this many seconds"
     )
+    hosts: Annotated[tuple[str, ...], *TextList] = Field(
+        default=(),
+        description="further addresses (name, or name:port) of the pages at which a wallet may sign in; those of"
+        " node.public_url and of this machine's own interfaces are known",
+    )
     pairing_networks: Annotated[tuple[NetworkText, ...], *TextList] = Field(
         default=(),
         description="gateway: networks whose homes may pair as well; this machine's own private ones always may",

@@ -77,6 +77,8 @@ export function remove(path) {
 export const session = {
   show: () => fetched("GET", "pages/session"),
   enter: (code) => fetched("POST", "pages/session", { code }),
+  challenge: (address) => fetched("POST", "pages/session/challenge", { address }),
+  sign: (nonce, signature) => fetched("POST", "pages/session/wallet", { nonce, signature }),
   leave: () => fetched("DELETE", "pages/session"),
 };
 

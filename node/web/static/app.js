@@ -57,7 +57,8 @@ function ended(error) {
   present?.over.abort();
   present = null;
   document.title = "Wattpact";
-  put(document.body, signIn(error));
+  leaving = new AbortController();
+  put(document.body, signIn(error, enter, leaving.signal));
 }
 
 async function enter(mine) {
@@ -70,7 +71,7 @@ async function enter(mine) {
   present?.over.abort();
   present = {
     admin: mine.scope === "admin", decides: mine.scope !== "read", roles: status.roles, over: new AbortController(),
-    links: linksOf(status.roles), main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
+    owner: status.owner, links: linksOf(status.roles), main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
   };
   put(document.body, h("div", { class: "shell" }, sidebar(status, mine), present.main));
   // The main wallet is a household's; a market or a gateway has money of another kind.

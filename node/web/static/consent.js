@@ -1,8 +1,9 @@
 // One consent: what was agreed, what was delivered under it, its life, and its end.
 
-import { get, post } from "./api.js";
+import { get } from "./api.js";
 import { partyOf, policyLink, stateOf } from "./consents.js";
 import { h, put } from "./dom.js";
+import { signer } from "./signer.js";
 import { choice, dialog, facts, field, loading, problem, repeat, table, toast } from "./ui.js";
 import { interval, minute, short, streamWords, time } from "./units.js";
 
@@ -37,7 +38,7 @@ export async function consentPage(place) {
       put(streams, h("h2", null, "What they can read"), streamTable(consent));
       put(life, h("h2", null, "Life"), lifeOf(steps, consent));
       const ends = decides && ["pending", "live"].includes(consent.state);
-      put(buttons, ends ? h("button", { type: "button", class: "danger", onclick: () => revoke(consent, place.reload) }, "Revoke …") : []);
+      put(buttons, ends ? h("button", { type: "button", class: "danger", onclick: () => revoke(consent, place) }, "Revoke …") : []);
     } catch (error) {
       if (error.status === 401) throw error;
       if (!signal.aborted) put(told, problem(error));
@@ -102,17 +103,19 @@ function lifeOf(steps, consent) {
     h("li", null, h("time", { class: "muted" }, time(each.at)), h("span", null, STEPS[each.step] ?? each.step, each.sid ? `: ${name(each.sid)}` : ""))));
 }
 
-function revoke(consent, reload) {
+function revoke(consent, { owner, reload }) {
+  const by = signer(consent.direction === "given" ? owner : null);
   const open = consent.streams.filter((each) => ["pending", "live"].includes(each.state));
   const which = choice("sid", [["", "All of it"], ...open.map((each) => [each.sid, each.name ? streamWords(each.name) : short(each.sid)])], "");
   return dialog(`Revoke for ${titleOf(consent)}?`, [
     h("p", null, "It acts at once and for good: the keys change, and they can read nothing that comes after. What they have read before stays with them."),
     open.length > 1 ? field("What", which) : null,
+    by.element,
   ], {
     label: "Revoke",
     kind: "danger",
     submit: async () => {
-      await post(`/consents/${consent.grant_id}/revoke`, { sid: which.value || null });
+      await by.send(`/consents/${consent.grant_id}/revoke`, { sid: which.value || null });
       toast("Revoked.");
       reload();
     },

@@ -23,7 +23,7 @@ export function partyOf(row) {
 }
 
 export async function consentsPage(place) {
-  const { main, signal, roles, decides } = place;
+  const { main, signal, roles, decides, owner } = place;
   const [asked, sent, list, earlier] = Array.from({ length: 4 }, () => h("section"));
   const home = roles.includes("home");
   put(main, h("h1", null, "Consents"), asked, list, sent, earlier);
@@ -39,7 +39,7 @@ export async function consentsPage(place) {
       const open = requests.items.filter((each) => each.state === "requested");
       const own = new Set(streams.items.filter((each) => each.relation === "owner").map((each) => each.name));
       const received = open.filter((each) => each.direction === "received");
-      if (home) put(asked, h("h2", null, "They ask"), received.length ? received.map((each) => requestCard(each, own, decides, draw))
+      if (home) put(asked, h("h2", null, "They ask"), received.length ? received.map((each) => requestCard(each, { own, owner }, decides, draw))
         : empty("Nobody waits for an answer.", "A provider asks by the address of this home, or by its mailbox."));
       put(sent, sentOf(open.filter((each) => each.direction === "sent")));
       const coming = requests.items.filter((each) => each.state === "granted" && each.grant_id && !known.has(each.grant_id));
@@ -74,12 +74,12 @@ export function policyLink(url) {
   return h("a", { href: url, rel: "noopener noreferrer", target: "_blank", class: "wrap" }, url);
 }
 
-function requestCard(request, own, decides, changed) {
+function requestCard(request, household, decides, changed) {
   const told = h("div");
-  const missing = request.streams.filter((each) => !own.has(each.name));
+  const missing = request.streams.filter((each) => !household.own.has(each.name));
   const buttons = decides
     ? h("div", { class: "buttons" },
-        action("Grant …", () => grantDialog(request, own, changed), { kind: "primary", where: told }),
+        action("Grant …", () => grantDialog(request, household, changed), { kind: "primary", where: told }),
         h("button", { type: "button", onclick: () => deny(request, changed) }, "Deny …"))
     : null;
   return h("article", { class: "asked", "aria-label": `Request of ${request.party.name}` },

@@ -1,12 +1,13 @@
 // The form in which a person grants a request, whole or in part: fewer streams, a shorter time.
 
-import { post } from "./api.js";
 import { h } from "./dom.js";
+import { signer } from "./signer.js";
 import { dialog, field, toast } from "./ui.js";
 import { interval, minuteField, streamWords, typedMinute } from "./units.js";
 
-/** `own`: names of the household's streams. */
-export function grantDialog(request, own, changed) {
+/** `own`: names of the household's streams; `owner`: the account that they belong to. */
+export function grantDialog(request, { own, owner }, changed) {
+  const by = signer(owner);
   const boxes = request.streams.map((each) => {
     const there = own.has(each.name);
     const box = h("input", { type: "checkbox", name: "stream", value: each.name, checked: there, disabled: !there });
@@ -22,6 +23,7 @@ export function grantDialog(request, own, changed) {
       field("From", start, before > 0 ? `Includes ${before} days of the past.` : "Later than asked is possible, earlier is not."),
       field("Until", end, request.end ? "Earlier than asked is possible." : "Empty: until you revoke.")),
     h("p", null, `Asked: ${interval(request.start, request.end)}. They can read this until it ends or you revoke; what they have read by then stays with them.`),
+    by.element,
   ], {
     label: "Grant",
     submit: async (form) => {
@@ -31,7 +33,7 @@ export function grantDialog(request, own, changed) {
       const changedTime = (input) => (input.value === input.defaultValue ? null : typedMinute(input.value));
       const all = streams.length === request.streams.length;
       const body = { streams: all ? null : streams, start: changedTime(start), end: changedTime(end) };
-      await post(`/requests/${request.id}/grant`, body);
+      await by.send(`/requests/${request.id}/grant`, body);
       toast("Granted. It opens once the chain has it for good.");
       await changed();
     },
