@@ -29,7 +29,8 @@ _TAGS: Final = {
     "pairing": "Home and gateway",
     "messages": "Messages between nodes, and to the registry",
     "tokens": "Access of programs",
-    "marketplace": "The marketplace's own addresses: sealed messages by role",
+    "marketplace": "The marketplace's own addresses: sealed messages by role. `POST /market/match` is not among "
+    "them: a bid manager of its own brings matches to `[bids] listen`, behind mutual TLS",
     "events": "Numbered events for other programs: pages, streams, webhooks",
 }
 _ABOUT: Final = """Bytes are hexadecimal with 0x, times seconds since 1970 UTC, energy integer Wh.

@@ -13,6 +13,7 @@ from eth_utils.crypto import keccak
 
 from contracts.bindings import market as abi
 from keys import messages as m
+from keys.signers import LocalSigner
 from node.app.cards import fetch_card
 from node.app.core import Core
 from node.app.trading.markets import ShownTerms, fetch_terms
@@ -21,6 +22,7 @@ from node.ledger.errors import MessageRefused
 from node.ledger.market import opened
 from node.projection.order import Order
 from node.wire.consents import PartyCard
+from tests.support.marketface import face
 from tests.support.tradeworld import DAY, HOUR, World, trading, unpaid
 
 pytestmark = pytest.mark.chain
@@ -128,6 +130,43 @@ async def test_both_partners_claim_and_only_the_seller_may(tmp_path: Path) -> No
         signature = await buyer.sign_message(claim, domain)
         with pytest.raises(MessageRefused, match="NotPartner"):
             await world.market.core.chain.relay.relay(claim, [signature], (), domain)
+
+
+async def test_the_words_of_an_asset_that_nobody_knows_change_nothing(tmp_path: Path) -> None:
+    """Unknown asset: it never registered nor traded. Whatever it signs about a contract of others, and about one that
+    there is not, the chain refuses; the market's address takes it in and has nothing of it."""
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        await world.give("buyer", 1_000)
+        (contract,) = await world.contract(wh=1_000, price=1_000)
+        nobody, until = LocalSigner(b"\x77" * 32), world.clock.now() + 30 * DAY
+        domain = world.market.asset.voice.domain()
+        who, relay = (nobody.address, world.operator), world.market.core.chain.relay
+        before = await world.market.trade(contract)
+        for known in (contract, b"\x08" * 32):
+            words: tuple[tuple[m.Message, tuple[bytes, ...]], ...] = (
+                (m.Provision(*who, known, 1_000, until), (b"\x00",)),
+                (m.Provision(*who, known, 1_000, until), (b"\x01",)),
+                (m.Payment(*who, (known,), 1_000, False, until), ()),
+                (m.Confirm(*who, known, until), ()),
+                (m.Remind(*who, known, 1, until), ()),
+                (m.IssueClaim(*who, known, b"\x01" * 32, until), ()),
+                (m.Cure(*who, known, until), ()),
+                (m.Dispute(*who, known, b"\x01" * 32, until), ()),
+                (m.Cancel(*who, known, until), (b"\x01",)),
+            )
+            for message, opening in words:
+                signature = await nobody.sign_message(message, domain)
+                with pytest.raises(MessageRefused, match=r"NotPartner|NotMember|WrongState"):
+                    await relay.relay(message, [signature], opening, domain)
+        async with face(world.market) as api:
+            message = m.Provision(*who, contract, 1_000, until)
+            signed = "0x" + (await nobody.sign_message(message, domain)).hex()
+            body = {"typed": m.typed_data(message, domain), "signatures": [signed], "opening": ["0x00"]}
+            assert (await api.sealed("/market/provision", nobody, "market.word", body))[0] == 200
+        await world.rounds(4)
+        assert [kind for kind, _ in await world.market.refusals()] == ["Provision"]
+        after = await world.market.trade(contract)
+        assert (after.status, after.steps) == (before.status, before.steps)
 
 
 async def test_a31_a_market_is_known_by_its_operator_on_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
