@@ -8,6 +8,7 @@ import pytest
 
 from node.app.facade.twins import TwinPart
 from node.services.market.netting import DAY
+from node.services.twin.records import decode_record
 from tests.integration.test_net_market import deliver, market, matched
 from tests.integration.test_netting import becomes
 from tests.support.tradeworld import HOUR, World
@@ -70,6 +71,36 @@ async def test_m42_m67_m82_a_netted_contract_has_its_twin_like_any_other(tmp_pat
         changed = await part.twin(made.contract_id)
         assert not changed.agrees
         assert [each.field for each in changed.fields if not each.agrees] == ["due"]
+
+
+async def test_m43_what_the_meters_count_during_a_netted_delivery_stands_in_the_twin(tmp_path: Path) -> None:
+    """As for a contract on the chain: each partner tells at its times what its own meter counted so far, and nothing
+    twice."""
+    async with market(tmp_path) as world:
+        made = await matched(world, 1_000, 900)
+        accounts = {side: made.seller if side == "seller" else made.buyer for side in ("seller", "buyer")}
+        readings = ((0, 0, 0), (120, 90, 80), (310, 250, 240), (320, 260, 250), (650, 1_400, 600), (900, 1_400, 950))
+        for after, sent, taken in readings:
+            await world.pass_time(max(1, made.start + after - world.clock.now()))
+            world.nodes["seller"].meter(made.start + after, out=sent)
+            world.nodes["buyer"].meter(made.start + after, into=taken)
+            await world.rounds(2)
+        await complete(world, made.contract_id, 14)
+        for name in NAMES:
+            _, logs = await world.nodes[name].twins.logs(made.contract_id)
+            assert logs is not None
+            records = [decode_record(each.content) or {} for each in logs.timeline()]
+            found = {
+                side: [
+                    (r["meter_time"] - made.start, r["wh"])
+                    for r in records
+                    if (r["event"], r.get("account")) == ("progress", "0x" + account.hex())
+                ]
+                for side, account in accounts.items()
+            }
+            assert found == {"seller": [(310, 250), (650, 1_000)], "buyer": [(310, 240), (650, 600)]}, name
+        view = await TwinPart(world.market.core, world.market.twins).twin(made.contract_id)
+        assert view.agrees, view
 
 
 async def test_a_partner_signs_nothing_that_counts_beyond_its_own_report(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class AssetRole:
         self.netting = AssetNetting(core, self.voice)
         self.netted = AssetNetContracts(core, self.voice)
         self.left = AssetNetLeft(core, self.voice, self.netted)
-        self.trades.deliveries.beside = self.netted.report
+        self.trades.deliveries.beside = self.netted
         self.trades.agreed = self.left.agreed
 
     def register(self, inbox: Inbox) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from node.app.trading.netforms import contract_of, story_of
 from node.app.trading.netlines import net_domain_of
 from node.errors import NodeUnreachable, Refused
 from node.projection.order import Order
+from node.projection.trade import MOST_PROGRESS
 from node.runtime.errors import PermanentFailure
 from node.services.asset.rules import share_delivery
 from node.services.market.netcontracts import NetContract
@@ -37,6 +39,9 @@ MADE, REPORTS = "asset_net_contract", "asset_net_report"
 
 DUES = "asset_net_due"
 """Namespace of facts: Wh that count of a contract, and what is owed, once this asset agreed to it."""
+
+PROGRESS = "asset_net_progress"
+"""Namespace of facts, by contract: meter time and Wh that were told during its delivery, the oldest first."""
 
 LATE_S = 3 * 86_400
 
@@ -160,7 +165,8 @@ class AssetNetContracts:
         own = said["wh"] if said is not None else None
         sells = made.seller == self._voice.signer(bytes(body.operator)).address
         due = self._dues.get(contract_id)
-        return story_of(made, bytes(body.operator), own if sells else None, None if sells else own, due, None)
+        found = story_of(made, bytes(body.operator), own if sells else None, None if sells else own, due, None)
+        return replace(found, progress=tuple([(at, wh) for at, wh in await self._progress(contract_id)]))
 
     async def agree(self, story: NetStory, counted: tuple[int, int]) -> bool:
         """Whether what counts by the market's word is what it can be: no more than this asset reported, at the price.
@@ -193,11 +199,9 @@ class AssetNetContracts:
 
     async def report(self, delivery: Delivery, counted: tuple[int, int]) -> None:
         """Shares what the meter counted among the contracts of a delivery, and keeps it to be sent."""
-        contracts = {key: each for key, each in (await self.all()).items() if self._delivery(each) == delivery}
-        if not contracts:
+        shares, said = await self._shares(delivery, counted), await self.reports()
+        if not shares:
             return
-        said = await self.reports()
-        shares = share_delivery(*counted, {key: each.wh for key, each in contracts.items()})
         facts = [(REPORTS, key.hex(), {"wh": wh, "sent": False}) for key, wh in shares.items() if key not in said]
         if facts:
             await self._core.storage.memory.keep((), facts)
@@ -205,6 +209,25 @@ class AssetNetContracts:
             self._unsent |= {bytes.fromhex(name) for _, name, _ in facts}
             self.touched |= {bytes.fromhex(name) for _, name, _ in facts}
         self._again = 0
+
+    async def _progress(self, contract_id: bytes) -> list[list[int]]:
+        return await self._core.storage.memory.facts.get(PROGRESS, contract_id.hex()) or []
+
+    async def progress(self, delivery: Delivery, counted: tuple[int, int], meter_time: int, due: int) -> None:
+        """What the meter counted so far, shared as at the end (M-43). It goes into the digital twins, and decides
+        nothing."""
+        shares, facts = await self._shares(delivery, counted), list[tuple[str, str, Any]]()
+        for key, wh in shares.items():
+            told = await self._progress(key)
+            if key not in self._said and len(told) < MOST_PROGRESS and not (told and told[-1][0] >= due):
+                facts.append((PROGRESS, key.hex(), [*told, [meter_time, wh]]))
+        if facts:
+            await self._core.storage.memory.keep((), facts)
+            self.touched |= {bytes.fromhex(name) for _, name, _ in facts}
+
+    async def _shares(self, delivery: Delivery, counted: tuple[int, int]) -> dict[bytes, int]:
+        contracts = {key: each for key, each in (await self.all()).items() if self._delivery(each) == delivery}
+        return share_delivery(*counted, {key: each.wh for key, each in contracts.items()})
 
     async def step(self) -> None:
         """Sends what the markets have not taken yet."""

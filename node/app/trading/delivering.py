@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +18,7 @@ from node.projection.trade import MOST_PROGRESS, Trade, TradeStatus
 from node.services.asset.rules import progress_moments, share_delivery
 from node.services.community.rules import exported_wh, imported_wh
 
-__all__ = ["COUNTED", "Deliveries", "Delivery", "counted_key"]
+__all__ = ["COUNTED", "Beside", "Deliveries", "Delivery", "counted_key"]
 
 _log = structlog.get_logger(__name__)
 
@@ -48,13 +48,24 @@ def counted_key(delivery: Delivery) -> str:
     return f"{delivery.operator.hex()}/{side}/{delivery.start}/{delivery.end}"
 
 
+class Beside(Protocol):
+    """Who else has contracts that are measured in these deliveries. Wh of an absolute counter, times in seconds UTC."""
+
+    async def report(self, delivery: Delivery, counted: tuple[int, int]) -> None:
+        """The counter at the start and at the end of a delivery that is over."""
+        ...
+
+    async def progress(self, delivery: Delivery, counted: tuple[int, int], meter_time: int, due: int) -> None:
+        """The counter at the start and at `meter_time` of one that goes on: what was told at `due` or later stands."""
+        ...
+
+
 class Deliveries:
     """The deliveries that wait for the meter, by the time at which something is to be read or said."""
 
     def __init__(self, core: Core, voice: AssetVoice, shown: Counters) -> None:
         self._core = core
-        self.beside: Callable[[Delivery, tuple[int, int]], Awaitable[None]] | None = None
-        """Who else wants to know what was counted in a delivery, once it is over."""
+        self.beside: Beside | None = None
         self._voice = voice
         self._shown = shown
         self._waiting: list[tuple[int, Delivery]] = []
@@ -62,14 +73,13 @@ class Deliveries:
 
     def open(self, trade: Trade, own: OrderTerms, operator: bytes) -> None:
         """A contract of this delivery wants a report, or an answer to one."""
-        delivery = Delivery(own.start, own.end, operator, own.sells)
-        self.watch(delivery)
-        self._next_progress(delivery)
+        self.watch(Delivery(own.start, own.end, operator, own.sells))
 
     def watch(self, delivery: Delivery) -> None:
-        """The counter is read at both ends of a delivery, and what it says is told."""
+        """The counter is read at both ends of a delivery, and at times between them; what it says is told."""
         self._at(delivery.start, delivery)
         self._at(delivery.end, delivery)
+        self._next_progress(delivery)
 
     def _at(self, moment: int, delivery: Delivery) -> None:
         if (moment, delivery) not in self._known:
@@ -94,7 +104,7 @@ class Deliveries:
         if counted is not None:
             await self._report(delivery, counted)
             if self.beside is not None:
-                await self.beside(delivery, counted)
+                await self.beside.report(delivery, counted)
         elif self._shown.meter_time < delivery.end:
             await self._progress(delivery)
 
@@ -117,10 +127,11 @@ class Deliveries:
             return
         account = self._voice.signer(delivery.operator).address
         counter = exported_wh(shown.values) if delivery.sells else imported_wh(shown.values)
+        counted = found["first"], counter
+        if self.beside is not None:
+            await self.beside.progress(delivery, counted, shown.meter_time, due[-1])
         trades = await self._contracts(delivery)
-        shares = share_delivery(
-            found["first"], counter, {t.contract_id: t.terms.wh for t in trades if t.terms is not None}
-        )
+        shares = share_delivery(*counted, {t.contract_id: t.terms.wh for t in trades if t.terms is not None})
         events = [
             RequestedTradeProgress(
                 trade.contract_id, account, shares[trade.contract_id], shown.meter_time, self._core.clock.now()

@@ -1,7 +1,8 @@
 """What a party writes into the digital twin of a netted contract: no chain tells of it, so each tells what it saw.
 
-All write the contract; each partner its own report; the market both reports, what counts, and what the day's netting
-made of it. What counts is written by the partners as well, once it agrees with what they know: their signed consent.
+All write the contract; each partner what its meter counted on the way, and its own report; the market both reports,
+what counts, and what the day's netting made of it. What counts is written by the partners as well, once it agrees with
+what they know: their signed consent.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.projection.trade import TradeStatus
-from node.services.twin.records import CONTRACT, STEP, Record
+from node.services.twin.records import CONTRACT, STEP, Record, progress_record
 
 __all__ = ["NetStory", "counted_in", "net_records"]
 
@@ -20,7 +21,7 @@ REPORT, NETTED = "report", "netted"
 class NetStory:
     """A netted contract as one node knows it. Wh, minor units, seconds UTC; `sold` and `used`: what the partners
     reported; `due`: Wh that count and what is owed; `netted`: whether its day's batch paid it (False: it was left out),
-    None before. `period`: days since 1970."""
+    None before. `period`: days since 1970; `progress`: meter time and Wh so far, of this node's own asset."""
 
     contract_id: bytes
     operator: bytes
@@ -37,6 +38,7 @@ class NetStory:
     used: int | None = None
     due: tuple[int, int] | None = None
     netted: bool | None = None
+    progress: tuple[tuple[int, int], ...] = ()
 
 
 def net_records(story: NetStory, author: bytes) -> tuple[Record, ...]:
@@ -55,6 +57,8 @@ def net_records(story: NetStory, author: bytes) -> tuple[Record, ...]:
             "netted": True,
         }
     ]
+    if author in (story.seller, story.buyer):
+        found += [progress_record(author, wh, meter_time) for meter_time, wh in story.progress]
     for account, wh in ((story.seller, story.sold), (story.buyer, story.used)):
         if wh is not None and author in (account, story.operator):
             found.append({"event": REPORT, "account": _hex(account), "wh": wh})

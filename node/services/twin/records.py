@@ -13,7 +13,17 @@ from typing import Any
 
 from node.projection.trade import Made, Trade, TradeStatus, TradeStep
 
-__all__ = ["CONTRACT", "Record", "decode_record", "encode_record", "missing", "progress_of", "records_of", "summary"]
+__all__ = [
+    "CONTRACT",
+    "Record",
+    "decode_record",
+    "encode_record",
+    "missing",
+    "progress_of",
+    "progress_record",
+    "records_of",
+    "summary",
+]
 
 Record = Mapping[str, Any]
 """JSON: `event`, and what it says; bytes as hex with 0x in front, energy in Wh, money in minor units."""
@@ -49,10 +59,13 @@ def records_of(trade: Trade) -> tuple[Record, ...]:
 def progress_of(trade: Trade, account: bytes) -> tuple[Record, ...]:
     """What the meter of a partner counted for the contract during its delivery, in the order of its time (M-43)."""
     return tuple(
-        {"event": PROGRESS, "account": _hex(account), "wh": each.wh, "meter_time": each.meter_time}
-        for each in trade.progress
-        if each.account == account
+        progress_record(account, each.wh, each.meter_time) for each in trade.progress if each.account == account
     )
+
+
+def progress_record(account: bytes, wh: int, meter_time: int) -> Record:
+    """Wh that a partner's meter counted for a contract until a time (seconds UTC)."""
+    return {"event": PROGRESS, "account": _hex(account), "wh": wh, "meter_time": meter_time}
 
 
 def _contract(made: Made) -> Record:
