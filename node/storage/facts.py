@@ -52,6 +52,14 @@ class Facts:
         SetFact(namespace, name, value).tell(writes)
         await writes.commit(self._database)
 
+    async def forget(self, namespace: str, names: Collection[str]) -> None:
+        """Forget several; those that are not there are forgotten already."""
+        gone = sorted(names)
+        async with self._database.write() as connection:
+            for start in range(0, len(gone), _CHUNK):
+                here = (facts.c.namespace == namespace) & facts.c.name.in_(gone[start : start + _CHUNK])
+                await connection.execute(delete(facts).where(here))
+
 
 class Parcels:
     """Ids of parcels that were taken in with `SeenParcel`, kept until the parcel itself is too old to be accepted."""

@@ -65,8 +65,8 @@ async def join(world: World, *names: str) -> None:
 
 async def test_two_that_face_each_other_owe_the_difference(tmp_path: Path) -> None:
     """Each buys from the other and neither is netted, beside a batch of the same day. What each owes is set off; who
-    owes more pays the rest, once, and nobody is reminded of what it need not pay. The market and an asset are restarted
-    on the way."""
+    owes more pays the rest, once, and nobody is reminded of what it need not pay. The market is restarted on the
+    way."""
     async with market(tmp_path) as world:
         await join(world, "third")
         day = Day(world)
@@ -87,7 +87,6 @@ async def test_two_that_face_each_other_owe_the_difference(tmp_path: Path) -> No
         await world.restart("market")
         for name in ("seller", "buyer", "third"):
             await world.nodes[name].asset.join(world.market.url)
-        await world.restart("seller")
         await world.give("buyer", 600)
         await world.until("nothing is owed any more", lambda: all_closed(world), 60)
         (trade,) = await world.market.trades()

@@ -63,10 +63,9 @@ class NettingPart:
             return await self._of_market(self.operator)
         if self.asset is None:
             raise Refused("This node neither is a market nor trades.", remedy="Ask the gateway or the market.")
-        said = await self.asset.netted.reports()
-        made = [(key, contract_of(body)) for key, body in (await self.asset.netted.all()).items()]
-        made.sort(key=lambda each: each[1].start, reverse=True)
-        return tuple(_view(key, each, said.get(key, {}).get("wh"), {}) for key, each in made[:500])
+        held = (await self.asset.netted.book.newest(MOST)).items()
+        newest = sorted(held, key=lambda each: each[1].made.start, reverse=True)[:MOST]
+        return tuple(_view(key, contract_of(each.made), (each.said or {}).get("wh"), {}) for key, each in newest)
 
     async def _of_market(self, operator: MarketRole) -> tuple[NetContractView, ...]:
         found = []

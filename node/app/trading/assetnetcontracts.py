@@ -17,6 +17,7 @@ from keys import messages as m
 from keys.parcel import Parcel
 from node.app.core import Core, peer_of
 from node.app.inbox import Inbox, Kept
+from node.app.trading.assetnetbook import DUES, REPORTS, AssetNetBook, Held
 from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.delivering import Delivery
 from node.app.trading.netforms import contract_of, story_of
@@ -27,6 +28,7 @@ from node.projection.trade import MOST_PROGRESS
 from node.runtime.errors import PermanentFailure
 from node.services.asset.rules import share_delivery
 from node.services.market.netcontracts import NetContract
+from node.services.market.netting import DAY
 from node.services.twin.netrecords import NetStory
 from node.wire.settlement import NetContractMade, NetReported
 
@@ -34,16 +36,8 @@ __all__ = ["AssetNetContracts"]
 
 _log = structlog.get_logger(__name__)
 
-MADE, REPORTS = "asset_net_contract", "asset_net_report"
-"""Namespaces of facts, by contract: as the market told it; what this asset reported, and whether that arrived."""
-
-DUES = "asset_net_due"
-"""Namespace of facts: Wh that count of a contract, and what is owed, once this asset agreed to it."""
-
 PROGRESS = "asset_net_progress"
 """Namespace of facts, by contract: meter time and Wh that were told during its delivery, the oldest first."""
-
-LATE_S = 3 * 86_400
 
 AGAIN_S = 10
 _NOBODY = bytes(20)
@@ -55,49 +49,34 @@ class AssetNetContracts:
     def __init__(self, core: Core, voice: AssetVoice) -> None:
         self._core = core
         self._voice = voice
+        self.book = AssetNetBook(core.storage.memory.facts)
         self._again = 0
         self._watched: set[Delivery] = set()
-        self._made: dict[bytes, NetContractMade] | None = None
-        self._said: dict[bytes, dict[str, Any]] = {}
+        self._fresh: set[bytes] | None = None
         self._unsent: set[bytes] = set()
-        self._fresh: set[bytes] = set()
-        self._dues: dict[bytes, tuple[int, int]] = {}
-        self.touched: set[bytes] = set()
-        """Contracts with something new to be told of, for whoever clears it."""
-        self._late = False
+        self._touched: set[bytes] = set()
+        self._looked: frozenset[bytes] = frozenset()
 
     def register(self, inbox: Inbox) -> None:
         inbox.on("asset.netcontract", self._take)
 
-    async def all(self) -> dict[bytes, NetContractMade]:
-        """Every contract that this asset took, by id."""
-        if self._made is None:
-            facts = self._core.storage.memory.facts
-            found = await facts.all(MADE)
-            self._said = {bytes.fromhex(key): value for key, value in (await facts.all(REPORTS)).items()}
-            self._made = {bytes.fromhex(key): NetContractMade.model_validate(value) for key, value in found.items()}
-            self._fresh = set(self._made) - set(self._said)
-            self._dues = {bytes.fromhex(key): (value[0], value[1]) for key, value in (await facts.all(DUES)).items()}
-            self._unsent = {key for key, report in self._said.items() if not report["sent"]}
-        return self._made
+    async def _begun(self) -> set[bytes]:
+        """Contracts that are not reported. At the start everything that is open waits to be done and told of."""
+        if self._fresh is None:
+            held = await self.book.opened()
+            if self._fresh is None:
+                self._fresh = {key for key, each in held.items() if each.said is None}
+                self._unsent |= {key for key, each in held.items() if each.said is not None and not each.said["sent"]}
+                self._touched |= set(held)
+        return self._fresh
 
-    async def reports(self) -> dict[bytes, dict[str, Any]]:
-        """What this asset reported, by contract."""
-        await self.all()
-        return self._said
-
-    async def agreed(self) -> Mapping[bytes, tuple[int, int]]:
-        """Wh that count and what is owed for them, by contract, where this asset agreed to it."""
-        await self.all()
-        return self._dues
-
-    async def of_order(self, order_id: bytes) -> dict[bytes, tuple[int, int | None]]:
+    async def of_order(self, order: Order) -> dict[bytes, tuple[int, int | None]]:
         """Contracts of an own order: Wh that are promised, and what this asset reported, None before."""
-        said = await self.reports()
+        held = await self.book.day(order.terms.start // DAY) if order.terms is not None else {}
         return {
-            key: (each.wh, said[key]["wh"] if key in said else None)
-            for key, each in (await self.all()).items()
-            if order_id in (each.offer, each.request)
+            key: (each.made.wh, each.said["wh"] if each.said is not None else None)
+            for key, each in held.items()
+            if order.order_id in (each.made.offer, each.made.request)
         }
 
     # What the market says
@@ -109,20 +88,20 @@ class AssetNetContracts:
             raise Refused("This asset does not trade in that market.")
         made = contract_of(body)
         account = self._voice.signer(bytes(body.operator)).address
-        known = {key: contract_of(each) for key, each in (await self.all()).items()}
-        kept = Kept((), ((MADE, made.contract_id.hex(), body.to_json()),))
-        if made.contract_id in known:
-            return kept
+        known, key = await self.book.day(made.day), made.contract_id
+        if key in known:
+            return Kept((), self.book.add(key, body))
         if account not in (made.seller, made.buyer) or made.seller == made.buyer:
             raise Refused("This asset has no part in that contract.", field="seller")
         sells = account == made.seller
         order = await self._core.storage.views.one(Order, made.offer if sells else made.request)
-        others = [each for each in known.values() if order.order_id in (each.offer, each.request)]
-        self._check(made, order, sum(each.wh for each in others), sells=sells)
-        (await self.all())[made.contract_id] = body
-        self._fresh.add(made.contract_id)
-        self.touched.add(made.contract_id)
-        return kept
+        taken = sum(e.made.wh for e in known.values() if order.order_id in (e.made.offer, e.made.request))
+        self._check(made, order, taken, sells=sells)
+        fresh = await self._begun()
+        facts = self.book.add(key, body)
+        fresh.add(key)
+        self._touched.add(key)
+        return Kept((), facts)
 
     def _check(self, made: NetContract, order: Order, taken: int, *, sells: bool) -> None:
         """Raises Refused for a contract that this asset's order does not allow."""
@@ -144,28 +123,35 @@ class AssetNetContracts:
 
     # For the digital twins
 
-    async def touch_late(self) -> None:
-        """At the start: everything of the last days."""
-        if not self._late:
-            since = self._core.clock.now() - LATE_S
-            self.touched |= {key for key, each in (await self.all()).items() if each.end > since}
-            self._late = True
+    async def changed(self) -> frozenset[bytes]:
+        """Contracts with something new to be told of; at the start, all that are open. They wait until `told`."""
+        await self._begun()
+        self._looked |= self._touched
+        self._touched.clear()
+        return self._looked
+
+    async def told(self) -> None:
+        """What `changed` named is written down. Those of which nothing more is to come are not open any more."""
+        looked, self._looked = self._looked, frozenset()
+        over = self.book.over(looked - self._touched, self._core.clock.now())
+        if over:
+            await self._core.storage.memory.keep((), over)
 
     def look_again(self, contract_id: bytes) -> None:
         """Somebody wrote about a contract of which it is not agreed what counts."""
-        if self._made is not None and contract_id in self._made and contract_id not in self._dues:
-            self.touched.add(contract_id)
+        held = self.book.known(contract_id)
+        if held is not None and held.due is None:
+            self._touched.add(contract_id)
 
     async def story(self, contract_id: bytes) -> NetStory | None:
         """A contract as this asset knows it; None for one that it did not take."""
-        body = (await self.all()).get(contract_id)
-        if body is None:
+        held = await self.book.one(contract_id)
+        if held is None:
             return None
-        made, said = contract_of(body), self._said.get(contract_id)
-        own = said["wh"] if said is not None else None
+        body, made = held.made, contract_of(held.made)
+        own = held.said["wh"] if held.said is not None else None
         sells = made.seller == self._voice.signer(bytes(body.operator)).address
-        due = self._dues.get(contract_id)
-        found = story_of(made, bytes(body.operator), own if sells else None, None if sells else own, due, None)
+        found = story_of(made, bytes(body.operator), own if sells else None, None if sells else own, held.due, None)
         return replace(found, progress=tuple([(at, wh) for at, wh in await self._progress(contract_id)]))
 
     async def agree(self, story: NetStory, counted: tuple[int, int]) -> bool:
@@ -178,7 +164,10 @@ class AssetNetContracts:
         if amount != wh * story.price // 1000:
             return False
         await self._core.storage.memory.keep((), [(DUES, story.contract_id.hex(), [wh, amount])])
-        self._dues[story.contract_id] = counted
+        held = await self.book.one(story.contract_id)
+        if held is not None:
+            held.due = counted
+        self._touched.add(story.contract_id)
         return True
 
     # Reports
@@ -187,11 +176,12 @@ class AssetNetContracts:
         """Deliveries with a contract that is not reported, each told once."""
         if self._core.chain.netting is None:
             return ()
-        contracts = await self.all()
-        fresh = {self._delivery(contracts[key]) for key in self._fresh} - self._watched
-        self._fresh.clear()
-        self._watched |= fresh
-        return tuple(sorted(fresh))
+        fresh = await self._begun()
+        found = {self._delivery(held.made) for key in fresh if (held := self.book.known(key)) is not None}
+        fresh.clear()
+        told = found - self._watched
+        self._watched |= told
+        return tuple(sorted(told))
 
     def _delivery(self, made: NetContractMade) -> Delivery:
         account = self._voice.signer(bytes(made.operator)).address
@@ -199,15 +189,16 @@ class AssetNetContracts:
 
     async def report(self, delivery: Delivery, counted: tuple[int, int]) -> None:
         """Shares what the meter counted among the contracts of a delivery, and keeps it to be sent."""
-        shares, said = await self._shares(delivery, counted), await self.reports()
+        shares, held = await self._shares(delivery, counted), await self.book.day(delivery.start // DAY)
         if not shares:
             return
-        facts = [(REPORTS, key.hex(), {"wh": wh, "sent": False}) for key, wh in shares.items() if key not in said]
-        if facts:
-            await self._core.storage.memory.keep((), facts)
-            self._said |= {bytes.fromhex(name): report for _, name, report in facts}
-            self._unsent |= {bytes.fromhex(name) for _, name, _ in facts}
-            self.touched |= {bytes.fromhex(name) for _, name, _ in facts}
+        said = {key: {"wh": wh, "sent": False} for key, wh in shares.items() if held[key].said is None}
+        if said:
+            await self._core.storage.memory.keep((), [(REPORTS, key.hex(), report) for key, report in said.items()])
+            for key, report in said.items():
+                held[key].said = report
+            self._unsent |= set(said)
+            self._touched |= set(said)
         self._again = 0
 
     async def _progress(self, contract_id: bytes) -> list[list[int]]:
@@ -216,30 +207,34 @@ class AssetNetContracts:
     async def progress(self, delivery: Delivery, counted: tuple[int, int], meter_time: int, due: int) -> None:
         """What the meter counted so far, shared as at the end (M-43). It goes into the digital twins, and decides
         nothing."""
-        shares, facts = await self._shares(delivery, counted), list[tuple[str, str, Any]]()
-        for key, wh in shares.items():
+        held, facts = await self.book.day(delivery.start // DAY), list[tuple[str, str, Any]]()
+        for key, wh in (await self._shares(delivery, counted)).items():
             told = await self._progress(key)
-            if key not in self._said and len(told) < MOST_PROGRESS and not (told and told[-1][0] >= due):
+            if held[key].said is None and len(told) < MOST_PROGRESS and not (told and told[-1][0] >= due):
                 facts.append((PROGRESS, key.hex(), [*told, [meter_time, wh]]))
         if facts:
             await self._core.storage.memory.keep((), facts)
-            self.touched |= {bytes.fromhex(name) for _, name, _ in facts}
+            self._touched |= {bytes.fromhex(name) for _, name, _ in facts}
 
     async def _shares(self, delivery: Delivery, counted: tuple[int, int]) -> dict[bytes, int]:
-        contracts = {key: each for key, each in (await self.all()).items() if self._delivery(each) == delivery}
-        return share_delivery(*counted, {key: each.wh for key, each in contracts.items()})
+        held = await self.book.day(delivery.start // DAY)
+        own = {key: each.made.wh for key, each in held.items() if self._delivery(each.made) == delivery}
+        return share_delivery(*counted, own)
 
     async def step(self) -> None:
         """Sends what the markets have not taken yet."""
         now = self._core.clock.now()
         if self._core.chain.netting is None or self._again > now:
             return
-        contracts = await self.all()
+        await self._begun()
         for key in sorted(self._unsent):
-            await self._send(key, contracts[key], self._said[key])
+            held = await self.book.one(key)
+            if held is not None and held.said is not None:
+                await self._send(key, held, held.said)
 
-    async def _send(self, key: bytes, made: NetContractMade, report: Mapping[str, Any]) -> None:
-        operator, domain, now = bytes(made.operator), net_domain_of(self._core), self._core.clock.now()
+    async def _send(self, key: bytes, held: Held, report: Mapping[str, Any]) -> None:
+        made, domain, now = held.made, net_domain_of(self._core), self._core.clock.now()
+        operator = bytes(made.operator)
         signer = self._voice.signer(operator)
         message = m.Provision(signer.address, operator, key, report["wh"], now + VALID_S)
         signature = await signer.sign_message(message, domain)
@@ -256,5 +251,6 @@ class AssetNetContracts:
             _log.warning("net_report_refused", contract=key.hex(), reason=refused)
         done = {**report, "sent": True, **({"refused": refused} if refused else {})}
         await self._core.storage.memory.keep((), [(REPORTS, key.hex(), done)])
-        self._said[key] = done
+        held.said = done
         self._unsent.discard(key)
+        self._touched.add(key)

@@ -21,6 +21,7 @@ from keys import messages as m
 from keys.parcel import Parcel
 from node.app.core import Core, canonical, peer_of
 from node.app.inbox import Inbox, Kept
+from node.app.trading.assetnetbook import Held
 from node.app.trading.assetnetcontracts import AssetNetContracts
 from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.netforms import contract_of
@@ -119,7 +120,7 @@ class AssetNetLeft:
     async def _contracts(self, body: NetLeftOut) -> dict[bytes, NetContract]:
         """The contracts of this asset that the line is for."""
         account = self._voice.signer(bytes(body.operator)).address
-        found = {key: contract_of(each) for key, each in (await self._netted.all()).items()}
+        found = {key: contract_of(each.made) for key, each in (await self._netted.book.day(body.period)).items()}
         return {
             key: each
             for key, each in found.items()
@@ -155,9 +156,10 @@ class AssetNetLeft:
 
     async def _counted(self, body: NetLeftOut, sales: Sequence[NetCounted]) -> None:
         """What counts of what this asset sold on the day, by its market's word: agreed to where it is right."""
-        dues = await self._netted.agreed()
+        held = await self._netted.book.day(body.period)
         for sale in sales:
-            story = await self._netted.story(bytes(sale.contract)) if bytes(sale.contract) not in dues else None
+            known = held.get(bytes(sale.contract))
+            story = await self._netted.story(bytes(sale.contract)) if known is not None and known.due is None else None
             if story is not None and story.operator == bytes(body.operator):
                 await self._netted.agree(story, (sale.wh, sale.wh * story.price // 1000))
 
@@ -203,9 +205,10 @@ class AssetNetLeft:
 
     async def _owes(self, views: NetViews, body: NetLeftOut, account: bytes) -> bool:
         """Whether no batch took the line, or can take it; and it is for no more than this asset said it used."""
-        said = await self._netted.reports()
-        contracts = await self._contracts(body)
-        if body.wh > sum(said[key]["wh"] if key in said else each.wh for key, each in contracts.items()):
+        held, contracts = await self._netted.book.day(body.period), await self._contracts(body)
+        if body.wh > sum(
+            said["wh"] if (said := held[key].said) is not None else held[key].made.wh for key in contracts
+        ):
             return self._not_yet(body, "It is for more than this asset reported.")
         if not await self._balanced(body, account) or not await self._left(views, body, account):
             return False
@@ -261,24 +264,23 @@ class AssetNetLeft:
 
     async def _earned(self, body: NetLeftOut, account: bytes) -> int:
         """What counts of what this asset sold on a day, without what was left out of it."""
-        dues, sold = await self._netted.agreed(), await self._sold(bytes(body.operator), account, body.period)
+        sold = await self._sold(body, account)
         left = sum(each.amount for each, _ in await self._day(body, account) if bytes(each.seller) == account)
-        return sum(dues[key][1] for key in sold if key in dues) - left
+        return sum(held.due[1] for held in sold.values() if held.due is not None) - left
 
-    async def _sold(self, operator: bytes, account: bytes, period: int) -> list[bytes]:
+    async def _sold(self, body: NetLeftOut, account: bytes) -> dict[bytes, Held]:
         """The contracts in which this asset sells on a day."""
-        return [
-            key
-            for key, each in (await self._netted.all()).items()
-            if (bytes(each.operator), bytes(each.seller), each.start // DAY) == (operator, account, period)
-        ]
+        return {
+            key: held
+            for key, held in (await self._netted.book.day(body.period)).items()
+            if (held.made.operator, bytes(held.made.seller)) == (body.operator, account)
+        }
 
     async def _sure_of_sales(self, body: NetLeftOut, account: bytes) -> bool:
         """Whether it is agreed what counts of all that this asset sold on that day."""
-        said, dues = await self._netted.reports(), await self._netted.agreed()
-        for key in await self._sold(bytes(body.operator), account, body.period):
-            report = said.get(key)
-            if report is not None and report["wh"] and not report.get("refused") and key not in dues:
+        for key, held in (await self._sold(body, account)).items():
+            said = held.said
+            if said is not None and said["wh"] and not said.get("refused") and held.due is None:
                 self._netted.look_again(key)  # its twin may have told while nobody looked
                 return self._not_yet(body, "It is not agreed yet what counts of what this asset sold on that day.")
         return True

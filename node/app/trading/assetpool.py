@@ -258,7 +258,7 @@ class AssetPool:
 
     async def _binds(self, order: Order) -> bool:
         """Whether it keeps its account from the other side of its delivery, as its market sees it."""
-        return bool(order.left or order.filled or await self._asset.netted.of_order(order.order_id))
+        return bool(order.left or order.filled or await self._asset.netted.of_order(order))
 
     async def _read(self) -> _Pool:
         """The pool with what was delivered by now, and Wh that own offers and requests still bind."""
@@ -268,7 +268,7 @@ class AssetPool:
         for name in list(kept["orders"]):
             order = await self._core.storage.views.one(Order, bytes.fromhex(name))
             if order.terms is not None:
-                netted = await self._asset.netted.of_order(order.order_id)
+                netted = await self._asset.netted.of_order(order)
                 self._take_in(pool, order, await self._contracts(order), netted)
         return pool
 

@@ -345,8 +345,7 @@ class Matching:
                 desk.signed(passing, fill)
                 desk.refused(passing, self._core.clock.now())
                 continue
-            await self._core.storage.memory.keep((), facts)
-            netted.touched.add(made.contract_id)
+            await netted.news.keep(facts, (made.contract_id.hex(),))
             desk.signed(made.contract_id, fill)
             self._bind(made)
             self.prices.add(Traded((made.start, made.end), made.wh, made.price, made.amount))

@@ -7,8 +7,7 @@ what counts. What is not done yet is read off them, so a restart goes on where i
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ from keys.errors import KeysError
 from keys.parcel import Parcel
 from node.app.core import Core
 from node.app.inbox import Inbox, Kept
+from node.app.trading.marks import Marks, keep_marked
 from node.app.trading.netforms import Dues, body_of, contract_of, story_of
 from node.app.trading.netlines import NetLines, net_domain_of
 from node.app.trading.netperiods import PERIODS
@@ -38,6 +38,12 @@ _log = structlog.get_logger(__name__)
 
 TOLERANCE_S = 120
 """Seconds by which a partner's clock may be ahead."""
+
+DAY_OF = "net_day_of"
+"""Namespace of facts: the day of each contract."""
+
+NEWS, UNWRITTEN = "net_news", "net_unwritten"
+"""Namespaces of marks, see `Marks`."""
 
 _NETTED = ("settled", "released", "idle", "void")
 
@@ -82,10 +88,10 @@ class NetContracts:
         self._operator = core.keys.identity.wallet().address
         self._days: dict[int, dict[bytes, NetContract]] = {}
         self._of: dict[int, dict[bytes, list[bytes]]] = {}
-        self._settled: set[int] | None = None
-        self.touched: set[bytes] = set()
-        """Contracts with something new to be told of, for whoever clears it."""
-        self._late = False
+        self.unwritten = Marks(core.storage.memory, UNWRITTEN)
+        """Days of which something was settled that is not in the statements yet."""
+        self.news = Marks(core.storage.memory, NEWS)
+        """Contracts with something new for their digital twins."""
         self._closing: set[int] = set()
         """Days whose lines are being made."""
         self.left_of: Callable[[bytes], Awaitable[Sequence[NetLeftOut]]] = _nothing
@@ -110,26 +116,6 @@ class NetContracts:
         """The days that have contracts or lines and are not netted."""
         found = await self._lines.periods.live()
         return tuple(day for day, state in found.items() if state["state"] == "open")
-
-    async def unwritten(self) -> tuple[int, ...]:
-        """The days of which something was settled since they were written; at the start, all there are."""
-        if self._settled is None:
-            found = await self._core.storage.memory.facts.all(PERIODS)
-            self._settled = {int(name) for name in found}
-        return tuple(sorted(self._settled))
-
-    @contextmanager
-    def writing(self, day: int) -> Iterator[None]:
-        """What is settled of a day by now goes into the statements meanwhile; what comes later is for next time."""
-        settled = self._settled if self._settled is not None else set[int]()
-        settled.discard(day)
-        done = False
-        try:
-            yield
-            done = True
-        finally:
-            if not done:
-                settled.add(day)
 
     async def dues(self, day: int) -> Dues:
         """What counts of a day's contracts: `wh`, `amount`, and what each partner reported."""
@@ -160,7 +146,8 @@ class NetContracts:
         check_exposure(known.values(), made, await self._lines.limit(made.buyer, day, owed))
         known[made.contract_id] = made
         self._enter(day, made)
-        facts: list[Fact] = [(_made(day), made.contract_id.hex(), body_of(made, self._operator).to_json())]
+        name = made.contract_id.hex()
+        facts: list[Fact] = [(_made(day), name, body_of(made, self._operator).to_json()), (DAY_OF, name, day)]
         if await self._core.storage.memory.facts.get(PERIODS, str(day)) is None:
             self._lines.periods.begin(day)
             facts.append((PERIODS, str(day), {"state": "open"}))
@@ -285,35 +272,24 @@ class NetContracts:
                 due = {"wh": wh, "amount": amount, "sold": reports.sold, "used": reports.used}
                 found.append((_due(day), name, due))
         if found:
-            await self._core.storage.memory.keep((), found)
-            self.touched |= {bytes.fromhex(name) for _, name, _ in found}
-            if self._settled is not None:
-                self._settled.add(day)
+            await keep_marked(found, {self.unwritten: (str(day),), self.news: [name for _, name, _ in found]})
 
     # For the digital twins
-
-    async def touch_late(self) -> None:
-        """At the start: everything of days that are not over."""
-        if not self._late:
-            for day in await self._lines.periods.live():
-                self.touched |= set(await self.of(day))
-            self._late = True
 
     async def story(self, contract_id: bytes) -> NetStory | None:
         """A contract with all that is known of it; None for one that this market did not make."""
         facts, name = self._core.storage.memory.facts, contract_id.hex()
-        for day in sorted({*map(int, await facts.all(PERIODS))} | set(self._days), reverse=True):
-            body = await facts.get(_made(day), name)
-            if body is None:
-                continue
-            made = contract_of(NetContractMade.model_validate(body))
-            sold, used = [await facts.get(_said(day), f"{name}/{side}") for side in ("seller", "buyer")]
-            due = await facts.get(_due(day), name)
-            counted = (due["wh"], due["amount"]) if due is not None else None
-            period = (await facts.get(PERIODS, str(day)) or {}).get("state")
-            netted = not await self.left_out(made) if period in _NETTED and due is not None and due["amount"] else None
-            return story_of(made, self._operator, sold, used, counted, netted)
-        return None
+        day = await facts.get(DAY_OF, name)
+        body = await facts.get(_made(day), name) if day is not None else None
+        if body is None:
+            return None
+        made = contract_of(NetContractMade.model_validate(body))
+        sold, used = [await facts.get(_said(day), f"{name}/{side}") for side in SIDES]
+        due = await facts.get(_due(day), name)
+        counted = (due["wh"], due["amount"]) if due is not None else None
+        period = (await facts.get(PERIODS, str(day)) or {}).get("state")
+        netted = not await self.left_out(made) if period in _NETTED and due is not None and due["amount"] else None
+        return story_of(made, self._operator, sold, used, counted, netted)
 
     # What partners say
 
@@ -328,7 +304,8 @@ class NetContracts:
         except KeysError as error:
             raise Refused(f"The report is not signed by the account it names: {error}.", field="signature") from error
         day, name = body.start // DAY, message.contract_id.hex()
-        made = (await self.of(day)).get(message.contract_id)
+        told = await self._core.storage.memory.facts.get(_made(day), name)
+        made = contract_of(NetContractMade.model_validate(told)) if told is not None else None
         sides = {made.seller: "seller", made.buyer: "buyer"} if made is not None else {}
         if made is None or message.account not in sides:
             raise Refused("That account has no such contract here.", field="typed.message.contractId")

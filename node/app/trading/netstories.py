@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from channels.twin import Twin as Logs
@@ -21,17 +22,21 @@ class NetStories:
         self._asset = asset
 
     async def changed(self) -> tuple[bytes, ...]:
-        """Contracts of which there is something new to write down, each told once; at the start, all of late."""
+        """Contracts of which there is something new to write down; at the start, those that a crash may have left, too.
+        They are told again until they are `seen`."""
         found: set[bytes] = set()
-        for contracts in (
-            self._market.netting.contracts if self._market is not None else None,
-            self._asset.netted if self._asset is not None else None,
-        ):
-            if contracts is not None:
-                await contracts.touch_late()
-                found |= contracts.touched
-                contracts.touched.clear()
+        if self._market is not None:
+            found |= {bytes.fromhex(name) for name in await self._market.netting.contracts.news.look()}
+        if self._asset is not None:
+            found |= await self._asset.netted.changed()
         return tuple(sorted(found))
+
+    async def seen(self, contracts: Sequence[bytes]) -> None:
+        """What `changed` told is written down."""
+        if self._market is not None:
+            await self._market.netting.contracts.news.seen([key.hex() for key in contracts])
+        if self._asset is not None:
+            await self._asset.netted.told()
 
     async def one(self, contract_id: bytes) -> NetStory | None:
         """None for a contract that is not netted, or of others."""

@@ -86,9 +86,9 @@ class NetCycle:
 
     async def _note(self, period: int, **changes: Any) -> None:
         known = await self._core.storage.memory.facts.get(PERIODS, str(period)) or {}
-        await self._core.storage.memory.keep((), [(PERIODS, str(period), {**known, **changes})])
-        if changes.get("state") in ("settled", "idle", "void"):
-            self.contracts.touched |= set(await self.contracts.of(period))
+        told = changes.get("state") in ("settled", "idle", "void")
+        names = [key.hex() for key in await self.contracts.of(period)] if told else ()
+        await self.contracts.news.keep([(PERIODS, str(period), {**known, **changes})], names)
 
     async def _settle(self, views: NetViews, period: int) -> None:
         """One batch of all lines that mandates and balances cover; the others stay owed by themselves."""

@@ -136,9 +136,9 @@ class StatementBook:
         """Settled contracts of a market that nets, which no chain tells of one by one."""
         if self._netted is None:
             return
-        for day in await self._netted.unwritten():
-            with self._netted.writing(day):
-                await self._rows.put(rows_of(await self._netted.dues(day)), await self._rows.position())
+        for name in sorted(await self._netted.unwritten.look()):
+            await self._rows.put(rows_of(await self._netted.dues(int(name))), await self._rows.position())
+            await self._netted.unwritten.seen((name,))
 
     async def count(self, span: Span) -> int:
         return await self._rows.count(span)

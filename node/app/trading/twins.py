@@ -128,6 +128,8 @@ class Twins:
             page = await feed.read(first - 1, _AT_ONCE, _DUE)
         netted = await self.stories.changed()
         await self._write_all(list(dict.fromkeys((*(event.key for event in page.events), *netted))))
+        if netted:
+            await self.stories.seen(netted)
         if page.upto != after:
             await facts.set(*_CURSOR, {"feed": feed.id, "after": page.upto})
         return page.upto < page.last
