@@ -63,6 +63,11 @@ async def test_facts_are_remembered_replaced_and_forgotten(database: Database) -
     await facts.set("streams", "b", None)
     assert await facts.all("streams") == {"a": 1}
     assert await facts.get("streams", "b") is None
+    for name in ("0", "1", "999"):
+        await facts.set("many", name, 1)
+    await facts.forget("many", [*map(str, range(1, 1_000))])
+    assert await facts.all("many") == {"0": 1}
+    assert await facts.all("streams") == {"a": 1}
 
 
 async def test_a_reading_transaction_sees_one_state_and_changes_nothing(database: Database) -> None:
