@@ -143,6 +143,6 @@ export function legend(...kinds) {
 }
 
 /** The figures of a picture, for whoever cannot see it. */
-export function figures(columns, rows) {
-  return h("details", null, h("summary", null, "Figures"), table(columns, rows, { compact: columns.length < 5 }));
+export function figures(columns, rows, options) {
+  return h("details", null, h("summary", null, "Figures"), table(columns, rows, options));
 }

@@ -128,5 +128,5 @@ function drawn(curve) {
   if (!curve.items.length) return empty("Nothing was read of this day.", "Choose another day.");
   if (!hasPicture(curve)) return empty("These readings have no picture yet.", "Their figures stand below.");
   const { chart, kinds, columns, rows } = dayChart(curve);
-  return [legend(...kinds), chart, figures(columns, rows)];
+  return [legend(...kinds), chart, figures(columns, rows, { compact: true })];
 }

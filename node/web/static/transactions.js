@@ -97,8 +97,7 @@ function tools(state, again, draw) {
     draw();
   });
   const form = h("form", { class: "tools", role: "search" },
-    field("Search", search), field("Status", status), field("Rows", size),
-    h("button", { type: "submit" }, "Search"));
+    field("Search", search), h("button", { type: "submit" }, "Search"), field("Status", status), field("Rows", size));
   form.addEventListener("submit", (event) => { event.preventDefault(); state.text = search.value; again(); });
   // The little cross that empties the field.
   search.addEventListener("search", () => { if (!search.value && state.text) { state.text = ""; again(); } });
