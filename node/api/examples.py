@@ -62,6 +62,7 @@ EXAMPLES: Final[Mapping[str, JsonValue]] = MappingProxyType(
         "SourceForm": {"community": "https://community.example:8750", "max_power_w": 6_000},
         "SubscriptionForm": {"name": "billing", "kinds": ["trade.final"]},
         "TokenForm": {"name": "heat meter", "scopes": ["asset:meter"], "lifetime_s": 31_536_000},
+        "TransferForm": {"to": "https://new-home.example:8750"},
         "WebhookForm": {"url": "https://hooks.example/wattpact", "kinds": ["trade.final"]},
         "WithdrawForm": {"market": _MARKET, "amount": 5_000},
         "WithdrawalForm": {"receiver": _ACCOUNT, "amount": 5_000},

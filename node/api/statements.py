@@ -28,6 +28,8 @@ class StatementFacade(Protocol):
 
     async def export(self, query: StatementQuery) -> StatementFile: ...
 
+    async def invoices(self, query: StatementQuery) -> StatementFile: ...
+
 
 def _facade(call: Call) -> StatementFacade:
     if call.settlement is None:
@@ -47,8 +49,14 @@ async def _statement(call: Call) -> StatementView:
 
 
 async def _export(call: Call) -> Answer:
-    found = await _facade(call).export(_query(call))
+    return _file(await _facade(call).export(_query(call)))
 
+
+async def _invoices(call: Call) -> Answer:
+    return _file(await _facade(call).invoices(_query(call)))
+
+
+def _file(found: StatementFile) -> Answer:
     async def serve(request: web.Request, check: Callable[[], Awaitable[None]]) -> web.StreamResponse:
         return await send_file(request, found, check)
 
@@ -102,5 +110,9 @@ STATEMENT_OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", f"{_API}/market/statement/export", "exportStatement", "read",
               "Every line of a period, as CSV or as a market document", _export, FileAnswer, tag="market",
               parameters=(*_PERIOD, Parameter("format", "text", "csv (the default) or xml"))),
+    Operation("GET", f"{_API}/market/statement/invoices", "exportInvoices", "read",
+              "The invoices of a period, as CSV or as a market document", _invoices, FileAnswer, tag="market",
+              parameters=(*_PERIOD, Parameter("period", "text", "all (the default), month or day"),
+                          Parameter("format", "text", "csv (the default) or xml"))),
 )
 # fmt: on

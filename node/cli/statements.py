@@ -1,4 +1,4 @@
-"""statement show, export: invoices of a period, and all its lines as a file."""
+"""statement show, export, invoices: invoices of a period, and all its lines as a file."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def add_statement_commands(app: typer.Typer) -> None:
     app.add_typer(group, name="statement")
     _add_show(group)
     _add_export(group)
+    _add_invoices(group)
 
 
 def _add_show(group: typer.Typer) -> None:
@@ -119,24 +120,51 @@ def _add_export(group: typer.Typer) -> None:
         out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; standard output if none.")] = None,
         as_json: JsonFlag = False,
     ) -> None:
-        if kind not in _MARKS:
-            raise UsageError(f"{kind} is no format of a statement.", remedy="Choose csv or xml.")
-        if as_json and out is None:
-            raise UsageError("--json tells about a file, and the statement itself takes standard output.",
-                             remedy="Name a file with --out.")  # fmt: skip
-        query = {**_query(begin, end, party), "format": kind}
-        counter = _Counter(_MARKS[kind])
-        with _sink(out) as write, _bar() as advance:
+        _download("/market/statement/export", {**_query(begin, end, party), "format": kind}, out, as_json, context)
 
-            def take(piece: bytes, headers: Mapping[str, str]) -> None:
-                write(piece)
-                counter.note(piece)
-                advance(counter.contracts, int(headers.get("X-Statement-Contracts", "0")))
 
-            session_of(context).client().download("/market/statement/export", query, take)
-        if out is not None:
-            row = {"file": str(out), "bytes": counter.bytes, "contracts": counter.contracts}
-            Output(as_json).one(row, (("file", "file"), ("bytes", "bytes"), ("contracts", "contracts")))
+def _add_invoices(group: typer.Typer) -> None:
+    @group.command(
+        help="The invoices of a period: CSV, or a market document in the style of IEC 62325.\n\n"
+        "  wattpact statement invoices --by month --from 2026-01-01 --to 2026-04-01 --out invoices.csv"
+    )
+    @guarded
+    def invoices(
+        context: typer.Context,
+        begin: From,
+        end: Until = "now",
+        party: Party = None,
+        by: Annotated[str, typer.Option(help="all, month or day: one invoice for each.")] = "all",
+        kind: Annotated[str, typer.Option("--format", help="csv or xml.")] = "csv",
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; standard output if none.")] = None,
+        as_json: JsonFlag = False,
+    ) -> None:
+        query = {**_query(begin, end, party), "format": kind, "period": by}
+        _download("/market/statement/invoices", query, out, as_json, context)
+
+
+def _download(path: str, query: Mapping[str, str], out: Path | None, as_json: bool, context: typer.Context) -> None:
+    """A file of the node to where it was wanted."""
+    kind = query["format"]
+    if kind not in _MARKS:
+        raise UsageError(f"{kind} is no format of a statement.", remedy="Choose csv or xml.")
+    if as_json and out is None:
+        raise UsageError("--json tells about a file, and the statement itself takes standard output.",
+                         remedy="Name a file with --out.")  # fmt: skip
+    counter, contracts = _Counter(_MARKS[kind]), 0
+    with _sink(out) as write, _bar() as advance:
+
+        def take(piece: bytes, headers: Mapping[str, str]) -> None:
+            nonlocal contracts
+            write(piece)
+            counter.note(piece)
+            contracts = int(headers.get("X-Statement-Contracts", "0"))
+            advance(counter.contracts, contracts)
+
+        session_of(context).client().download(path, query, take)
+    if out is not None:
+        row = {"file": str(out), "bytes": counter.bytes, "contracts": contracts}
+        Output(as_json).one(row, (("file", "file"), ("bytes", "bytes"), ("contracts", "contracts")))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from node.app.trading.market import MarketRole
 from node.app.trading.statements import StatementBook, tariffs_of
 from node.errors import NotFound, Refused
 from node.services.settlement.document import Heading
-from node.services.settlement.export import Format, exported, lines_for
+from node.services.settlement.export import Format, exported, exported_invoices, lines_for
 from node.services.settlement.invoices import Bill, Invoice, Period
 from node.services.settlement.tariff import Tariffs
 from node.storage.deliveries import Span
@@ -65,15 +65,20 @@ class StatementPart:
         (account,) = wanted
         return _Scope(tariffs_of(self.core, own[account]), Span(query.start, query.end, wanted), account)
 
-    async def statement(self, query: StatementQuery) -> StatementView:
-        book, scope = self._book(), await self._scope(query)
-        operator = scope.tariffs.operator
-        bill, contracts = Bill(operator, (query.start, query.end), Period(query.period)), 0
-        async for page in book.pages(scope.span):
+    async def _bill(self, scope: _Scope, query: StatementQuery) -> tuple[Bill, int]:
+        """Everything added up, and how many contracts it is of."""
+        bill, contracts = Bill(scope.tariffs.operator, (query.start, query.end), Period(query.period)), 0
+        async for page in self._book().pages(scope.span):
             contracts += len(page)
             bill.add(lines_for(page, scope.tariffs, scope.party))
+        return bill, contracts
+
+    async def statement(self, query: StatementQuery) -> StatementView:
+        self._book()
+        scope = await self._scope(query)
+        bill, contracts = await self._bill(scope, query)
         return StatementView(
-            operator=operator,
+            operator=scope.tariffs.operator,
             start=query.start,
             end=query.end,
             contracts=contracts,
@@ -84,10 +89,30 @@ class StatementPart:
 
     async def export(self, query: StatementQuery) -> StatementFile:
         book, scope, kind = self._book(), await self._scope(query), Format(query.kind)
+        heading = self._heading(scope, query, f"{kind}")
+        pieces: AsyncIterator[bytes] = exported(book.pages(scope.span), scope.tariffs, kind, heading, scope.party)
+        name = f"statement-{query.start}-{query.end}.{kind}"
+        return StatementFile(kind.content_type, name, await book.count(scope.span), pieces)
+
+    async def invoices(self, query: StatementQuery) -> StatementFile:
+        self._book()
+        scope, kind = await self._scope(query), Format(query.kind)
+        bill, contracts = await self._bill(scope, query)
+        found = [each for each in bill.invoices() if scope.party in (None, each.party)]
+        heading = self._heading(scope, query, f"invoices|{query.period}|{kind}")
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in exported_invoices(found, kind, heading):
+                yield piece
+
+        return StatementFile(kind.content_type, f"invoices-{query.start}-{query.end}.{kind}", contracts, pieces())
+
+    def _heading(self, scope: _Scope, query: StatementQuery, what: str) -> Heading:
+        """The same document has the same id whenever it is made."""
         operator = scope.tariffs.operator
         receiver = scope.party or operator
-        about = f"{kind}|{query.start}|{query.end}".encode()
-        heading = Heading(
+        about = f"{what}|{query.start}|{query.end}".encode()
+        return Heading(
             document=hashlib.sha256(b"|".join((b"wattpact statement", operator, receiver, about))).digest(),
             sender=operator,
             receiver=receiver,
@@ -96,9 +121,6 @@ class StatementPart:
             end=query.end,
             created=self.core.clock.now(),
         )
-        pieces: AsyncIterator[bytes] = exported(book.pages(scope.span), scope.tariffs, kind, heading, scope.party)
-        name = f"statement-{query.start}-{query.end}.{kind}"
-        return StatementFile(kind.content_type, name, await book.count(scope.span), pieces)
 
 
 def _invoice(invoice: Invoice) -> InvoiceView:

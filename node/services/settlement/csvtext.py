@@ -1,17 +1,21 @@
-"""A statement as CSV (RFC 4180), line by line: memory does not grow with what is written."""
+"""A statement as CSV (RFC 4180), line by line: memory does not grow with what is written. Its invoices as well."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
 
+from node.services.settlement.invoices import Invoice
 from node.services.settlement.lines import Line
 from node.services.settlement.texts import kwh, party_text, utc
 
-__all__ = ["CSV_HEADER", "csv_rows"]
+__all__ = ["CSV_HEADER", "INVOICE_HEADER", "csv_rows", "invoice_rows"]
 
 CSV_HEADER = "contract,kind,area,start,end,debtor,creditor,energy_kwh,price_per_kwh,amount\r\n"
 """Prices and amounts in minor units of the money. A price is empty where the amount is a share of another."""
+
+INVOICE_HEADER = "invoice,party,start,end,kind,side,lines,energy_kwh,amount,total\r\n"
+"""`side`: whether the party owes or gets; `amount` and `total` are negative for what it owes, in minor units."""
 
 _RISKY = frozenset(',"\r\n')
 _FORMULA = ("=", "+", "-", "@", "\t")
@@ -32,6 +36,16 @@ def csv_rows(lines: Iterable[Line]) -> str:
             f"{kwh(wh)},{price or ''},{amount}\r\n"
         )
     return "".join(rows)
+
+
+def invoice_rows(invoices: Iterable[Invoice]) -> str:
+    """One row for each position of these invoices, with the invoice's total beside it."""
+    return "".join(
+        f"{invoice.number},{party_text(invoice.party)},{utc(invoice.start)},{utc(invoice.end)},{each.kind.value},"
+        f"{'owes' if each.owes else 'gets'},{each.lines},{kwh(each.wh)},{each.amount},{invoice.total}\r\n"
+        for invoice in invoices
+        for each in invoice.positions
+    )
 
 
 @lru_cache(256)

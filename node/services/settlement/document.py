@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
+from node.services.settlement.invoices import Invoice
 from node.services.settlement.lines import Kind, Line
 from node.services.settlement.texts import duration, kwh, mrid, party_text, utc
 
-__all__ = ["NAMESPACE", "Heading", "xml_begin", "xml_end", "xml_series"]
+__all__ = ["NAMESPACE", "Heading", "xml_begin", "xml_end", "xml_invoices", "xml_series"]
 
 NAMESPACE: Final = "urn:iec62325.351:tc57wg16:451-4:energyaccountdocument:4:0"
 _ACTIVE_ENERGY: Final = "8716867000030"
@@ -92,6 +93,28 @@ def xml_series(lines: Iterable[Line], first: int) -> str:
             f"<Period>{when}<Point><position>1</position><in_Quantity.quantity>{kwh(wh)}</in_Quantity.quantity>"
             f"<Financial_Price.amount>{amount}</Financial_Price.amount></Point></Period>"
             f"<Reason><text>{kind.value}</text></Reason></TimeSeries>\n"
+        )
+    return "".join(series)
+
+
+def xml_invoices(invoices: Iterable[Invoice], first: int) -> str:
+    """A time series for each position of these invoices, numbered from `first`; the agreement is the invoice's number.
+    A position sums up the lines with many partners, so only the invoice's party is named, on the side that it is on."""
+    series: list[str] = []
+    positions = ((invoice, each) for invoice in invoices for each in invoice.positions)
+    for number, (invoice, each) in enumerate(positions, first):
+        side, start, end = "in" if each.owes else "out", invoice.start, invoice.end
+        series.append(
+            f" <TimeSeries><mRID>{number}</mRID><businessType>{_BUSINESS[each.kind]}</businessType>"
+            f"<product>{_ACTIVE_ENERGY}</product>"
+            f'<{side}_MarketParticipant.mRID codingScheme="Z01">{party_text(invoice.party)}'
+            f"</{side}_MarketParticipant.mRID>"
+            f"<marketAgreement.mRID>{invoice.number}</marketAgreement.mRID><measure_Unit.name>KWH</measure_Unit.name>"
+            f"<Period><timeInterval><start>{utc(start)}</start><end>{utc(end)}</end></timeInterval>"
+            f"<resolution>{duration(end - start)}</resolution>"
+            f"<Point><position>1</position><in_Quantity.quantity>{kwh(each.wh)}</in_Quantity.quantity>"
+            f"<Financial_Price.amount>{abs(each.amount)}</Financial_Price.amount></Point></Period>"
+            f"<Reason><text>{each.kind.value}</text></Reason></TimeSeries>\n"
         )
     return "".join(series)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import StrEnum
 
-from node.services.settlement.csvtext import CSV_HEADER, csv_rows
-from node.services.settlement.document import Heading, xml_begin, xml_end, xml_series
+from node.services.settlement.csvtext import CSV_HEADER, INVOICE_HEADER, csv_rows, invoice_rows
+from node.services.settlement.document import Heading, xml_begin, xml_end, xml_invoices, xml_series
+from node.services.settlement.invoices import Invoice
 from node.services.settlement.lines import Delivery, Line, lines_of
 from node.services.settlement.tariff import Tariffs
 
-__all__ = ["Format", "exported", "lines_for"]
+__all__ = ["Format", "exported", "exported_invoices", "lines_for"]
 
 _PART = 250
 """Deliveries in one piece: a market document takes most of a kilobyte for each of their lines."""
@@ -46,5 +47,17 @@ async def exported(
             count += len(lines)
             if text:
                 yield text.encode()
+    if kind is Format.XML:
+        yield xml_end().encode()
+
+
+def exported_invoices(invoices: Sequence[Invoice], kind: Format, heading: Heading) -> Iterator[bytes]:
+    """Invoices as a document, in pieces."""
+    yield (INVOICE_HEADER if kind is Format.CSV else xml_begin(heading)).encode()
+    count = 0
+    for begin in range(0, len(invoices), _PART):
+        some = invoices[begin : begin + _PART]
+        yield (invoice_rows(some) if kind is Format.CSV else xml_invoices(some, count + 1)).encode()
+        count += sum(len(each.positions) for each in some)
     if kind is Format.XML:
         yield xml_end().encode()

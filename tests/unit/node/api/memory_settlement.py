@@ -35,8 +35,9 @@ from node.app.trading.matching import Watch
 from node.errors import NotFound, Refused
 from node.services.settlement.document import Heading
 from node.services.settlement.errors import StatementRefused
-from node.services.settlement.export import Format, exported
-from node.services.settlement.lines import Delivery
+from node.services.settlement.export import Format, exported, exported_invoices
+from node.services.settlement.invoices import Invoice, Position
+from node.services.settlement.lines import Delivery, Kind
 from node.services.settlement.tariff import Tariffs
 from node.types import to_hex
 from node.wire.desk import DeskAnswer, DeskQuestion
@@ -161,6 +162,18 @@ class MemoryStatements:
         kind, heading = Format(query.kind), Heading(ORDER, OPERATOR, OPERATOR, "", query.start, query.end, 1)
         pieces = exported(self._pages(), Tariffs(OPERATOR), kind, heading, query.party)
         return StatementFile(kind.content_type, f"s.{kind}", len(self.deliveries), pieces)
+
+    async def invoices(self, query: StatementQuery) -> StatementFile:
+        self.asked.append(query)
+        kind, heading = Format(query.kind), Heading(ORDER, OPERATOR, OPERATOR, "", query.start, query.end, 1)
+        energy = Position(Kind.ENERGY, True, 1, 480, -96)
+        text = exported_invoices([Invoice("17", OTHER, 0, 900, (energy,))], kind, heading)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in text:
+                yield piece
+
+        return StatementFile(kind.content_type, f"i.{kind}", 1, pieces())
 
     async def _pages(self) -> AsyncIterator[list[Delivery]]:
         for delivery in self.deliveries:

@@ -50,6 +50,20 @@ async def test_a_statement_is_a_file_of_either_kind() -> None:
         assert len([each for each in ElementTree.fromstring(body) if each.tag.endswith("}TimeSeries")]) == 400
 
 
+async def test_invoices_are_files_of_either_kind() -> None:
+    async with served() as api:
+        status, body, headers = await api.call("GET", f"{PATH}/invoices?{SPAN}&period=month")
+        assert (status, headers["Content-Type"]) == (200, "text/csv")
+        (row,) = csv.DictReader(io.StringIO(body.decode()))
+        assert (row["invoice"], row["side"], row["amount"], row["total"]) == ("17", "owes", "-96", "-96")
+        assert api.settlement.statements.asked[-1].period == "month"
+        status, body, headers = await api.call("GET", f"{PATH}/invoices?{SPAN}&format=xml")
+        assert (status, headers["Content-Type"]) == (200, "application/xml")
+        assert b"<marketAgreement.mRID>17<" in body
+        status, problem, _ = await api.call("GET", f"{PATH}/invoices?{SPAN}&format=pdf")
+        assert (status, problem["field"]) == (422, "format")
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -37,6 +37,19 @@ def test_an_export_goes_to_a_file_or_to_standard_output(line: Line, api: Served,
     assert document.stdout.endswith("</EnergyAccount_MarketDocument>\n")
 
 
+def test_invoices_go_to_a_file_or_to_standard_output(line: Line, api: Served, tmp_path: Path) -> None:
+    out = tmp_path / "invoices.csv"
+    told = line.run("statement", "invoices", *SPAN, "--by", "month", "--out", str(out), "--json")
+    assert told.exit_code == ExitCode.OK, told.output
+    assert json.loads(told.stdout)["bytes"] == out.stat().st_size
+    assert api.settlement.statements.asked[-1].period == "month"
+    assert line.run("statement", "invoices", *SPAN).stdout.splitlines() == out.read_text().splitlines()
+    document = line.run("statement", "invoices", *SPAN, "--format", "xml")
+    assert document.stdout.endswith("</EnergyAccount_MarketDocument>\n")
+    for words in (("--format", "pdf"), ("--json",), ("--by", "week")):
+        assert line.run("statement", "invoices", *SPAN, *words).exit_code == ExitCode.USAGE, words
+
+
 def test_a_broken_export_leaves_no_file_that_looks_whole(line: Line, api: Served, tmp_path: Path) -> None:
     api.settlement.statements.deliveries, api.settlement.statements.fails = some(3), True
     out = tmp_path / "january.csv"

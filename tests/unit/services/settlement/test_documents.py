@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from node.services.settlement.csvtext import CSV_HEADER, csv_rows
 from node.services.settlement.document import NAMESPACE, Heading
-from node.services.settlement.export import Format, exported
+from node.services.settlement.export import Format, exported, exported_invoices
+from node.services.settlement.invoices import Bill, Period
 from node.services.settlement.lines import Delivery, Line, lines_of
 from node.services.settlement.tariff import Tariff, Tariffs
 from node.services.settlement.texts import duration, kwh
@@ -141,3 +142,44 @@ def test_numbers_are_exact() -> None:
     assert [duration(n) for n in (900, 3_600, 12)] == ["PT15M", "PT60M", "PT12S"]
     assert csv_rows([]) == ""
     assert CSV_HEADER.count(",") == 9
+
+
+def _invoices(some: list[Delivery], kind: Format) -> tuple[Bill, str]:
+    chosen = tariffs(shortfall=3, feed_in=5, overdraw=7)
+    bill = Bill(OPERATOR, (0, 2**40), Period.DAY)
+    for each in some:
+        bill.add(lines_of(each, chosen))
+    return bill, b"".join(exported_invoices(bill.invoices(), kind, HEADING)).decode()
+
+
+@given(st.lists(deliveries(), max_size=6))
+def test_invoices_as_csv_say_what_the_invoices_say(some: list[Delivery]) -> None:
+    """One row a position, the invoice's total beside it; over all of them money is neither made nor lost."""
+    bill, text = _invoices(some, Format.CSV)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    wanted = [(each, position) for each in bill.invoices() for position in each.positions]
+    assert len(rows) == len(wanted)
+    for row, (invoice, position) in zip(rows, wanted, strict=True):
+        assert (row["invoice"], row["party"]) == (invoice.number, "0x" + invoice.party.hex())
+        assert (row["kind"], row["side"]) == (position.kind.value, "owes" if position.owes else "gets")
+        assert int(row["lines"]) == position.lines
+        assert Decimal(row["energy_kwh"]) * 1000 == position.wh
+        assert (int(row["amount"]), int(row["total"])) == (position.amount, invoice.total)
+    assert sum(int(row["amount"]) for row in rows) == 0
+
+
+@given(st.lists(deliveries(), max_size=6))
+def test_invoices_as_a_market_document_say_what_the_invoices_say(some: list[Delivery]) -> None:
+    bill, text = _invoices(some, Format.XML)
+    series = ElementTree.fromstring(text).findall("d:TimeSeries", NS)
+    wanted = [(each, position) for each in bill.invoices() for position in each.positions]
+    assert len(series) == len(wanted)
+    for number, (one, (invoice, position)) in enumerate(zip(series, wanted, strict=True), 1):
+        side = "in" if position.owes else "out"
+        assert one.findtext("d:mRID", None, NS) == str(number)
+        assert one.findtext("d:marketAgreement.mRID", None, NS) == invoice.number
+        assert one.findtext(f"d:{side}_MarketParticipant.mRID", None, NS) == "0x" + invoice.party.hex()
+        quantity = one.findtext("d:Period/d:Point/d:in_Quantity.quantity", None, NS)
+        assert Decimal(quantity or "") * 1000 == position.wh
+        assert one.findtext("d:Period/d:Point/d:Financial_Price.amount", None, NS) == str(abs(position.amount))
+        assert one.findtext("d:Reason/d:text", None, NS) == position.kind.value
