@@ -34,7 +34,8 @@ _CONTRACTS: Final[tuple[Column, ...]] = (
 _LEFT: Final[tuple[Column, ...]] = (
     ("id", lambda row: short(row["id"])),
     ("day", "day"),
-    ("owed", "amount"),
+    ("amount", "amount"),
+    ("owed", "owed"),
     ("reminders", lambda row: "claimed" if row["claimed"] else row["reminders"]),
     ("state", "state"),
     ("contract", lambda row: short(row["contract"]) if row["contract"] else ""),

@@ -168,7 +168,7 @@ async def test_m37_who_paid_before_owes_without_a_reserve_and_cures_a_claim_on_t
         await world.give("buyer", 100)
 
         async def closed(count: int = 1) -> bool:
-            return [each.closed for each in (await lines(world).all()).values()] == [True] * count
+            return [each.closed for each in (await lines(world).shown()).values()] == [True] * count
 
         await world.until("the first one is paid", closed, 60)
         await world.nodes["buyer"].asset.netting.mandate(world.market.url, 3_000, world.clock.now() + 30 * DAY)

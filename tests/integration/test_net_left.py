@@ -35,7 +35,7 @@ def lines(world: World) -> LeftLines:
 
 
 async def only(world: World) -> LeftLine:
-    (left,) = (await lines(world).all()).values()
+    (left,) = (await lines(world).shown()).values()
     return left
 
 

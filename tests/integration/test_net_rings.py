@@ -48,12 +48,12 @@ async def by_parties(world: World) -> dict[tuple[str, str], LeftLine]:
     names = {node.asset.account(world.operator).address: name for name, node in world.nodes.items()}
     return {
         (names[bytes(each.body.buyer)], names[bytes(each.body.seller)]): each
-        for each in (await lines(world).all()).values()
+        for each in (await lines(world).shown()).values()
     }
 
 
 async def all_closed(world: World) -> bool:
-    return all(each.closed for each in (await lines(world).all()).values())
+    return all(each.closed for each in (await lines(world).shown()).values())
 
 
 async def join(world: World, *names: str) -> None:
@@ -94,10 +94,18 @@ async def test_two_that_face_each_other_owe_the_difference(tmp_path: Path) -> No
         assert (await world.balance("buyer"), await world.balance("seller")) == (100, 500)
         known = await by_parties(world)
         assert {each.body.reminders for each in known.values()} == {0}
+        assert await world.market.refusals() == []
+        assert await lines(world).all() == {}, "what is closed is at hand no more"
+        await world.restart("market")
+        assert await lines(world).all() == {}
+        assert await lines(world).settles(trade.contract_id)
+        assert not await lines(world).settles(b"\x07" * 32)
+        await world.pass_time(42 * DAY)
+        await world.rounds(2)
         for name in ("market", "seller", "buyer"):
             rows = {row.amount: (row.state, row.owed) for row in await shown(world, name)}
             assert rows == {900: ("closed", 500), 400: ("set_off", 0)}, name
-        assert await world.market.refusals() == []
+        assert await world.nodes["buyer"].asset.left.all() == {}
 
 
 async def test_a_ring_of_three_loses_its_least_debt_and_the_rest_is_paid_in_turn(tmp_path: Path) -> None:

@@ -77,11 +77,11 @@ class NettingPart:
 
     async def left(self) -> tuple[NetLeftView, ...]:
         if self.operator is not None:
-            lines = (await self.operator.netting.left.all()).values()
+            lines = (await self.operator.netting.left.shown()).values()
             rows = [_left(each.body, _state_of(each), each.contract, "") for each in lines]
         elif self.asset is not None:
             rows = [
-                await self._left_of(self.asset, body, order) for body, order in (await self.asset.left.all()).values()
+                await self._left_of(self.asset, body, order) for body, order in (await self.asset.left.shown()).values()
             ]
         else:
             raise Refused("This node neither is a market nor trades.", remedy="Ask the gateway or the market.")

@@ -88,16 +88,17 @@ class AssetNetContracts:
             raise Refused("This asset does not trade in that market.")
         made = contract_of(body)
         account = self._voice.signer(bytes(body.operator)).address
-        known, key = await self.book.day(made.day), made.contract_id
-        if key in known:
+        key = made.contract_id
+        if key in await self.book.day(made.day):
             return Kept((), self.book.add(key, body))
         if account not in (made.seller, made.buyer) or made.seller == made.buyer:
             raise Refused("This asset has no part in that contract.", field="seller")
         sells = account == made.seller
         order = await self._core.storage.views.one(Order, made.offer if sells else made.request)
+        fresh, known = await self._begun(), await self.book.day(made.day)
+        # From here on nobody else has a turn: two that come at once may not exceed the order together.
         taken = sum(e.made.wh for e in known.values() if order.order_id in (e.made.offer, e.made.request))
         self._check(made, order, taken, sells=sells)
-        fresh = await self._begun()
         facts = self.book.add(key, body)
         fresh.add(key)
         self._touched.add(key)

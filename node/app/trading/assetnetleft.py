@@ -32,6 +32,7 @@ from node.ledger.netting import NetState, NetViews
 from node.projection.order import Order, OrderStatus
 from node.projection.settlement_events import OrderTerms, RequestedOrder
 from node.projection.trade import Trade, TradeStatus
+from node.projection.tradedue import OVER
 from node.services.market.netcontracts import NetContract
 from node.services.market.netting import DAY
 from node.wire.settlement import NetCounted, NetLeftOut, OrderPlaced, SignedMessage
@@ -43,9 +44,15 @@ _log = structlog.get_logger(__name__)
 LEFT = "asset_net_left"
 """Namespace of facts: lines that were left out, by leaf: as the market told it, and what this asset signed for it."""
 
+CLOSED = "asset_net_left_closed"
+"""Namespace of facts: the same, long after nobody can sign for them any more."""
+
 LASTS_S = 7 * DAY
 OLDEST_DAYS = 30
 """After 32 days a batch gives its place on chain to another one, and nobody can look it up any more."""
+
+KEPT_DAYS = OLDEST_DAYS + 10
+"""So long a line is at hand, and for as long as its contract runs."""
 
 EARLY_S = 300
 """So much before now its time begins: clocks differ, and the chain takes no report before."""
@@ -78,12 +85,18 @@ class AssetNetLeft:
                     self._known = await self._read()
         return self._known
 
-    async def _read(self) -> dict[bytes, tuple[NetLeftOut, bytes]]:
-        found = await self._core.storage.memory.facts.all(LEFT)
-        known = {
+    async def shown(self) -> dict[bytes, tuple[NetLeftOut, bytes]]:
+        """The same, with those that are not at hand any more."""
+        return await self._kept(CLOSED) | await self.all()
+
+    async def _kept(self, space: str) -> dict[bytes, tuple[NetLeftOut, bytes]]:
+        return {
             bytes.fromhex(leaf): (NetLeftOut.model_validate(each["body"]), bytes.fromhex(each["order"]))
-            for leaf, each in found.items()
+            for leaf, each in (await self._core.storage.memory.facts.all(space)).items()
         }
+
+    async def _read(self) -> dict[bytes, tuple[NetLeftOut, bytes]]:
+        known = await self._kept(LEFT)
         self._agreed = {order: body.ordered[0] for body, order in known.values() if order}
         return known
 
@@ -177,12 +190,25 @@ class AssetNetLeft:
             if self._again.get(leaf, 0) > now:
                 continue
             self._again[leaf] = now + AGAIN_S
+            if now // DAY - body.period > KEPT_DAYS:
+                await self._put_away(leaf, body, order_id)
+                continue
             if not body.due or (order_id and not await self._in_vain(order_id)):
                 continue
             account = self._voice.signer(bytes(body.operator)).address
             sells = account == bytes(body.seller)
             if await (self._asks(views, body, account) if sells else self._owes(views, body, account)):
                 await self._sign(body, sells=sells)
+
+    async def _put_away(self, leaf: bytes, body: NetLeftOut, order_id: bytes) -> None:
+        trades = await self._contracts_of(order_id) if order_id else []
+        if all(each.status in OVER and each.settled for each in trades):
+            (_, name, value) = _fact(body, order_id)
+            await self._core.storage.memory.keep((), [(LEFT, name, None), (CLOSED, name, value)])
+            (await self.all()).pop(leaf, None)
+            self._agreed.pop(order_id, None)
+            self._again.pop(leaf, None)
+            self.waits.pop(leaf, None)
 
     async def _in_vain(self, order_id: bytes) -> bool:
         """Whether an order is over without a contract, or with one that was cancelled for good."""

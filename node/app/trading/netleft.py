@@ -20,7 +20,7 @@ from keys import messages as m
 from node.app.core import Core
 from node.app.trading.matchsigning import signed_match
 from node.app.trading.netcontracts import NetContracts
-from node.app.trading.netleftline import LEFT, ORDERS, LeftLine, read_left
+from node.app.trading.netleftline import ORDERS, LeftBook, LeftLine, kept
 from node.app.trading.netlines import NetLines, StoredLine
 from node.app.trading.nettelling import SIDES, NetTelling
 from node.app.trading.orderterms import terms_named
@@ -56,6 +56,7 @@ class LeftLines:
         self._lines = lines
         self._contracts = contracts
         self._operator = core.keys.identity.wallet().address
+        self._book = LeftBook(core.storage.memory.facts)
         self._reading = asyncio.Lock()
         self._known: dict[bytes, LeftLine] | None = None
         self._paying: dict[bytes, bytes] = {}
@@ -63,30 +64,27 @@ class LeftLines:
         self._counted: tuple[int, dict[bytes, list[NetCounted]]] = -1, {}
 
     async def all(self) -> dict[bytes, LeftLine]:
-        """Every line that was left out, by leaf."""
+        """Every line of which something is to be done, by leaf."""
         if self._known is None:
             async with self._reading:
                 if self._known is None:
-                    self._known = await self._read()
+                    known = await self._book.open()
+                    self._paying = {each.contract: leaf for leaf, each in known.items() if each.contract}
+                    self._known = known
         return self._known
 
-    async def _read(self) -> dict[bytes, LeftLine]:
-        known = await read_left(self._core.storage.memory.facts)
-        self._paying = {each.contract: leaf for leaf, each in known.items() if each.contract}
-        return known
+    async def shown(self) -> dict[bytes, LeftLine]:
+        """Every line that ever was left out, by leaf."""
+        return await self._book.closed() | await self.all()
 
     async def settles(self, contract_id: bytes) -> bool:
         """Whether a contract on chain pays for a line: its energy was counted on the day of its delivery."""
         await self.all()
-        return contract_id in self._paying
+        return contract_id in self._paying or await self._book.pays(contract_id)
 
     async def left_out(self, made: NetContract) -> bool:
         """Whether a line of which this contract is a part was left out."""
-        wanted = (made.request, made.seller, made.price, made.day)
-        return any(
-            (bytes(each.body.request), bytes(each.body.seller), each.body.price, each.body.period) == wanted
-            for each in (await self.all()).values()
-        )
+        return await self._book.has(made)
 
     async def of_account(self, account: bytes) -> list[NetLeftOut]:
         """What an account has not signed for yet."""
@@ -96,15 +94,12 @@ class LeftLines:
             for sells, each in sides
             if account in (bytes(each.body.seller), bytes(each.body.buyer))
             and each.body.due
-            and not (each.closed or each.contract or SIDES[0 if sells else 1] in each.orders)
+            and not (each.contract or SIDES[0 if sells else 1] in each.orders)
         ]
 
     async def excludes(self, account: bytes) -> bool:
         """Whether a claim against an account is open."""
-        return any(
-            bytes(each.body.buyer) == account and each.body.claimed and not each.closed
-            for each in (await self.all()).values()
-        )
+        return any(bytes(each.body.buyer) == account and each.body.claimed for each in (await self.all()).values())
 
     async def begin(self, period: int, leaves: Collection[bytes], block: int) -> None:
         """A day was netted with these lines, in a block (0: nothing was netted); the others are owed from here on, as
@@ -121,6 +116,8 @@ class LeftLines:
                 _log.warning("net_line_left", period=period, leaf=leaf.hex())
                 continue
             left[leaf] = line, made
+        for leaf in await self._book.closed(left):
+            del left[leaf]
         owed = set_off(line.net() for line, _ in left.values())
         fresh = dict[bytes, LeftLine]()
         for leaf, (line, made) in left.items():
@@ -140,7 +137,7 @@ class LeftLines:
             )
             fresh[leaf] = LeftLine(body, made.offer, 0, {}, {})
         if fresh:
-            await self._core.storage.memory.keep((), [(LEFT, leaf.hex(), e.to_json()) for leaf, e in fresh.items()])
+            await self._core.storage.memory.keep((), self._book.begun(fresh))
             known |= fresh
 
     async def _made(self, line: StoredLine, contracts: Collection[NetContract]) -> NetContract | None:
@@ -159,7 +156,7 @@ class LeftLines:
         is for anything else."""
         leaf = message.nonce.to_bytes(32, "big")
         left = (await self.all()).get(leaf)
-        if left is None or left.closed or not left.body.due:
+        if left is None or not left.body.due:
             raise Refused("This market nets; only what was left out is ordered in its own contract.", field="typed")
         body, sells = left.body, isinstance(message, m.Offer)
         pair = (bytes(body.seller), bytes(body.buyer))
@@ -180,10 +177,12 @@ class LeftLines:
         if changes.get("contract"):
             self._paying[changes["contract"]] = leaf  # whoever hears of the contract asks at once what it is
         after = replace(known[leaf], **changes)
-        await self._core.storage.memory.keep([wish] if wish else (), [(LEFT, leaf.hex(), after.to_json())])
+        await self._core.storage.memory.keep([wish] if wish else (), kept(leaf, after))
         if "contract" in changes:
             self._paying = {key: at for key, at in self._paying.items() if at != leaf or key == after.contract}
         known[leaf] = replace(known[leaf], **changes)
+        if after.closed:
+            del known[leaf]
 
     async def _drop(self, leaf: bytes, side: str, order_id: str) -> None:
         """An order is over: whose it was is asked once more, unless it signed another one by now."""
@@ -196,7 +195,7 @@ class LeftLines:
             orders={each: order for each, order in left.orders.items() if each != side},
             told={each: news for each, news in left.told.items() if each != side},
         )
-        facts = [(ORDERS, f"{leaf.hex()}/{side}", None), (LEFT, leaf.hex(), known[leaf].to_json())]
+        facts = [(ORDERS, f"{leaf.hex()}/{side}", None), *kept(leaf, known[leaf])]
         await self._core.storage.memory.keep((), facts)
 
     # Steps
@@ -207,8 +206,6 @@ class LeftLines:
             return
         known = await self.all()
         for leaf in list(known):
-            if known[leaf].closed:
-                continue
             if known[leaf].contract:
                 await self._follow(leaf)
                 continue
@@ -276,7 +273,7 @@ class LeftLines:
             return False
         for each in list(known.values()):
             sold = (bytes(each.body.seller), each.body.period) == (bytes(body.buyer), body.period)
-            if sold and each.body.due and not each.closed:
+            if sold and each.body.due:
                 trade = await views.one(Trade, each.contract) if each.contract else None
                 if trade is None or trade.terms is None or not trade.terms.final:
                     return True

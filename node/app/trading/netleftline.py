@@ -1,18 +1,24 @@
-"""A line that a day's netting left out, as its market keeps it."""
+"""A line that a day's netting left out, and how its market keeps them: what is closed costs nothing any more."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from node.app.memory import Fact
+from node.app.trading.nettelling import SIDES
+from node.services.market.netcontracts import NetContract
 from node.storage.facts import Facts
 from node.wire.settlement import NetLeftOut
 
-__all__ = ["LEFT", "ORDERS", "LeftLine", "read_left"]
+__all__ = ["ORDERS", "LeftBook", "LeftLine", "kept"]
 
-LEFT = "net_left"
-"""Namespace of facts: lines that were left out, by leaf."""
+LEFT, CLOSED = "net_left", "net_left_closed"
+"""Namespaces of facts: lines that were left out, by leaf, while something is owed of them, and after."""
+
+PAYS = "net_left_pays"
+"""Namespace of facts: the leaf that a contract on chain pays for, by contract."""
 
 ORDERS = "net_left_order"
 """Namespace of facts: what each partner signed for a line, by leaf and side. They come while a line is worked on, and
@@ -61,11 +67,61 @@ class LeftLine:
         )
 
 
-async def read_left(facts: Facts) -> dict[bytes, LeftLine]:
-    """All that are kept, by leaf."""
-    orders = dict[str, dict[str, str]]()
-    for name, order_id in (await facts.all(ORDERS)).items():
-        leaf, _, side = name.partition("/")
-        orders.setdefault(leaf, {})[side] = order_id
-    found = await facts.all(LEFT)
-    return {bytes.fromhex(leaf): LeftLine.from_json(each, orders.get(leaf, {})) for leaf, each in found.items()}
+class LeftBook:
+    """The facts of all lines. Those that are open are read once, at the start; of the others what is asked for."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._day: tuple[int, Collection[list[Any]]] | None = None
+
+    async def open(self) -> dict[bytes, LeftLine]:
+        """Those that are not closed, by leaf."""
+        orders = dict[str, dict[str, str]]()
+        for name, order_id in (await self._facts.all(ORDERS)).items():
+            leaf, _, side = name.partition("/")
+            orders.setdefault(leaf, {})[side] = order_id
+        found = await self._facts.all(LEFT)
+        return {bytes.fromhex(leaf): LeftLine.from_json(each, orders.get(leaf, {})) for leaf, each in found.items()}
+
+    async def closed(self, leaves: Collection[bytes] | None = None) -> dict[bytes, LeftLine]:
+        """Those of these that are closed; all that ever were, where none are named."""
+        if leaves is None:
+            found = await self._facts.all(CLOSED)
+        else:
+            found = await self._facts.many(CLOSED, [leaf.hex() for leaf in leaves])
+        return {bytes.fromhex(leaf): LeftLine.from_json(each, {}) for leaf, each in found.items()}
+
+    async def pays(self, contract_id: bytes) -> bool:
+        """Whether a contract on chain ever paid for a line."""
+        return await self._facts.get(PAYS, contract_id.hex()) is not None
+
+    async def has(self, made: NetContract) -> bool:
+        """Whether a line of which this contract is a part was left out."""
+        if self._day is None or self._day[0] != made.day:
+            self._day = made.day, (await self._facts.all(_parts(made.day))).values()
+        return [made.request.hex(), made.seller.hex(), made.price] in self._day[1]
+
+    def begun(self, lines: Mapping[bytes, LeftLine]) -> list[Fact]:
+        """The facts of lines that are left out now."""
+        self._day = None
+        facts = [fact for leaf, line in lines.items() for fact in kept(leaf, line)]
+        for leaf, line in lines.items():
+            body = line.body
+            part = [bytes(body.request).hex(), bytes(body.seller).hex(), body.price]
+            facts.append((_parts(body.period), leaf.hex(), part))
+        return facts
+
+
+def kept(leaf: bytes, line: LeftLine) -> list[Fact]:
+    """The facts of a line as it is now."""
+    name = leaf.hex()
+    facts: list[Fact] = [(PAYS, line.contract.hex(), name)] if line.contract else []
+    if not line.closed:
+        return [*facts, (LEFT, name, line.to_json())]
+    orders: list[Fact] = [(ORDERS, f"{name}/{side}", None) for side in SIDES]
+    return [*facts, *orders, (LEFT, name, None), (CLOSED, name, line.to_json())]
+
+
+def _parts(period: int) -> str:
+    """Namespace of facts: request, seller and price of the lines of a day that were left out, by leaf."""
+    return f"net_left_of_{period}"
