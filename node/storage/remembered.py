@@ -15,8 +15,9 @@ from node.projection.codec import CODEC
 __all__ = ["Remembered"]
 
 _MOST: Final = 64_000_000
-"""Characters of all texts together; the states take about as much. A market in its busiest hour has some thousand contracts
-under way, each with two orders and a few messages of some thousand characters; a household never comes near."""
+"""Characters of all texts together; the states take about as much. A market in its busiest hour has some
+thousand contracts under way, each with two orders and a few messages of some thousand characters; a household never
+comes near."""
 
 
 class Remembered:
