@@ -106,6 +106,10 @@ class ConsentFacade(Protocol):
         """Provider: sends a sealed, signed request to a home."""
         ...
 
+    async def shown(self, request_id: str) -> RequestView:
+        """Home: a person has the request before them; noted once."""
+        ...
+
     async def grant(self, request_id: str, scope: GrantScope, external: ExternalSignature | None) -> ActionView:
         """Home: signs with the node's key, or takes a wallet's signature of what `grant_unsigned` prepared."""
         ...

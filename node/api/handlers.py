@@ -132,6 +132,10 @@ async def _ask(call: Call) -> RequestView:
     return await call.facade.request_consent(call.form(ConsentRequestForm))
 
 
+async def _shown(call: Call) -> RequestView:
+    return await call.facade.shown(call.values["request_id"])
+
+
 async def _grant(call: Call) -> ActionView:
     form = call.form(GrantForm)
     scope = GrantScope(streams=form.streams, start=form.start, end=form.end)
@@ -305,6 +309,8 @@ OPERATIONS: tuple[Operation, ...] = (
               RequestView, ConsentRequestForm, 201, tag="consent"),
     Operation("GET", f"{_API}/requests/{{request_id}}", "getRequest", "read", "One request", _request, RequestView,
               tag="consent", parameters=(_REQUEST,)),
+    Operation("POST", f"{_API}/requests/{{request_id}}/shown", "shown", "consent",
+              "A person has it before them (home)", _shown, RequestView, tag="consent", parameters=(_REQUEST,)),
     Operation("POST", f"{_API}/requests/{{request_id}}/grant", "grant", "consent", "Grant, whole or in part", _grant,
               ActionView, GrantForm, 202, tag="consent", parameters=(_REQUEST,)),
     Operation("POST", f"{_API}/requests/{{request_id}}/grant/unsigned", "prepareGrant", "consent",

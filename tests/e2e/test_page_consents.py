@@ -99,7 +99,7 @@ async def _one_consent(place: Place, someone: Visit, text_hash: str) -> None:
     await expect(text).to_contain_text(json.dumps(HOSTILE))
     await expect(page.locator("main")).to_contain_text(text_hash)
     life = page.get_by_role("listitem")
-    for words in ("Asked", "Granted", "On the chain", "Final: it opens"):
+    for words in ("Asked", "Shown to a person", "Granted", "On the chain", "Final: it opens"):
         await expect(life.filter(has_text=words)).to_have_count(1)
     assert await someone.barriers() == []
     assert await someone.fits()
@@ -118,6 +118,17 @@ async def _one_consent(place: Place, someone: Visit, text_hash: str) -> None:
         return bool((await place.consent_of("alpha"))["state"] == "revoked")
 
     await until("the provider knows", known)
+    await page.get_by_role("button", name="Ask them to erase it").click()
+    await page.get_by_label("Reason (optional)").fill("I moved out")
+    assert await someone.barriers() == []
+    await page.get_by_role("dialog").get_by_role("button", name="Ask").click()
+    erased = page.locator("section", has=page.get_by_role("heading", name="What they have read"))
+    await expect(erased).to_contain_text("done, with a signed receipt")
+    await expect(erased).to_contain_text("readings,")
+    await erased.get_by_text("The signed receipt").click()
+    await expect(erased.locator("pre")).to_contain_text("I moved out")
+    assert await someone.barriers() == []
+    assert await someone.fits()
 
 
 async def test_permissions_1_denied_with_a_reason_that_the_provider_reads(place: Place) -> None:

@@ -126,6 +126,10 @@ class Consents:
     async def request_consent(self, form: ConsentRequestForm) -> RequestView:
         return await self._sent(await self._as_provider().ask(form))
 
+    async def shown(self, request_id: str) -> RequestView:
+        await self._as_home().shown(_id(request_id))
+        return await self.request(request_id)
+
     async def grant(self, request_id: str, scope: GrantScope, external: ExternalSignature | None) -> ActionView:
         grant_id = await self._as_home().grant(_id(request_id), scope, external)
         return ActionView(state="queued", digest=grant_id, transaction=to_hex(grant_id))

@@ -109,6 +109,9 @@ class NodeFacadeOfApp:
     async def request_consent(self, form: ConsentRequestForm) -> RequestView:
         return await self._consents.request_consent(form)
 
+    async def shown(self, request_id: str) -> RequestView:
+        return await self._consents.shown(request_id)
+
     async def grant(self, request_id: str, scope: GrantScope, external: ExternalSignature | None) -> ActionView:
         return await self._consents.grant(request_id, scope, external)
 

@@ -31,6 +31,7 @@ from node.projection.events import (
     ReceivedRevocation,
     RequestedConsentDenial,
     RequestedConsentGrant,
+    RequestedConsentView,
 )
 from node.projection.request import Request, RequestStatus
 from node.projection.stream import Stream
@@ -48,13 +49,11 @@ OWN_STREAM = "own_stream"
 PREPARED = "prepared_grant"
 """Namespace of facts: what an external wallet was asked to sign, by request id."""
 
-
 MOVES = "gateway_move"
 """Namespace of facts: the device hash of the former gateway, by that of the one that takes its streams over."""
 
 TEXTS = "consent_text"
 """Namespace of facts: the accepted text, by grant id."""
-
 
 STANDING = (DeviceStatus.KNOWN, DeviceStatus.SEEN, DeviceStatus.PAIRED)
 """How far a pairing has come, the furthest last."""
@@ -215,6 +214,11 @@ class HomeRole:
         if found.status is RequestStatus.NONE:
             raise NotFound("There is no request with this id.", remedy="`wattpact consent list` shows all.")
         return found, ConsentRequest.model_validate_json(found.body)
+
+    async def shown(self, request_id: bytes) -> None:
+        """A person has it before them; noted once, and not of one that is answered. Raises NotFound."""
+        if (await self.request(request_id))[0].status is RequestStatus.RECEIVED:
+            await self._core.storage.memory.keep([RequestedConsentView(request_id, self._core.clock.now())])
 
     async def prepare(self, request_id: bytes, scope: GrantScope) -> tuple[Grant, str]:
         """The Grant to sign and the text that it accepts; remembered until it is signed or prepared anew."""

@@ -34,6 +34,7 @@ const PAGES = [
 ];
 const WALLET_EVERY_S = 10;
 const MOST_LINKS = 5;
+const MAY = { admin: "You may act", consent: "You may decide on consents", read: "You may look" };
 
 let leaving = new AbortController();
 let present = null;
@@ -115,7 +116,7 @@ function sidebar(status, mine) {
     h("nav", { class: "main-nav", "aria-label": "Pages" }, navLinks(present.links)),
     present.wallet,
     h("div", { class: "session" },
-      h("p", { class: "muted" }, `${mine.scope === "admin" ? "You may act" : "You may look"} until ${time(mine.expires_at).slice(0, 16)}`),
+      h("p", { class: "muted" }, `${MAY[mine.scope] ?? MAY.read} until ${time(mine.expires_at).slice(0, 16)}`),
       out));
 }
 

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { partyOf, policyLink, stateOf } from "./consents.js";
 import { h, put } from "./dom.js";
+import { showErasure } from "./erasure.js";
 import { signer } from "./signer.js";
 import { choice, dialog, facts, field, loading, problem, repeat, table, toast } from "./ui.js";
 import { interval, minute, short, streamWords, time } from "./units.js";
@@ -21,11 +22,11 @@ export async function consentPage(place) {
   const first = await get(path);
   if (signal.aborted) return undefined;
   const [state, streams, life] = [h("span"), h("section"), h("section")];
-  const [buttons, told] = [h("div", { class: "buttons" }), h("div")];
+  const [buttons, told, erased] = [h("div", { class: "buttons" }), h("div"), h("section")];
   put(main,
     h("p", { class: "crumbs" }, h("a", { href: "#/consents" }, "Consents")),
     h("div", { class: "title-row" }, h("h1", null, titleOf(first)), state),
-    streams, agreed(first, buttons), life, told);
+    streams, agreed(first, buttons), erased, life, told);
   let next = first;
   return repeat(async () => {
     try {
@@ -37,6 +38,8 @@ export async function consentPage(place) {
       put(state, stateOf(consent.state));
       put(streams, h("h2", null, "What they can read"), streamTable(consent));
       put(life, h("h2", null, "Life"), lifeOf(steps, consent));
+      const over = ["revoked", "expired"].includes(consent.state);
+      await showErasure(erased, over ? consent : null, decides, signal);
       const ends = decides && ["pending", "live"].includes(consent.state);
       put(buttons, ends ? h("button", { type: "button", class: "danger", onclick: () => revoke(consent, place) }, "Revoke …") : []);
     } catch (error) {

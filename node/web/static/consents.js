@@ -3,10 +3,12 @@
 import { get, post } from "./api.js";
 import { h, put } from "./dom.js";
 import { grantDialog } from "./grant.js";
-import { action, dialog, empty, facts, field, loading, pill, problem, repeat, table, toast } from "./ui.js";
+import { action, dialog, empty, facts, field, loading, pill, problem, repeat, some, someRows, toast } from "./ui.js";
 import { interval, minute, short, streamWords } from "./units.js";
 
 const EVERY_S = 4;
+const AT_ONCE = 20;
+const seen = new Set();
 const WORDS = { pending: "waiting for the chain", requested: "asked", live: "live", revoked: "revoked", expired: "over" };
 
 /** A state of a consent or request as people say it. */
@@ -39,7 +41,7 @@ export async function consentsPage(place) {
       const open = requests.items.filter((each) => each.state === "requested");
       const own = new Set(streams.items.filter((each) => each.relation === "owner").map((each) => each.name));
       const received = open.filter((each) => each.direction === "received");
-      if (home) put(asked, h("h2", null, "They ask"), received.length ? received.map((each) => requestCard(each, { own, owner }, decides, draw))
+      if (home) put(asked, h("h2", null, "They ask"), received.length ? some(received, AT_ONCE, (each) => requestCard(each, { own, owner }, decides, draw))
         : empty("Nobody waits for an answer.", "A provider asks by the address of this home, or by its mailbox."));
       put(sent, sentOf(open.filter((each) => each.direction === "sent")));
       const coming = requests.items.filter((each) => each.state === "granted" && each.grant_id && !known.has(each.grant_id));
@@ -74,7 +76,15 @@ export function policyLink(url) {
   return h("a", { href: url, rel: "noopener noreferrer", target: "_blank", class: "wrap" }, url);
 }
 
+// That a person had it before them is part of its life. Who may not answer is not that person; failing is no harm.
+function note(request) {
+  if (seen.has(request.id)) return;
+  seen.add(request.id);
+  post(`/requests/${request.id}/shown`).catch(() => seen.delete(request.id));
+}
+
 function requestCard(request, household, decides, changed) {
+  if (decides) note(request);
   const told = h("div");
   const missing = request.streams.filter((each) => !household.own.has(each.name));
   const buttons = decides
@@ -117,12 +127,12 @@ function consentTable(items, coming) {
     ["State", (row) => stateOf(row.state)],
   ];
   const open = (row) => (row.coming ? {} : { class: "link", onclick: (event) => event.target.closest("a") || (location.hash = link(row)) });
-  return table(columns, [...waiting, ...rows], { attributes: open });
+  return someRows(columns, [...waiting, ...rows], { attributes: open });
 }
 
 function sentOf(rows) {
   if (!rows.length) return [];
-  return [h("h2", null, "Asked by this node"), table([
+  return [h("h2", null, "Asked by this node"), someRows([
     ["Household", partyOf],
     ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose)],
     ["Streams", (row) => names(row)],
@@ -132,11 +142,11 @@ function sentOf(rows) {
 
 function earlierOf(rows) {
   if (!rows.length) return [];
-  return [h("h2", null, "Earlier requests"), table([
+  return [h("h2", null, "Earlier requests"), someRows([
     ["Who", partyOf],
     ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose)],
     ["Asked", (row) => minute(row.created_at)],
     ["State", (row) => stateOf(row.state)],
     ["Reason", (row) => (row.reason ? h("span", { class: "wrap" }, row.reason) : [])],
-  ], rows)];
+  ], [...rows].sort((a, b) => b.created_at - a.created_at))];
 }

@@ -2,6 +2,8 @@
 
 import { h, put } from "./dom.js";
 
+const ROWS = 50;
+
 /** One sentence and what to do. Anything that is no Problem is a defect of ours and is said as such. */
 export function problem(error) {
   const fields = (error.errors ?? []).slice(1).map((each) => h("li", null, `${each.field}: ${each.message}`));
@@ -66,6 +68,23 @@ export function table(columns, rows, { caption, attributes, compact } = {}) {
     h("thead", null, h("tr", null, head)),
     h("tbody", null, body),
   );
+}
+
+/** The first of many things, and a button for more of them. */
+export function some(items, count, show) {
+  const place = h("div");
+  const more = (from) => {
+    place.querySelector(":scope > .more-of")?.remove();
+    place.append(...items.slice(from, from + count).map(show));
+    if (from + count < items.length) place.append(h("button", { type: "button", class: "more-of", onclick: () => more(from + count) }, "Show more"));
+  };
+  more(0);
+  return place;
+}
+
+/** A table of which the first rows are there, and others on demand. */
+export function someRows(columns, rows, options) {
+  return some(Array.from({ length: Math.ceil(rows.length / ROWS) }, (_, i) => rows.slice(i * ROWS, (i + 1) * ROWS)), 1, (part) => table(columns, part, options));
 }
 
 let numbered = 0;
@@ -162,12 +181,16 @@ export function copyable(text) {
   return h("span", { class: "copyable" }, code, said);
 }
 
-/** Does `work` now and every `seconds` until `signal` ends it; rests while nobody looks. Errors are `work`'s own. */
+/** Does `work` now and every `seconds` until `signal` ends it, rarer where it takes long; rests while nobody looks.
+ *  Errors are `work`'s own. */
 export function repeat(work, seconds, signal) {
   const round = async () => {
     if (signal.aborted) return;
+    const began = performance.now();
     if (!document.hidden) await work();
-    if (!signal.aborted) setTimeout(round, seconds * 1000);
+    // A node with thousands of consents has better things to do than to list them all the time.
+    const pause = Math.max(seconds * 1000, Math.min(60000, 10 * (performance.now() - began)));
+    if (!signal.aborted) setTimeout(round, pause);
   };
   return round();
 }

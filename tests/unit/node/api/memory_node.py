@@ -180,6 +180,9 @@ class MemoryNode:
         self.found[made.id] = made
         return made
 
+    async def shown(self, request_id: str) -> RequestView:
+        return await self.request(request_id)
+
     async def grant(self, request_id: str, scope: GrantScope, external: ExternalSignature | None) -> ActionView:
         self._check()
         found = await self.request(request_id)
