@@ -12,6 +12,7 @@ from node.app.services import until_stopped
 from node.ledger.batch import ChainBatch
 from node.ledger.errors import RpcError, WrongChain
 from node.projection.events import ChainEvent
+from node.projection.submission import Submission
 from node.runtime.supervisor import Lifecycle, Service
 
 __all__ = ["ChainFeed"]
@@ -118,7 +119,18 @@ class ChainFeed:
         if there:
             self.progress = None
 
+    async def _learn_of_late(self, final_time: int) -> None:
+        """The final block ends messages whose deadline is over: those that are in a block must be known to be. After a
+        time off, the reading of the chain is here before the sender has looked."""
+        chain = self._core.chain
+        if await self._core.storage.views.overdue(Submission, final_time):
+            await chain.sender.look()
+            for batches in chain.batches:
+                await batches.settle()
+
     async def _apply(self, batch: ChainBatch[ChainEvent]) -> None:
+        if batch.finalized is not None:
+            await self._learn_of_late(batch.finalized.timestamp)
         events, update = told(batch)
         await self._core.storage.journal.apply(events, update)
         self._note(batch)

@@ -81,6 +81,7 @@ class Batches:
         self._tries: dict[bytes, int] = {}
         self._tried_at: bytes = b""
         self._moved: set[bytes] = set(self._keeper.book.carried())
+        self._settling = asyncio.Lock()
         self._ahead: dict[bytes, bytes] = {}
         self._placed: dict[bytes, int] = {}
         self._wake = asyncio.Event()
@@ -221,13 +222,15 @@ class Batches:
     # --- telling what became of them ----------------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Move the members of every batch that moved, in one commit. Raises RpcError; then it is tried again."""
-        moved = frozenset(self._moved)
-        self._moved -= moved  # what moves again meanwhile is told again
-        with ExitStack() as untold:
-            untold.callback(self._moved.update, moved)
-            await self._settle(moved)
-            untold.pop_all()
+        """Move the members of every batch that moved, in one commit. Raises RpcError; then it is tried again. When it
+        is over, all is told that had moved when it was called."""
+        async with self._settling:
+            moved = frozenset(self._moved)
+            self._moved -= moved  # what moves again meanwhile is told again
+            with ExitStack() as untold:
+                untold.callback(self._moved.update, moved)
+                await self._settle(moved)
+                untold.pop_all()
 
     async def _settle(self, moved: Collection[bytes]) -> None:
         carriers = [

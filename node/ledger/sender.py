@@ -46,6 +46,10 @@ def _failed(tx: Transaction) -> bool:
     return tx.state is TxState.REFUSED or (tx.inclusion is not None and not tx.succeeded)
 
 
+async def _nothing() -> None:
+    """While the chain is looked at."""
+
+
 class Sender:
     """Sends from one address on one chain. An async context manager: entering takes the nonce lock.
 
@@ -238,6 +242,11 @@ class Sender:
         """The chain moved or was reorganised: the next pass comes at once and looks, also when nothing is out."""
         self._passed_at = None
         self._wake.set()
+
+    async def look(self) -> None:
+        """Learn what became of all that is out, as of now, and send nothing. Raises RpcError."""
+        async with self._mutex:
+            await self._watch.look(await self._sight(await self._rpc.choose()), _nothing)
 
     async def step(self) -> None:
         """Make one pass. Raises RpcError, FeesTooHigh, SenderUnfunded, StorageFull; what came before that is done."""

@@ -112,6 +112,12 @@ class Views:
             rows = (await connection.execute(query)).all()
         return [(seq, _of(kind, self._remembered.read_once(name, key, document))) for seq, key, document in rows]
 
+    async def overdue(self, kind: type[State], chain_time: int) -> bool:
+        """Whether a block of this time ends one that waits for the chain."""
+        late = (states.c.kind == _name(kind)) & (states.c.chain_deadline < chain_time)
+        async with self._database.read() as connection:
+            return (await connection.execute(select(states.c.key).where(late).limit(1))).first() is not None
+
     async def counts(self, kind: type[State]) -> dict[str, int]:
         """How many states of this class have each status."""
         query = select(states.c.status, func.count()).where(states.c.kind == _name(kind)).group_by(states.c.status)
