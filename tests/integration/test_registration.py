@@ -127,3 +127,33 @@ async def test_a21_the_revocation_key_ends_an_asset_and_changes_nothing_else(tmp
         assert await market.notices.registered(account) == before.model_copy(update={"status": "retired"})
         status, answer = await set_up(world, "seller")
         assert (status, answer["success"]) != (200, True)
+
+
+async def test_a21_a30_what_a_retired_asset_left_open_is_matched_with_nobody(tmp_path: Path) -> None:
+    """Its node is lost and takes nothing back: the market leaves its offers out of the book by itself, from the word of
+    the revocation key on, also after it was off and on again."""
+    async with trading(tmp_path) as world:
+        await world.open("seller's owner")
+        await set_up(world, "seller")
+        await world.give("buyer", 1_000_000)
+        seller, start = world.nodes["seller"], world.clock.now() + 2 * HOUR
+        await world.order("seller", "offer", 500, 100, start)
+        await world.rounds(2)
+        assert world.market.market is not None
+        assert len(world.market.market.matching.slots()) == 1
+        account = seller.asset.account(world.operator).address
+        known = await world.market.market.notices.registered(account)
+        assert known is not None
+        body = known.model_copy(update={"status": "retired", "signature": None}).to_json()
+        world.off.add("seller")
+        async with face(world.market) as api:
+            wallet = seller.core.keys.identity.wallet()
+            assert (await api.sealed("/market/register", wallet, "market.register", body))[0] == 200
+        await world.rounds(1)
+        assert world.market.market.matching.slots() == ()
+        await world.order("buyer", "request", 500, 300, start)
+        await world.rounds(4)
+        assert await world.market.trades() == []
+        await world.restart("market")
+        await world.rounds(4)
+        assert await world.market.trades() == []

@@ -46,6 +46,8 @@ class MarketRole:
         self._own_terms: bytes | None = None
         netted = self.netting.contracts if nets else None
         self.matching = Matching(core, orders, lambda: self.terms_id, netted)
+        self.matching.retired = self.notices.all_retired
+        self.notices.on_retired = self.matching.begin_again
         remote = self.matching.remote
         self.bids = BidLink(core, self.matching, remote) if remote is not None else None
         netting = self.netting if nets else None

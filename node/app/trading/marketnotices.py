@@ -5,7 +5,7 @@ The chain tells all of it too. A notice makes an asset look at once, and is the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from keys.errors import KeysError
@@ -54,6 +54,9 @@ class MarketNotices:
         self._personal = Personal(core.keys.keystore)
         self._names: frozenset[str] | None = None
         self._fresh: set[str] = set()
+        self._over: set[bytes] = set()
+        self.on_retired: Callable[[], None] | None = None
+        """Whoever wants to know that an account is over for good."""
 
     def register(self, inbox: Inbox) -> None:
         inbox.on("market.register", self._take)
@@ -82,6 +85,9 @@ class MarketNotices:
         words = {"area": document.pop("area")}
         if body.status == "retired":
             self._personal.erase(name)
+            self._over.add(bytes(body.account))
+            if self.on_retired is not None:
+                self.on_retired()
         return ASSETS, name, {**document, "personal": "" if body.status == "retired" else self._sealed(name, words)}
 
     def _sealed(self, name: str, words: Mapping[str, str]) -> str:
@@ -117,6 +123,11 @@ class MarketNotices:
         names = [name for each in accounts if (name := each.hex()) in self._names or name in self._fresh]
         found = await self._core.storage.memory.facts.many(ASSETS, names) if names else {}
         return frozenset(bytes.fromhex(name) for name, each in found.items() if each["status"] == "retired")
+
+    async def all_retired(self) -> frozenset[bytes]:
+        """Every account that is over, what is being written down at this moment included."""
+        found = await self._core.storage.memory.facts.all(ASSETS)
+        return frozenset({*self._over, *(bytes.fromhex(n) for n, each in found.items() if each["status"] == "retired")})
 
     async def of(self, trade: Trade) -> tuple[RequestedTradeNotice, ...]:
         """What its partners have not been told yet."""

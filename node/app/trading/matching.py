@@ -6,12 +6,11 @@ the start and follows the journal from then on; each step costs what changed, no
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
@@ -23,6 +22,7 @@ from node.app.trading.matchfeed import fill_of, named_in, names_somebody, rules_
 from node.app.trading.matchsigning import market_domain_of, signed_match
 from node.app.trading.netcontracts import NetContracts
 from node.app.trading.netlines import net_domain_of
+from node.app.trading.watching import Watch
 from node.ledger.errors import RpcError, RpcRefused
 from node.ledger.market import market_call, refusal_of
 from node.projection.order import Order, OrderStatus
@@ -37,7 +37,7 @@ from node.services.market.remote import Proposal, RemoteBook
 from node.services.market.sides import Sides
 from node.storage.journal import Applied
 
-__all__ = ["Matching", "Watch"]
+__all__ = ["Matching"]
 
 _log = structlog.get_logger(__name__)
 
@@ -51,24 +51,6 @@ GATES = ("market_matching", "gates")
 _OUT = (SubmissionStatus.QUEUED, SubmissionStatus.SENT, SubmissionStatus.INCLUDED)
 _LOST = (SubmissionStatus.REJECTED, SubmissionStatus.FAILED)
 _News = tuple[int, Order | Trade | Submission]
-
-
-class Watch:
-    """What a reader of the market was not told yet: times of delivery whose depth or prices moved."""
-
-    def __init__(self) -> None:
-        self.moved: set[Times] = set()
-        self.some = asyncio.Event()
-
-    def add(self, moved: set[Times]) -> None:
-        self.moved |= moved
-        self.some.set()
-
-    def take(self) -> tuple[Times, ...]:
-        """What moved, in the order of time; from now on it counts as told."""
-        moved, self.moved = self.moved, set()
-        self.some.clear()
-        return tuple(sorted(moved))
 
 
 class Matching:
@@ -91,6 +73,9 @@ class Matching:
         self._closed = 0
         self._news: deque[_News] | None = None
         self._watches: list[Watch] = []
+        self._retired: frozenset[bytes] = frozenset()
+        self.retired: Callable[[], Awaitable[frozenset[bytes]]] | None = None
+        """Accounts that are over: what they left open is in no book. One more, and the desk has to begin again."""
         core.storage.journal.subscribe(self._hear)
 
     @property
@@ -180,6 +165,7 @@ class Matching:
         news = self._news = deque()  # from here on changes are heard; what is told twice does no harm
         facts, views, now = self._core.storage.memory.facts, self._core.storage.views, self._core.clock.now()
         self._closed = int(await facts.get(*GATES) or 0)
+        self._retired = await self.retired() if self.retired is not None else frozenset()
         desk = Desk(self.operator, self.rules, self._closed)
         before: int | None = None
         while rows := await views.page(Order, status=OrderStatus.OPEN.value, before=before, limit=PAGE):
@@ -256,7 +242,8 @@ class Matching:
             self._sides.note((made.start, made.end), account, sells, made.contract_id, binds=True)
 
     def _put(self, desk: Desk, seq: int, order: Order, now: int) -> None:
-        if order.status is not OrderStatus.OPEN:
+        retired = order.terms is not None and order.terms.account in self._retired
+        if order.status is not OrderStatus.OPEN or retired:
             desk.drop(order.order_id)
         elif not desk.change(order.order_id, order.filled):
             standing = standing_of(order, self.operator, self._terms(), self._domain(), self._orders.signed(order))

@@ -31,7 +31,7 @@ from node.api.settlementviews import (
 from node.api.statementviews import InvoiceView, PositionView, StatementFile, StatementQuery, StatementView
 from node.api.twins import FieldView, ForkView, TwinEntryView, TwinView
 from node.api.views import ActionView
-from node.app.trading.matching import Watch
+from node.app.trading.watching import Watch
 from node.errors import NotFound, Refused
 from node.services.settlement.document import Heading
 from node.services.settlement.errors import StatementRefused
