@@ -68,7 +68,8 @@ class GrantForWriter(Body):
 class StreamTake(Body):
     """The owner wants this gateway to write a stream that another one has written; name and slots stay as they are.
 
-    `generation` above 0 asks for keys that this gateway never had before: those it has may be stolen.
+    `generation` above 0 asks for keys that this gateway never had before: those it has may be stolen. `first_owner`:
+    whose address made the stream's id, where that is another household that gave it away.
     """
 
     sid: Hash
@@ -78,6 +79,7 @@ class StreamTake(Body):
     slot_seconds: Annotated[int, Field(ge=60, lt=2**32)]
     owner_key: PublicKey
     generation: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    first_owner: Address | None = None
 
 
 class WriterSigned(Body):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -19,6 +20,7 @@ from tests.e2e.conftest import Clusters
 from tests.support.cluster import RAW, SLOT, Cluster, Plan
 from tests.support.nodes import NodeProcess, Refusal
 from tests.support.processes import until
+from tests.support.wire import forks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
 
@@ -146,3 +148,41 @@ async def test_afterwards_everybody_can_be_rebuilt(cluster: Cluster, name: str) 
     node.forget_database()
     await node.start()
     await cluster.flows(HEIR, since=time.time())
+
+
+async def test_the_gateway_goes_over_to_the_new_owner(cluster: Cluster) -> None:
+    """channels.md 4, rules 10 and 11: the former household unpairs it, which takes nothing that is another's, and the
+    new one pairs it: the stream goes on under its id, with keys that never were of the former household's time."""
+    heir, gateway = cluster.nodes[HEIR], cluster.gateway
+    granted = await cluster.grant("beta", of=HEIR)
+    begun, before = time.time(), await heir.get(f"/streams/{cluster.raw}")
+    await cluster.flows(HEIR, "beta", since=begun)
+    await cluster.home.call("DELETE", "/pairing")
+
+    async def free() -> dict[str, Any]:
+        with suppress(Refusal):
+            return await gateway.post("/pairing/code")
+        return {}
+
+    code = await until("the former household has put the gateway out", free)
+    assert code is not None
+    await heir.post("/pairing", {"code": code["qr"]})
+
+    async def taken_over() -> bool:
+        found = await heir.get(f"/streams/{cluster.raw}")
+        return found["writer"] not in (None, before["writer"]) and not await heir.items("/pairing/move")
+
+    await until("the gateway writes for its new household", taken_over)
+    await cluster.flows(HEIR, "beta", since=time.time(), within=180)
+    assert [s["sid"] for s in await heir.items("/streams")] == [cluster.raw], (
+        "the name goes on in the stream that has it"
+    )
+    times = [reading["time"] for reading in await heir.readings(cluster.raw)]
+    assert len(times) == len(set(times))
+    for name in (HEIR, "beta"):
+        assert await cluster.nodes[name].alarms() == []
+    sid = bytes.fromhex(cluster.raw[2:])
+    assert forks(cluster.wire.heard, sid) == []
+    await heir.post(f"/consents/{granted}/revoke", {})
+    await cluster.flows(HEIR, since=time.time() + 3)
+    assert await cluster.home.alarms() == []

@@ -157,8 +157,12 @@ class GatewayRole:
         """The owner ended the pairing: nothing is read or sealed from here on."""
         device = await self._core.storage.views.one(Device, effect.device_hash)
         if device.device == self._core.keys.identity.device().address:
-            self.specs = ()
+            self.specs, left = (), list(self.writing.values())
             self.writing.clear()
+            for writing in left:
+                owner = (await self._core.storage.views.one(Stream, writing.spec.sid)).owner
+                if owner != effect.owner:
+                    await self._end(writing)  # a household that was given the stream needs to know how far it came
             _log.warning("gateway_unpaired", owner=effect.owner.hex())
 
     async def _offer(self, spec: StreamSpec, peer: Peer) -> None:

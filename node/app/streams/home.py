@@ -164,10 +164,13 @@ class HomeRole:
             raise Refused("Only the paired gateway may offer streams.", remedy="Pair with it first.")
         offer = StreamOffer.model_validate(parcel.body)
         check_stream_key(offer.stream_key, (offer.stream_key_hash,))
-        if await self._core.storage.memory.facts.get(MOVES, device.device_hash.hex()) is not None:
-            known = {stream.category for stream in (await self.streams()).values()}
-            if offer.category in known:
-                return Kept()  # it takes that stream over, so there is none to register
+        names = {sid: stream.category for sid, stream in (await self.streams()).items()}
+        given = await self.places.given_with(device.device, names, offer.category)
+        if given is not None:  # the gateway came with the stream: it goes on, now for us
+            return Kept((), tuple(await self.places.begins(given, device.device_hash)))
+        moves = await self._core.storage.memory.facts.get(MOVES, device.device_hash.hex()) is not None
+        if moves and offer.category in names.values():
+            return Kept()  # it takes that stream over, so there is none to register
         domain = self._core.chain.domain
         name_hash = bytes(keccak(offer.salt + offer.category.encode()))
         message = RegisterStream(
@@ -227,10 +230,7 @@ class HomeRole:
             raise Conflict(f"The request is {found.status.value} already.")
         now = self._core.clock.now()
         offers = await self.living()
-        owned = [
-            OwnedStream(sid, o.category, o.genesis, o.slot_seconds, await self.places.since(sid))
-            for sid, o in offers.items()
-        ]
+        owned = await self.places.owned(offers, scope.streams or ())
         names = _names(scope.streams, owned)
         chosen = choose_scope(request, Wish(names, scope.start, scope.end), owned, now)
         slots = {stream.category: stream.slot_seconds for stream in owned}

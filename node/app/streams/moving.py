@@ -27,6 +27,7 @@ from node.app.streams.home import MOVES, OWN_STREAM, HomeRole
 from node.app.streams.nonces import next_nonce
 from node.app.streams.pairing import HomePairing
 from node.app.streams.pastkeeping import last_place
+from node.app.streams.places import ROTATION
 from node.app.streams.refreshing import REFRESHED
 from node.app.streams.takeover import ranges
 from node.app.streams.writers import STREAM_KEYS, public_hash, terms_of
@@ -43,15 +44,12 @@ from node.services.gateway.members import OWNER
 from node.wire.consents import ConsentRequest, RefreshedKey
 from node.wire.streams import Handover, StreamKeyChanged, StreamOffer, StreamTake, WriterSigned
 
-__all__ = ["LAST", "ROTATION", "SIGNED", "Mover"]
+__all__ = ["LAST", "SIGNED", "Mover"]
 
 _log = structlog.get_logger(__name__)
 
 SIGNED, LAST, TOLD = "writer_signed", "last_words", "move_told"
 """Namespaces of facts, by stream id: the new writer's signature; where the old one stopped; who was told already."""
-
-ROTATION = "stream_rotation"
-"""Namespace of facts: the generation of keys that a stream is about to get at its own gateway, by stream id."""
 
 ASK_AGAIN_S = 5.0
 PATIENCE_S = 20.0
@@ -120,11 +118,12 @@ class Mover:
         return Kept((), ((SIGNED, body.sid.hex(), body.to_json()),))
 
     async def _take_last_words(self, parcel: Parcel) -> Kept:
-        """Of the gateway that streams move from; what it says is compared with the chain before it is passed on."""
+        """Of the gateway that a stream leaves; what it says is compared with the chain before it is passed on."""
         device = await self._home.device_of(parcel.sender)
         body = Handover.model_validate(parcel.body)
-        left = (await self.moves()).values()
-        if device is None or not (device.device_hash in left or await self._rotates(body.sid, device)):
+        left, giving = (await self.moves()).values(), await self._home.places.inherited(body.sid)
+        known = device is not None and (device.device_hash in left or await self._rotates(body.sid, device))
+        if not known and (giving is None or giving.address != parcel.sender):
             raise Refused("This gateway's streams do not move.", remedy="`wattpact gateway move` begins it.")
         return Kept((), ((LAST, body.sid.hex(), body.to_json()),))
 
@@ -213,6 +212,7 @@ class Mover:
             slot_seconds=offer.slot_seconds,
             owner_key=own,
             generation=int(await self._core.storage.memory.facts.get(ROTATION, sid.hex()) or 0),
+            first_owner=await self._home.places.first_owner(sid),
         )
         await self._post.send(peer, "stream.take", take.to_json())
 

@@ -7,7 +7,7 @@ gateway still, which takes the word of the stream's owner about this stream and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from keys.messages import Grant, Message, RegisterStream, Revoke
@@ -16,13 +16,19 @@ from node.app.parcels import Post
 from node.app.streams.streamspec import stream_id
 from node.projection.base import Peer
 from node.projection.consent import Consent
-from node.wire.streams import NodePlace
+from node.services.consent.rules import OwnedStream
+from node.wire.streams import NodePlace, StreamOffer
 
-__all__ = ["INHERITED", "Places", "peer_at", "place_of"]
+__all__ = ["GENERATION", "INHERITED", "ROTATION", "Places", "peer_at", "place_of"]
 
 INHERITED = "stream_inherited"
 """Namespace of facts, by stream id, for streams that another household gave away: `since`, from when on it is ours,
 seconds UTC; `first_owner`, whose address made its id; `place` of the gateway that writes it, null for our own."""
+
+ROTATION = "stream_rotation"
+"""Namespace of facts: the generation of keys that a stream is about to get at its own gateway, by stream id."""
+GENERATION = "stream_generation"
+"""Namespace of facts: the newest keys that a gateway was asked for, by its pairing and the stream id."""
 
 
 def peer_at(place: NodePlace) -> Peer:
@@ -53,10 +59,40 @@ class Places:
         kept = await self._core.storage.memory.facts.get(INHERITED, sid.hex())
         return 0 if kept is None else int(kept["since"])
 
+    async def owned(self, offers: Mapping[bytes, StreamOffer], named: Collection[str]) -> list[OwnedStream]:
+        """The streams as rules of consent see them. Of two with one name the later counts: that which is `named` by its
+        id, else the one of our own gateway."""
+        found = [
+            OwnedStream(sid, offer.category, offer.genesis, offer.slot_seconds, await self.since(sid))
+            for sid, offer in offers.items()
+        ]
+        ids = {name.lower() for name in named}
+        own = {stream.sid for stream in found if await self.inherited(stream.sid) is None}
+        return sorted(found, key=lambda stream: ("0x" + stream.sid.hex() in ids, stream.sid in own))
+
     async def first_owner(self, sid: bytes) -> bytes | None:
         """Whose address made the id of a stream that this household was given; None for one of its own."""
         kept = await self._core.storage.memory.facts.get(INHERITED, sid.hex())
         return None if kept is None else bytes.fromhex(kept["first_owner"][2:])
+
+    async def begins(self, sid: bytes, pairing: bytes) -> list[tuple[str, str, Any]]:
+        """What has a stream written with new keys by the gateway of a pairing, as facts to keep."""
+        name = f"{pairing.hex()}/{sid.hex()}"
+        generation = 1 + int(await self._core.storage.memory.facts.get(GENERATION, name) or 0)
+        return [(GENERATION, name, generation), (ROTATION, sid.hex(), generation)]
+
+    async def arrived(self, sid: bytes) -> list[tuple[str, str, Any]]:
+        """What is to be kept once our own gateway writes a stream."""
+        kept = await self._core.storage.memory.facts.get(INHERITED, sid.hex())
+        return [] if kept is None else [(INHERITED, sid.hex(), {**kept, "place": None})]
+
+    async def given_with(self, gateway: bytes, names: Mapping[bytes, str], name: str) -> bytes | None:
+        """The stream of a name that another household gave away and this gateway, an account, wrote."""
+        for sid, each in names.items():
+            place = await self.inherited(sid) if each == name else None
+            if place is not None and place.address == gateway:
+                return sid
+        return None
 
     async def writer_of(self, sid: bytes) -> Peer | None:
         """The gateway that writes a stream of this household."""

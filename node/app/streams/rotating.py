@@ -5,7 +5,8 @@ no commit of the old writer, readers take nothing that the old stream key signs,
 hands keys from new masters to every reader. What was sealed before stays open to the thief. A stolen gateway is no
 case for this, for its recovery phrase makes the next keys as well: `wattpact gateway move` is.
 
-The steps are those of a move (moving.py), with the same gateway on both sides.
+The steps are those of a move (moving.py), with the same gateway on both sides. A stream that another household gave
+away comes to our own gateway in the same way, from the one that wrote it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import structlog
 from node.api.views import MoveView
 from node.app.core import Core
 from node.app.streams.home import HomeRole
-from node.app.streams.moving import LAST, ROTATION, SIGNED, Mover
+from node.app.streams.moving import LAST, SIGNED, Mover
+from node.app.streams.places import ROTATION
 from node.errors import Conflict, NodeUnreachable, NotFound
 from node.projection.device import DeviceStatus
 from node.runtime.errors import PermanentFailure
@@ -23,9 +25,6 @@ from node.runtime.errors import PermanentFailure
 __all__ = ["Rotator"]
 
 _log = structlog.get_logger(__name__)
-
-GENERATION = "stream_generation"
-"""Namespace of facts: the newest keys that a gateway was asked for, by its pairing and the stream id."""
 
 
 class Rotator:
@@ -41,21 +40,32 @@ class Rotator:
         offer = (await self._home.streams()).get(sid)
         if offer is None:
             raise NotFound("This household has no such stream.", remedy="`wattpact stream list` shows all.")
-        if await self._home.places.inherited(sid) is not None:
-            raise Conflict("The gateway of another household writes this stream.", remedy="Ask that household.")
         device, facts = await self._home.gateway(), self._core.storage.memory.facts
         if device is None or device.status is not DeviceStatus.PAIRED:
             raise Conflict("No gateway is paired that could write with new keys.", remedy="Pair with `wattpact pair`.")
+        if await self._taken(sid, offer.category):
+            raise Conflict(
+                f"The paired gateway writes a stream {offer.category} of its own.",
+                remedy="It has one meter: pair the gateway that the other stream came with.",
+            )
         if await self._mover.moves():
             raise Conflict("A move is under way.", remedy="`wattpact gateway status` shows how far it is.")
         if await facts.get(ROTATION, sid.hex()) is None:
-            name = f"{device.device_hash.hex()}/{sid.hex()}"
-            generation = 1 + int(await facts.get(GENERATION, name) or 0)
-            begun = [(GENERATION, name, generation), (ROTATION, sid.hex(), generation)]
-            forgotten = [(SIGNED, sid.hex(), None), (LAST, sid.hex(), None)]
+            begun = await self._home.places.begins(sid, device.device_hash)
+            forgotten = [(SIGNED, sid.hex(), None)]
+            if await self._home.places.inherited(sid) is None:  # else its gateway may have spoken already
+                forgotten.append((LAST, sid.hex(), None))
             await self._core.storage.memory.keep((), [*forgotten, *begun])
             self._core.wake()
         return MoveView(sid=sid, name=offer.category, state=self._mover.state.get(sid, "waiting for the gateway"))
+
+    async def _taken(self, sid: bytes, category: str) -> bool:
+        """Whether a stream that another household gave away finds its name taken at our own gateway."""
+        places = self._home.places
+        if await places.inherited(sid) is None:
+            return False
+        same = [other for other, offer in (await self._home.living()).items() if offer.category == category]
+        return any([other != sid and await places.inherited(other) is None for other in same])
 
     async def step(self) -> bool:
         """One look at every rotation."""
@@ -73,7 +83,7 @@ class Rotator:
                 continue
             if done:
                 over = [(name, sid.hex(), None) for name in (ROTATION, SIGNED, LAST)]
-                await self._core.storage.memory.keep((), over)
+                await self._core.storage.memory.keep((), [*over, *await self._home.places.arrived(sid)])
                 self._mover.forget(sid)
                 _log.info("stream_rotated", sid=sid.hex()[:8])
         return False

@@ -83,7 +83,7 @@ def stream_spec(
     writer, stream_key = identity.writer(label), identity.stream_key(label, settings.post_quantum_signatures)
     domain = core.chain.domain
     params = StreamParams(
-        sid=stream_id(domain, owner, name_hash),
+        sid=stream_id(domain, owner if taken is None else taken.first_owner or owner, name_hash),
         genesis=genesis if taken is None else taken.genesis,
         slot_seconds=settings.slot_seconds if taken is None else taken.slot_seconds,
         domain=domain,

@@ -18,15 +18,18 @@ from node.app.core import Core, peer_of
 from node.app.inbox import Inbox
 from node.app.streams.asking import AnswerDesk
 from node.app.streams.giving import StreamGiver
-from node.app.streams.home import HomeRole, fields_of
+from node.app.streams.home import OWN_STREAM, HomeRole, fields_of
+from node.app.streams.moving import Mover
+from node.app.streams.pairing import HomePairing
 from node.app.streams.pastkeeping import PastKeeper
 from node.app.streams.places import place_of
 from node.app.streams.provider import ProviderRole
 from node.app.streams.resyncs import ResyncPost
+from node.app.streams.rotating import Rotator
 from node.app.submissions import Submissions
 from node.errors import Conflict, NotFound, Refused
 from node.projection import events as e
-from node.projection.base import Block
+from node.projection.base import Block, Peer
 from node.projection.consent import Consent, ConsentStatus
 from node.projection.effects import SubmitMessage
 from node.services.gateway.members import OWNER
@@ -329,3 +332,35 @@ async def test_consents_of_before_are_over_for_good(village: Village) -> None:
     )
     assert rows == []
     await read_all(village.world, DAYS)
+
+
+async def test_of_two_streams_with_one_name_the_own_one_counts_unless_the_other_is_named(village: Village) -> None:
+    """permissions.md 1: what is granted is what the person chose."""
+    await village.handed_over()
+    home = village.heir.home
+    given = (await home.streams())[village.sid]
+    offers = {h32("a"): given, village.sid: given}
+    for named, last in (((), h32("a")), (("0x" + village.sid.hex(),), village.sid), (("0x" + "61" * 32,), h32("a"))):
+        owned = await home.places.owned(offers, named)
+        assert owned[-1].sid == last
+        assert {stream.sid: stream.since for stream in owned} == {h32("a"): 0, village.sid: MOVED}
+
+
+async def test_a_gateway_with_a_stream_of_that_name_does_not_take_the_other_meters(village: Village) -> None:
+    """channels.md 1: a stream is one series."""
+    await village.handed_over()
+    heir = village.heir
+    rotator = Rotator(heir.core, heir.home, Mover(heir.core, heir.post, heir.home, HomePairing(heir.core, heir.home)))
+    with pytest.raises(Conflict, match="No gateway is paired"):
+        await rotator.rotate(village.sid)
+    device, mine = bytes([8]) * 20, heir.home.owner.address
+    peer = Peer(device, "http://annex.example", bytes(1216))
+    await heir.core.storage.journal.apply([e.ReceivedPairing(h32("p"), mine, device, h32("s"), peer, "", GENESIS)])
+    await heir.core.storage.journal.apply([e.LoggedDevicePaired(block(170), mine, h32("p"), device)])
+    await heir.core.storage.journal.apply([e.LoggedFinalized(170, GENESIS)])
+    own = (await heir.home.streams())[village.sid]
+    await heir.core.storage.memory.keep((), [(OWN_STREAM, h32("a").hex(), own.to_json())])
+    with pytest.raises(Conflict, match="of its own"):
+        await rotator.rotate(village.sid)
+    await heir.core.storage.memory.keep((), [(OWN_STREAM, h32("a").hex(), None)])
+    assert (await rotator.rotate(village.sid)).sid == village.sid
