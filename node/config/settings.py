@@ -269,6 +269,10 @@ class StreamsSettings(_Section):
         default=None,
         description="begin of slot 0, time or seconds since 1970; by default the slot of the registration",
     )
+    signed_envelopes: Annotated[tuple[StreamName, ...], *TextList] = Field(
+        default=(),
+        description="streams offered from now on of which every envelope is signed, not only checkpoints",
+    )
     post_quantum_signatures: bool = Field(
         default=False,
         description="a second signature, ML-DSA-65, on commits and checkpoints of streams registered from now on",

@@ -87,6 +87,7 @@ class StreamAccess(Body):
     broker_url: Annotated[str, Field(max_length=300, pattern=r"^(mqtt|http)s?://[^\s@/]+$")]
     broker_user: Annotated[str, Field(max_length=120)] = ""
     broker_password: Annotated[str, Field(max_length=200)] = ""
+    signed_envelopes: bool = False
 
 
 class ConsentGranted(Body):

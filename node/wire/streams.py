@@ -34,7 +34,8 @@ __all__ = [
 class StreamOffer(Body):
     """A paired gateway offers to write a stream: the RegisterStream it has signed as writer.
 
-    The name and its salt stay between the two; the chain sees `keccak256(salt || name)` only.
+    The name and its salt stay between the two; the chain sees `keccak256(salt || name)` only. `signed_envelopes`: the
+    stream key signs each one.
     """
 
     category: Category
@@ -47,6 +48,7 @@ class StreamOffer(Body):
     nonce: Annotated[str, Field(pattern=r"^[0-9]{1,78}$")]
     deadline: Seconds
     writer_signature: Signature
+    signed_envelopes: bool = False
 
 
 class OwnerKey(Body):
@@ -80,6 +82,7 @@ class StreamTake(Body):
     owner_key: PublicKey
     generation: Annotated[int, Field(ge=0, lt=2**32)] = 0
     first_owner: Address | None = None
+    signed_envelopes: bool = False
 
 
 class WriterSigned(Body):

@@ -27,7 +27,7 @@ from keys.identity import Identity
 from keys.keystore import Keystore
 from node.app.core import Core, peer_of
 from node.app.inbox import Inbox
-from node.app.streams.home import OWN_STREAM, HomeRole
+from node.app.streams.home import HomeRole
 from node.app.streams.pastkeeping import PastKeeper
 from node.app.streams.provider import ProviderRole
 from node.app.submissions import Submissions
@@ -36,7 +36,7 @@ from node.projection import events as e
 from node.projection.base import Event
 from node.services.gateway.members import OWNER
 from node.wire.past import PastReceipt, read_past
-from node.wire.streams import OwnerKey, StreamOffer
+from node.wire.streams import OwnerKey
 from tests.support.pastworld import GENESIS, PAIRING, SLOT, Delivered, Gateway, open_core_of
 from tests.support.raw_keys import evolved, opened_wraps, raw_open
 from tests.unit.node.projection.kit import block, h32
@@ -104,18 +104,19 @@ class World:
 
 
 @asynccontextmanager
-async def world_with_a_past(folder: Path) -> AsyncIterator[World]:
+async def world_with_a_past(folder: Path, signed: tuple[str, ...] = ()) -> AsyncIterator[World]:
     """Paired, registered, two epochs of three slots with a reading each; the household has read them all."""
     async with AsyncExitStack() as stack:
         clock, hub = ManualClock(GENESIS), Hub()
         hub.start()
         its = await stack.enter_async_context(AsyncExitStack())
-        core = await open_core_of(its, folder / "gateway", 2, "gateway", clock, hub)
+        core = await open_core_of(its, folder / "gateway", 2, "gateway", clock, hub, signed=signed)
         own = await open_core_of(stack, folder / "home", 1, "home", clock, hub)
         gateway, post, inbox = Gateway(core), Delivered(own), Inbox(own)
         home, reading = HomeRole(own, post, Submissions(own)), ProviderRole(own)
         keeper = PastKeeper(own, post, home, reading)
         keeper.register(inbox)
+        inbox.on("stream.offer", home._take_offer)
         gateway.post.to[own.signer.address] = inbox
         post.to[core.signer.address] = gateway.inbox
         device = core.signer.address
@@ -138,12 +139,7 @@ async def world_with_a_past(folder: Path) -> AsyncIterator[World]:
 async def _filled(world: World) -> None:
     gateway, own = world.gateway, world.home._core
     spec = gateway.role.specs[0]
-    offer = StreamOffer(
-        category=spec.category, salt=spec.salt, writer=spec.writer.address, stream_key=spec.stream_key.public_bytes,
-        stream_key_hash=spec.stream_key.key_hash(), genesis=GENESIS, slot_seconds=SLOT, nonce="1", deadline=2**39,
-        writer_signature=bytes(65),
-    )  # fmt: skip
-    await own.storage.memory.keep((), [(OWN_STREAM, spec.sid.hex(), offer.to_json())])
+    await gateway.role._offer(spec, peer_of(own.card))
     key = own.keys.identity.sealing_key(f"own-stream/{spec.sid.hex()}").public_bytes
     await world.home_post.send(
         peer_of(gateway.core.card), "stream.owner_key", OwnerKey(sid=spec.sid, owner_key=key).to_json()

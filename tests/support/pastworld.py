@@ -47,7 +47,7 @@ from node.projection.stream import Stream
 from tests.unit.keys.builders import CHEAP
 from tests.unit.node.projection.kit import block, h32
 
-__all__ = ["GENESIS", "SLOT", "STEPS", "Gateway", "open_core_of", "owner_identity"]
+__all__ = ["CATEGORY", "GENESIS", "SLOT", "STEPS", "Gateway", "open_core_of", "owner_identity"]
 
 GENESIS, SLOT = 1_790_000_000, 60
 CATEGORY = "electricity/15min"
@@ -61,14 +61,22 @@ def owner_identity() -> Identity:
 
 
 async def open_core_of(
-    stack: AsyncExitStack, place: Path, number: int, role: str, clock: ManualClock, hub: Hub, name: str = ""
+    stack: AsyncExitStack,
+    place: Path,
+    number: int,
+    role: str,
+    clock: ManualClock,
+    hub: Hub,
+    name: str = "",
+    signed: tuple[str, ...] = (),
 ) -> Core:
-    """A node of one role in a folder of its own, as it starts; its chain cannot be reached."""
+    """A node of one role in a folder of its own, as it starts; its chain cannot be reached. `signed`: streams of which
+    each envelope is."""
     settings = Settings.model_validate(
         {
             "node": {"data_dir": place, "roles": (role,), "name": role, "public_url": f"http://{role}.example"},
             "chain": {"rpc_urls": ("http://127.0.0.1:1",), "chain_id": 31337, "registry": "0x" + "12" * 20},
-            "streams": {"names": (CATEGORY,), "slot_seconds": SLOT, "genesis": GENESIS},
+            "streams": {"names": (CATEGORY,), "slot_seconds": SLOT, "genesis": GENESIS, "signed_envelopes": signed},
         }
     )
     data = DataDir.of(settings)

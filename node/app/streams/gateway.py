@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -117,6 +118,7 @@ class GatewayRole:
         for category in dict.fromkeys((*self._core.settings.streams.names, *taken)):
             genesis = await self._genesis(category)
             spec = await tenure_spec(self._core, category, device, genesis, taken.get(category))
+            spec = await self._as_offered(spec, category in taken)
             stream = await self._core.storage.views.one(Stream, spec.sid)
             if stream.registration and stream.writer != spec.writer.address and not spec.taken:
                 self.ended[category] = stream.writer
@@ -125,6 +127,14 @@ class GatewayRole:
             if stream.writer == spec.writer.address:
                 self.ended.pop(category, None)
         self.specs = tuple(specs)
+
+    async def _as_offered(self, spec: StreamSpec, taken: bool) -> StreamSpec:
+        """Whether each envelope is signed was said once, to all who read the stream: it stays so."""
+        body = None if taken else await self._core.storage.memory.facts.get(OFFER, spec.sid.hex())
+        if body is None:
+            return spec
+        signed = StreamOffer.model_validate(body).signed_envelopes
+        return replace(spec, params=replace(spec.params, signed_envelopes=signed))
 
     def forget_specs(self) -> None:
         """Works out again which streams are ours at the next look. Until then the meter goes by what was known: a
@@ -182,6 +192,7 @@ class GatewayRole:
                 nonce=str(message.nonce),
                 deadline=message.deadline,
                 writer_signature=signature,
+                signed_envelopes=spec.params.signed_envelopes,
             )
             body = offer.to_json()
             await memory.keep((), [(OFFER, spec.sid.hex(), body)])

@@ -397,4 +397,5 @@ def _access(sid: bytes, offer: StreamOffer, broker: str) -> StreamAccess:
         writer=offer.writer,
         stream_key=offer.stream_key,
         broker_url=broker,
+        signed_envelopes=offer.signed_envelopes,
     )

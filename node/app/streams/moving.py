@@ -213,6 +213,7 @@ class Mover:
             owner_key=own,
             generation=int(await self._core.storage.memory.facts.get(ROTATION, sid.hex()) or 0),
             first_owner=await self._home.places.first_owner(sid),
+            signed_envelopes=offer.signed_envelopes,
         )
         await self._post.send(peer, "stream.take", take.to_json())
 

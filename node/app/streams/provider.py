@@ -134,7 +134,7 @@ class ProviderRole:
             for reading in readings:
                 had = reading.membership.params
                 key = had.stream_public or had.former[-1].stream_public
-                params = await reader_params(self._core, sid, key, begun=True)
+                params = await reader_params(self._core, sid, key, had.signed_envelopes, begun=True)
                 if params is None:
                     break
                 if params != had:
@@ -298,7 +298,7 @@ class ProviderRole:
         return True
 
     async def _open(self, access: StreamAccess, grant_id: bytes, request_id: bytes, consent: Consent) -> None:
-        params = await reader_params(self._core, access.sid, access.stream_key)
+        params = await reader_params(self._core, access.sid, access.stream_key, access.signed_envelopes)
         if params is None or consent.terms is None:
             await self._complain(access.sid, access.stream_key)
             return
@@ -328,7 +328,7 @@ class ProviderRole:
             if (sid, OWNER) in self.reading:
                 continue
             offer = StreamOffer.model_validate(body)
-            params = await reader_params(self._core, sid, offer.stream_key)
+            params = await reader_params(self._core, sid, offer.stream_key, offer.signed_envelopes)
             if params is None:
                 await self._complain(sid, offer.stream_key)
                 continue

@@ -89,6 +89,7 @@ def stream_spec(
         domain=domain,
         writer=writer.address,
         stream_public=stream_key.public_bytes,
+        signed_envelopes=category in settings.signed_envelopes if taken is None else taken.signed_envelopes,
     )
     return StreamSpec(category, label, owner, salt, name_hash, params, writer, stream_key, not begun)
 

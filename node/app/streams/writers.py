@@ -73,8 +73,10 @@ async def known_key(core: Core, key_hash: bytes, offered: bytes) -> bytes | None
     return None if found is None else bytes.fromhex(found)
 
 
-async def reader_params(core: Core, sid: bytes, offered: bytes, *, begun: bool = False) -> StreamParams | None:
-    """The parameters of a stream for a reader that was told the key `offered` once.
+async def reader_params(
+    core: Core, sid: bytes, offered: bytes, signed: bool, *, begun: bool = False
+) -> StreamParams | None:
+    """The parameters of a stream for a reader that was told the key `offered` once, and whether envelopes are `signed`.
 
     None while the stream is not registered, has no writer, or has one whose key nobody has told yet. A reader that has
     `begun` under a former writer goes on in those cases, without a key for what comes after that one: from the moment
@@ -99,5 +101,6 @@ async def reader_params(core: Core, sid: bytes, offered: bytes, *, begun: bool =
         domain=core.chain.domain,
         writer=stream.writer,
         stream_public=present or b"",
+        signed_envelopes=signed,
         former=tuple(former),
     )
