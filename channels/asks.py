@@ -116,14 +116,20 @@ class Ask:
 class AskLimiter:
     """Which requests are answered: each once, at most sixty a minute and four Resyncs a day per grant.
 
-    It lives in memory: after a restart a request of the last ten minutes could be answered a second time, which costs
-    an answer and tells nobody anything new.
+    It lives in memory. What must hold over a restart as well, the Resyncs, the caller notes and tells again by `given`;
+    another request of the last ten minutes could be answered a second time then, which costs an answer and tells nobody
+    anything new.
     """
 
     _seen: dict[bytes, int] = field(default_factory=dict)
     _swept: int = 0
     _minute: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     _resyncs: dict[bytes, list[int]] = field(default_factory=dict)
+
+    def given(self, request_id: bytes, grant_id: bytes, at: int) -> None:
+        """A Resync that was answered at `at` (seconds UTC), before a restart."""
+        self._seen[request_id] = at + VALID_SECONDS + 2 * _SKEW
+        self._resyncs[grant_id] = sorted([*self._resyncs.get(grant_id, []), at])
 
     def admit(self, ask: Ask, now: int) -> str | None:
         """None, and the request is counted; or why it is not answered. Call it after `Ask.check`."""

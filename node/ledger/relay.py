@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from keys import messages as m
 from keys.eip712 import Domain
 from keys.errors import KeysError, SignatureError
+from node.errors import ChainUnreachable
 from node.ledger.errors import MessageMalformed, MessageRefused, RpcRefused
 from node.ledger.faces import Faces
 from node.ledger.gas import known_gas
@@ -65,8 +67,7 @@ class Relay:
             message, domain = m.from_typed_data(document)
         except KeysError as error:
             raise MessageMalformed(str(error)) from error
-        await self._spend(message, signatures, domain)
-        return await self.relay(message, signatures, opening, domain)
+        return await self._relay(message, signatures, opening, domain, counted=True)
 
     async def relay(
         self,
@@ -81,7 +82,18 @@ class Relay:
         Raises MessageMalformed, MessageRefused (with the contract's decoded reason), RpcError. Returns when the
         transaction is queued durably; await `Sender.wait(digest)` for more.
         """
-        wanted = domain or self.domain
+        return await self._relay(message, signatures, opening, domain or self.domain, counted=False)
+
+    async def _relay(
+        self,
+        message: m.Message,
+        signatures: Sequence[bytes],
+        opening: Sequence[bytes],
+        wanted: Domain,
+        *,
+        counted: bool,
+    ) -> Relayed:
+        """`counted`: against the budget of its signer, whose it is once the contract has been asked."""
         call, reason = self._call(message, signatures, opening, wanted)
         digest = m.digest(message, wanted)
         known = await self._sender.find(digest)
@@ -90,6 +102,8 @@ class Relay:
         if wanted == self.domain and await self._views.has_effect(message, digest):
             return Relayed(digest, None)
         await self._simulate(digest, call, reason)
+        if counted:
+            await self._spend(message, signatures, wanted)
         if wanted == self.domain and self._keys_signed(message, signatures, opening, digest):
             call = replace(call, known_gas=known_gas(message))
         return Relayed(digest, await self._sender.submit(digest, call, again=True))
@@ -109,6 +123,16 @@ class Relay:
         digest = m.digest(message, domain)
         return Relayed(digest, await self._sender.submit(digest, call, again=True, state=TxState.GATHERED))
 
+    async def vouch(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> None:
+        """Raises MessageRefused for a registry message that its account did not sign, or that the registry does not
+        take. A key's signature is checked here; that of a contract wallet only where the chain can be asked."""
+        call, reason = self._call(message, signatures, opening, self.domain)
+        digest = m.digest(message, self.domain)
+        if self._keys_signed(message, signatures, opening, digest):
+            return
+        with suppress(ChainUnreachable):
+            await self._simulate(digest, call, reason)
+
     async def accept(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> Relayed:
         """Take a registry message to be sent together with others; a second call with the same message finds the first.
 
@@ -121,9 +145,9 @@ class Relay:
         known = self._sender.keeper.book.get(digest)
         if known is not None:
             return Relayed(digest, known)
-        await self._spend(message, signatures, self.domain)
         if not self._keys_signed(message, signatures, opening, digest):
-            return await self.relay(message, signatures, opening)
+            return await self._relay(message, signatures, opening, self.domain, counted=True)
+        await self._spend(message, signatures, self.domain)
         call = replace(call, known_gas=known_gas(message), item=registry_item(call, message, signatures))
         return Relayed(digest, await self._sender.submit(digest, call, again=True, state=TxState.GATHERED))
 

@@ -377,6 +377,33 @@ async def test_the_budget_is_per_signer_and_strangers_are_not_served(tmp_path: P
         assert 0 < spent.value.retry_after <= 86_400
 
 
+async def test_attack_who_forges_a_signature_spends_nobodys_budget(tmp_path: Path) -> None:
+    """contracts.md, "The relay": budgets per signer; who only names an account is not its signer."""
+
+    async def allowed(_signer: bytes) -> bool:
+        return True
+
+    async with world(tmp_path, budget=DailyBudget(SystemClock(), 1, allowed)) as w:
+        for name in ("a", "b", "c"):
+            forged = w.stream(name)
+            with pytest.raises(MessageRefused):
+                await w.relay.accept(forged, await w.sign(forged, w.writer, w.writer))
+        stream = w.stream()
+        await w.relay.accept(stream, await w.sign(stream, w.owner, w.writer))
+        other = w.stream("gas")
+        with pytest.raises(RelayBudgetSpent):
+            await w.relay.accept(other, await w.sign(other, w.owner, w.writer))
+
+
+async def test_only_the_account_vouches_for_its_revocation(tmp_path: Path) -> None:
+    """contracts.md: a revocation is kept until it is final, so nobody else's may be."""
+    async with world(tmp_path) as w:
+        revoke = m.Revoke(w.owner.address, b"\x07" * 32, bytes(32))
+        await w.relay.vouch(revoke, await w.sign(revoke, w.owner))
+        with pytest.raises(MessageRefused, match="WrongSigner"):
+            await w.relay.vouch(revoke, await w.sign(revoke, w.writer))
+
+
 async def test_a_registry_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.views.check()

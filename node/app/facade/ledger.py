@@ -76,7 +76,9 @@ class LedgerPart:
             raise InvalidInput("The message is for another chain or contract.", field="typed_data.domain")
         signatures = [bytes(s) for s in form.signatures]
         if isinstance(message, Revoke) or core.keys.identity.wallet().address in registry_signers(message):
-            # Our own word, and every revocation: on the private log, never given up, also without this database.
+            # Our own word, and every revocation: on the private log, never given up, also without this database. But
+            # nobody else's word under our name, of which the log would keep any number.
+            await core.chain.relay.vouch(message, signatures)
             wish = submission_of(core, message, signatures)
             await core.storage.memory.keep([wish])
             core.wake()

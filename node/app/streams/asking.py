@@ -93,6 +93,8 @@ class AnswerDesk:
         await until_stopped(life, self._listen())
 
     async def _listen(self) -> None:
+        for given in await self._resyncs.given():  # once, and four a day, over restarts too
+            self._limiter.given(given.request_id, given.grant_id, given.at)
         open_: set[bytes] = set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tell_owner())

@@ -63,6 +63,11 @@ class ResyncPost:
         facts: list[tuple[str, str, Any]] = [(name, _name(body), body.to_json()) for name in (GIVEN, UNTOLD)]
         await self._core.storage.memory.keep((), facts)
 
+    async def given(self) -> list[ResyncGiven]:
+        """Every answer that was ever noted."""
+        found = await self._core.storage.memory.facts.all(GIVEN)
+        return [ResyncGiven.model_validate(body) for body in found.values()]
+
     async def tell(self, owner_of: Callable[[bytes], Awaitable[Peer | None]]) -> None:
         """Tells each stream's owner what it has not heard of; what cannot be told stays for the next time."""
         untold = {name: body for name, body in (await self._core.storage.memory.facts.all(UNTOLD)).items() if body}

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from channels.asks import Ask, AskKind
 from channels.stores.records import StoredEnvelope
-from keys.messages import Grant, TransferStream, digest, from_typed_data, verify
+from keys.messages import Grant, TransferStream, digest, from_typed_data, parcel_domain, verify
 from keys.sealing import reader_key_hash
 from node.app.core import Core, peer_of
 from node.app.inbox import Inbox
@@ -322,6 +323,26 @@ async def test_the_new_owner_has_its_own_past_erased_with_a_receipt_in_its_name(
     await village.world.keep_aside()
     await village.reading(9)
     assert await village.heir.slots(village.sid) == [village.world.clock.now() // SLOT - GENESIS // SLOT - 1]
+
+
+async def test_a_resync_is_answered_once_over_a_restart_of_the_gateway(village: Village) -> None:
+    """channels.md 4, rule 8: valid ten minutes, once."""
+    gateway, now = village.world.gateway, village.world.clock.now()
+    mine, public = village.world.role.owner, village.heir.core.keys.identity.sealing_key("x").public_bytes
+    ask = Ask(AskKind.RESYNC, village.sid, OWNER, h32("n"), now, 1, 0, public)
+    signature = await mine.sign_message(ask.statement(mine.address), parcel_domain(31337))
+    capsules = []
+    for _ in range(2):
+        desk = AnswerDesk(gateway.core, gateway.role, gateway.heirs, ResyncPost(gateway.core, gateway.post))
+        task = asyncio.create_task(desk._listen())
+        await asyncio.sleep(0.2)
+        await desk._answer(gateway.writing, ask, signature)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        capsules.append(await gateway.core.storage.channels.capsule(village.sid, OWNER))
+    first, second = capsules
+    assert first == second, "a second capsule was made"
+    assert len(await ResyncPost(gateway.core, gateway.post).given()) == 1
 
 
 async def test_consents_of_before_are_over_for_good(village: Village) -> None:

@@ -160,6 +160,17 @@ def test_four_resyncs_a_day_per_grant() -> None:
     assert limiter.admit(ask(AskKind.RESYNC, 54, next_day), next_day) is not None
 
 
+def test_a_restart_forgets_no_resync_that_was_given() -> None:
+    """channels.md 4, rule 8: once, and four a day, whenever the writer was started."""
+    asked = [ask(AskKind.RESYNC, i, NOW + 100 * i) for i in range(DAILY_RESYNCS)]
+    after = AskLimiter()
+    for i, each in enumerate(asked[:-1]):
+        after.given(each.request_id, each.grant_id, NOW + 100 * i)
+    assert after.admit(asked[0], NOW + 300) is not None, "replayed"
+    assert after.admit(asked[-1], NOW + 300) is None
+    assert after.admit(ask(AskKind.RESYNC, 50, NOW + 400), NOW + 400) is not None
+
+
 def test_a_flood_of_one_grant_is_bounded_and_harms_no_other() -> None:
     limiter = AskLimiter()
     start = NOW - NOW % 60
