@@ -24,12 +24,12 @@ from tests.support.wire import forks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
 
-HEIR = "heir"
+HEIR, ANNEX = "heir", "annex"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(clusters: Clusters) -> AsyncIterator[Cluster]:
-    async with clusters(Plan(providers=("alpha", "beta"), households=(HEIR,))) as cluster:
+    async with clusters(Plan(providers=("alpha", "beta"), households=(HEIR,), spares=(ANNEX,))) as cluster:
         await cluster.pair()
         await cluster.grant("alpha")
         yield cluster
@@ -186,3 +186,23 @@ async def test_the_gateway_goes_over_to_the_new_owner(cluster: Cluster) -> None:
     await heir.post(f"/consents/{granted}/revoke", {})
     await cluster.flows(HEIR, since=time.time() + 3)
     assert await cluster.home.alarms() == []
+
+
+async def test_it_moves_on_like_any_other_stream(cluster: Cluster) -> None:
+    """channels.md 4, rule 10: a gateway that never saw the former household writes under the same id."""
+    heir, annex = cluster.nodes[HEIR], cluster.nodes[ANNEX]
+    await cluster.meters[ANNEX].tell("live")
+    code, device = await annex.post("/pairing/code"), (await annex.get("/status"))["device"]
+    await heir.post("/pairing/move", {"code": code["qr"]})
+
+    async def moved() -> bool:
+        return (await heir.get("/pairing"))["peer"] == device and not await heir.items("/pairing/move")
+
+    await until("the stream has moved to the annex", moved)
+    await cluster.flows(HEIR, since=time.time(), within=180)
+    await cluster.grant("beta", of=HEIR)
+    await annex.stop()
+    annex.forget_database()
+    await annex.start()
+    await cluster.flows(HEIR, "beta", since=time.time(), within=180)
+    assert await heir.alarms() == []
