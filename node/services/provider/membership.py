@@ -28,6 +28,7 @@ from channels.transports.topics import Kind
 from node.services.provider.keeping import Keeper
 from node.services.provider.missing import (
     GAPS_AT_ONCE,
+    HISTORY,
     HISTORY_AGAIN,
     HISTORY_GIVE_UP,
     NO_WELCOME,
@@ -331,13 +332,13 @@ class Membership:
         if self._history_from is None:
             return True
         # A live envelope of the first slot proves nothing: others of the slot may have been sealed before it.
-        ready = self._past_came or 1 in self._held or self._missing.overdue("history", HISTORY_GIVE_UP)
+        ready = self._past_came or 1 in self._held or self._missing.overdue(HISTORY, HISTORY_GIVE_UP)
         # An answer that was cut off before its first envelope is no beginning: the question stands.
         if ready and (self._held or self._reader.chain.start):
             self._history_from = None
-            self._missing.came("history")
+            self._missing.came(HISTORY)
             return True
-        if self._missing.due("history", HISTORY_AGAIN):
+        if self._missing.due(HISTORY, HISTORY_AGAIN):
             await self._ports.ask.history(self._history_from)
         return False
 
