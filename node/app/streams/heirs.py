@@ -6,6 +6,7 @@ listens about this stream: its key, the keys of its readers, the erasure of its 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterable
 
@@ -17,7 +18,7 @@ from node.app.inbox import Inbox, Kept
 from node.app.streams.gateway import GatewayRole
 from node.app.streams.places import peer_at
 from node.app.streams.streamports import OWNER_KEYS, READER_KEYS, heir_name
-from node.errors import NotFound, Refused
+from node.errors import NodeUnreachable, NotFound, Refused
 from node.projection.base import ADDRESS_ZERO, Peer
 from node.projection.consent import Consent
 from node.projection.stream import Stream
@@ -29,6 +30,8 @@ __all__ = ["Heirs"]
 
 HEIRS = "stream_heir"
 """Namespace of facts: where an owner of a stream takes parcels, by stream and account."""
+CLEAR_S = 5.0
+"""Seconds for the broker to take the former owner's Welcome off its topic."""
 
 
 class Heirs:
@@ -59,7 +62,11 @@ class Heirs:
         member = None if writing is None else writing.engine.member(OWNER)
         if member is None or member.reader_key_hash != key:
             # The former owner's Welcome, had it stayed, would look like a forgery to this one.
-            await self._core.transport.clear(Topic(Kind.CAPSULE, body.sid, OWNER))
+            try:
+                async with asyncio.timeout(CLEAR_S):
+                    await self._core.transport.clear(Topic(Kind.CAPSULE, body.sid, OWNER))
+            except TimeoutError as away:
+                raise NodeUnreachable("The gateway's broker does not answer.", remedy="It is tried again.") from away
         return Kept((), ((READER_KEYS, key.hex(), text), (OWNER_KEYS, name, key.hex()), (HEIRS, name, place)))
 
     async def _take_grant(self, parcel: Parcel) -> Kept:

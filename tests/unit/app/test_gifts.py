@@ -280,6 +280,21 @@ async def test_attacks_on_what_only_the_owner_may(village: Village) -> None:
         await village.given()
 
 
+async def test_a_new_owner_that_comes_while_the_broker_is_away_comes_again(village: Village) -> None:
+    """Nothing half-done remains: it has no key at the gateway, and says so again."""
+    await village.given()
+    await village.heir.gifts.accept(village.sid)
+    await village.transferred()
+    village.world.hub.stop()
+    facts = village.heir.core.storage.memory.facts
+    await village.heir.gifts.step()
+    assert await facts.get("own_stream", village.sid.hex()) is None
+    village.world.hub.start()
+    village.world.clock.advance(10)
+    await village.rounds(8)
+    assert await facts.get("own_stream", village.sid.hex()) is not None
+
+
 async def test_a_gift_is_believed_as_far_as_the_chain_says_the_same(village: Village) -> None:
     """contracts.md: forged, foreign, expired and changed gifts are refused, each with the field."""
     await village.given()
