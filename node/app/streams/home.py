@@ -346,9 +346,8 @@ class HomeRole:
         device = await self.gateway()
         if device is None or device.status is DeviceStatus.KNOWN:
             raise Conflict("No gateway is paired with this household.")
-        # The registry refuses the whole message for one stream that is not there; the ended ones have nothing to lose,
-        # and those that came from another household are not of this gateway.
-        own = [sid for sid in await self.living() if await self.places.inherited(sid) is None]
+        # The registry refuses the whole message for one stream that is not there; the ended ones have nothing to lose.
+        own = await self.places.own(await self.living())
         written = [sid for sid in own if (await core.storage.views.one(Stream, sid)).registration]
         message = UnpairDevice(
             account=self.owner.address,

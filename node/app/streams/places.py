@@ -54,6 +54,10 @@ class Places:
         place = None if kept is None else kept["place"]
         return None if place is None else peer_at(NodePlace.model_validate(place))
 
+    async def own(self, sids: Iterable[bytes]) -> list[bytes]:
+        """Those that no gateway of another household writes."""
+        return [sid for sid in sids if await self.inherited(sid) is None]
+
     async def since(self, sid: bytes) -> int:
         """From when on the stream is this household's, seconds UTC; 0 for one that began with it."""
         kept = await self._core.storage.memory.facts.get(INHERITED, sid.hex())
