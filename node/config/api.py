@@ -12,6 +12,10 @@ from node.config.values import Listen, ListenText, NetworkText, TextList
 __all__ = ["ApiSettings"]
 
 
+HostText = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_\[\]-]{1,255}$")]
+"""A name or address with or without a port, as a browser sends it in Host."""
+
+
 class ApiSettings(BaseModel):
     """The REST interface: where it listens and what it puts up with."""
 
@@ -48,7 +52,7 @@ class ApiSettings(BaseModel):
     session_s: int = Field(
         default=43_200, ge=60, le=2_592_000, description="a browser's session ends after this many seconds"
     )
-    hosts: Annotated[tuple[str, ...], *TextList] = Field(
+    hosts: Annotated[tuple[HostText, ...], *TextList] = Field(
         default=(),
         description="further addresses (name, or name:port) of the pages at which a wallet may sign in; those of"
         " node.public_url and of this machine's own interfaces are known",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from tests.e2e.conftest import Clusters
 from tests.support.browser import DESKTOP, PHONE, Visit, chromium
@@ -156,8 +156,27 @@ async def test_permissions_1_denied_with_a_reason_that_the_provider_reads(place:
     await until("the provider was told", told)
 
 
+async def test_a_thousand_requests_are_shown_in_parts(place: Place) -> None:
+    """permissions.md 5: many pending requests make no page that nobody can use."""
+    request = await place.cluster.ask("beta")
+    one = await place.cluster.home.get(f"/requests/{request}")
+
+    async def many(route: Route) -> None:
+        await route.fulfill(json={"items": [{**one, "id": f"0x{n:064x}"} for n in range(1_000)]})
+
+    async with at(place.browser, place.cluster.home, "", PHONE, "--scope", "read") as someone:
+        page = someone.page
+        await page.route("**/api/v1/requests", many)
+        await page.evaluate("() => { location.hash = '#/consents'; }")
+        cards = page.get_by_role("article")
+        await expect(cards).to_have_count(20)
+        await page.get_by_role("button", name="Show more").click()
+        await expect(cards).to_have_count(40)
+        await expect(page.get_by_role("button", name="Show more")).to_have_count(1)
+        assert await someone.fits()
+
+
 async def test_who_may_only_look_is_offered_no_decision(place: Place) -> None:
-    await place.cluster.ask("beta")
     async with at(place.browser, place.cluster.home, "consents", PHONE, "--scope", "read") as someone:
         await expect(card(someone, "beta")).to_be_visible()
         assert await someone.page.get_by_role("button", name="Grant").count() == 0

@@ -36,11 +36,12 @@ export async function consentPage(place) {
       if (signal.aborted) return;
       put(told);
       put(state, stateOf(consent.state));
-      put(streams, h("h2", null, "What they can read"), streamTable(consent));
+      const open = ["pending", "live"].includes(consent.state);
+      put(streams, h("h2", null, `${consent.direction === "given" ? "What they" : "What this node"} ${open ? "can" : "could"} read`), streamTable(consent));
       put(life, h("h2", null, "Life"), lifeOf(steps, consent));
       const over = ["revoked", "expired"].includes(consent.state);
       await showErasure(erased, over ? consent : null, decides, signal);
-      const ends = decides && ["pending", "live"].includes(consent.state);
+      const ends = decides && open;
       put(buttons, ends ? h("button", { type: "button", class: "danger", onclick: () => revoke(consent, place) }, "Revoke …") : []);
     } catch (error) {
       if (error.status === 401) throw error;
@@ -89,7 +90,9 @@ function streamTable(consent) {
     ["Newest", (row) => (row.last_reading_at === null ? "–" : time(row.last_reading_at))],
     ["State", (row) => stateOf(row.state)],
   ];
-  const kept = consent.direction === "given" ? h("p", { class: "hint" }, "Readings that this home itself still keeps are counted.") : null;
+  const revoked = consent.streams.some((each) => each.revoked_at !== null);
+  const kept = consent.direction === "given" ? h("p", { class: "hint" }, "Readings that this home itself still keeps are counted",
+    revoked ? ", up to the revocation; some of the seconds in which the keys changed may have been read as well." : ".") : null;
   return [table(columns, consent.streams), kept];
 }
 

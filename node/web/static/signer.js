@@ -10,7 +10,7 @@ import { signTyped, wallets } from "./wallets.js";
 export function signer(owner) {
   const known = owner ? wallets() : [];
   const select = choice("signer", [["", "this node's key"], ...known.map((wallet, i) => [String(i), wallet.name])], "");
-  const hint = `A wallet must hold ${owner}, this node's account: it does if it was set up with the node's recovery words. The node pays for the transaction.`;
+  const hint = `A wallet must hold this node's account, ${owner}. The node pays.`;
   return {
     element: known.length ? field("Signed by", select, h("span", { class: "wrap" }, hint)) : null,
     async send(path, body) {

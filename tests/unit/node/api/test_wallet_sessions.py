@@ -10,6 +10,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
+from pydantic import ValidationError
 
 from node.api.sessions import PAGE_HEADER
 from node.api.views import StatusView
@@ -145,6 +146,13 @@ async def test_the_domain_is_bound_and_never_the_callers_own() -> None:
         _, asked = await ask(api, headers=own(api, f"localhost:{port}"))
         answer = await enter(api, asked["nonce"], signed(asked["message"]), own(api, f"localhost:{port}"))
         assert answer[0] == 200
+
+
+def test_a_host_is_named_as_browsers_send_it() -> None:
+    assert settings(hosts=("house.example:8443", "[fd00::7]:8750")).hosts == ("house.example:8443", "[fd00::7]:8750")
+    for wrong in ("https://house.example", "house.example/", "", "house example"):
+        with pytest.raises(ValidationError):
+            settings(hosts=(wrong,))
 
 
 async def test_csrf_other_pages_ask_for_nothing_and_enter_nothing() -> None:
