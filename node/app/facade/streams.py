@@ -76,9 +76,14 @@ class Streams:
         for spec in self._gateway.specs if self._gateway else ():
             sids[spec.sid] = "writer"
         for sid in await self._home.streams() if self._home else {}:
-            sids[sid] = "owner"
+            sids[sid] = "owner" if await self._owns(sid) else "reader"
         views = [await self._view(sid, relation) for sid, relation in sorted(sids.items())]
         return tuple(view for view in views if view is not None)
+
+    async def _owns(self, sid: bytes) -> bool:
+        """What the household gave away it has read, and reads no more."""
+        owner = (await self._core.storage.views.one(Stream, sid)).owner
+        return self._home is not None and owner in (ADDRESS_ZERO, self._home.owner.address)
 
     async def stream(self, sid: bytes) -> StreamView:
         for view in await self.streams():

@@ -16,6 +16,7 @@ from channels.stores.records import StoredEnvelope
 from keys.messages import Grant, TransferStream, digest, from_typed_data, parcel_domain, verify
 from keys.sealing import reader_key_hash
 from node.app.core import Core, peer_of
+from node.app.facade.streams import Streams
 from node.app.inbox import Inbox
 from node.app.streams.asking import AnswerDesk
 from node.app.streams.giving import StreamGiver
@@ -198,6 +199,10 @@ async def test_the_new_owner_reads_from_the_transfer_on_and_nothing_of_before(vi
     assert (member.leaf, member.start_slot) == (0, 7)
     assert {slot for slot in before if _opens(village, before[slot])} == {7}, "its keys, tried on what came before"
     assert set(opened(village.world)) == {7}, "nor does the gateway's folder open what came before"
+    shown = Streams(village.heir.core, None, village.heir.home, village.heir.reading, village.heir.past)
+    assert (await shown.stream(village.sid)).relation == "owner"
+    given = Streams(village.world.home._core, None, village.world.role, village.world.reading, village.world.home)
+    assert (await given.stream(village.sid)).relation == "reader"
     former = village.world.home._core.storage.channels
     assert await former.reading_count(village.sid, OWNER) == DAYS
     assert [each.kind for each in await former.alarms(village.sid)] == []

@@ -217,3 +217,19 @@ def test_a_problem_of_the_node_is_a_sentence_with_a_remedy(line: Line, node: Mem
     broken = line.run("status", "--json")
     assert broken.exit_code == 1
     assert "ZeroDivision" not in broken.output
+
+
+def test_a_gateway_is_moved_from_and_how_far_it_is(line: Line, node: MemoryNode) -> None:
+    """channels.md 4, rule 10."""
+    assert line.run("gateway", "move", "ABCD-EFGH", "--yes").exit_code != 0, "there is none yet"
+    node.paired = True
+    assert line.json("gateway", "move", "ABCD-EFGH", "--yes")["state"] == "pairing"
+    assert node.moved == ["ABCD-EFGH"]
+    assert line.json("gateway", "status")["state"] == "moved"
+
+
+def test_a_transaction_is_shown_and_given_up(line: Line, node: MemoryNode) -> None:
+    """One, by the digest of its message."""
+    assert line.json("transaction", "show", GRANT_TEXT)["state"] == "final"
+    assert line.json("transaction", "cancel", GRANT_TEXT)["hash"] == GRANT_TEXT
+    assert node.cancelled == [GRANT]
