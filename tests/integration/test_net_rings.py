@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.app.core import peer_of
+from node.app.facade.twins import TwinPart
 from node.app.trading.netleftline import LeftLine
 from node.services.market.netcontracts import NetContract
 from node.services.market.netting import DAY
@@ -70,8 +71,7 @@ async def test_two_that_face_each_other_owe_the_difference(tmp_path: Path) -> No
     async with market(tmp_path) as world:
         await join(world, "third")
         day = Day(world)
-        await day.buys("buyer", "seller", 900)
-        await day.buys("seller", "buyer", 400)
+        made = [await day.buys("buyer", "seller", 900), await day.buys("seller", "buyer", 400)]
         last = await day.buys("third", "seller", 100)
         for name in ("seller", "buyer"):
             await revoke(world, name)
@@ -95,6 +95,12 @@ async def test_two_that_face_each_other_owe_the_difference(tmp_path: Path) -> No
         known = await by_parties(world)
         assert {each.body.reminders for each in known.values()} == {0}
         assert await world.market.refusals() == []
+        twins = TwinPart(world.market.core, world.market.twins)
+        told = [e.message for each in made for e in (await twins.twin(each.contract_id)).entries]
+        assert [(each["paid"], each["line"], each["owed"]) for each in told if each["event"] == "netted"] == [
+            (False, 900, 500),
+            (False, 400, 0),
+        ]
         assert await lines(world).all() == {}, "what is closed is at hand no more"
         await world.restart("market")
         assert await lines(world).all() == {}

@@ -152,7 +152,7 @@ class AssetNetContracts:
         body, made = held.made, contract_of(held.made)
         own = held.said["wh"] if held.said is not None else None
         sells = made.seller == self._voice.signer(bytes(body.operator)).address
-        found = story_of(made, bytes(body.operator), own if sells else None, None if sells else own, held.due, None)
+        found = story_of(made, bytes(body.operator), own if sells else None, None if sells else own, held.due)
         return replace(found, progress=tuple([(at, wh) for at, wh in await self._progress(contract_id)]))
 
     async def agree(self, story: NetStory, counted: tuple[int, int]) -> bool:

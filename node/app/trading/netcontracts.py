@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from node.app.core import Core
 from node.app.inbox import Inbox, Kept
 from node.app.trading.marks import Marks, keep_marked
 from node.app.trading.netforms import Dues, body_of, contract_of, story_of
+from node.app.trading.netleftline import Left
 from node.app.trading.netlines import NetLines, net_domain_of
 from node.app.trading.netperiods import PERIODS
 from node.app.trading.nettelling import SIDES, NetTelling
@@ -74,8 +76,8 @@ async def _nothing(_: bytes) -> Sequence[NetLeftOut]:
     return ()
 
 
-async def _none_left(_: NetContract) -> bool:
-    return False
+async def _none_left(_: NetContract) -> Left | None:
+    return None
 
 
 class NetContracts:
@@ -96,8 +98,8 @@ class NetContracts:
         """Days whose lines are being made."""
         self.left_of: Callable[[bytes], Awaitable[Sequence[NetLeftOut]]] = _nothing
         """Lines that were left out and that an account has not signed for."""
-        self.left_out: Callable[[NetContract], Awaitable[bool]] = _none_left
-        """Whether a netting left out what a contract is part of."""
+        self.left_out: Callable[[NetContract], Awaitable[Left | None]] = _none_left
+        """The line of which a contract is a part, if a netting left it out."""
         self.settles: Callable[[bytes], Awaitable[bool]] = _never
         """Whether a contract on chain pays for what a netting left out."""
         self.excludes: Callable[[bytes], Awaitable[bool]] = _never
@@ -288,8 +290,11 @@ class NetContracts:
         due = await facts.get(_due(day), name)
         counted = (due["wh"], due["amount"]) if due is not None else None
         period = (await facts.get(PERIODS, str(day)) or {}).get("state")
-        netted = not await self.left_out(made) if period in _NETTED and due is not None and due["amount"] else None
-        return story_of(made, self._operator, sold, used, counted, netted)
+        found = story_of(made, self._operator, sold, used, counted)
+        if period not in _NETTED or due is None or not due["amount"]:
+            return found
+        left = await self.left_out(made)
+        return replace(found, netted=left is None, left=left)
 
     # What partners say
 

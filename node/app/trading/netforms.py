@@ -48,17 +48,12 @@ def body_of(made: NetContract, operator: bytes) -> NetContractMade:
 
 
 def story_of(
-    made: NetContract,
-    operator: bytes,
-    sold: int | None,
-    used: int | None,
-    due: tuple[int, int] | None,
-    netted: bool | None,
+    made: NetContract, operator: bytes, sold: int | None, used: int | None, due: tuple[int, int] | None
 ) -> NetStory:
     """A contract as its digital twin tells it."""
     times = (made.start, made.end, made.day)
     orders = (made.offer, made.request, made.wh, made.price)
-    return NetStory(made.contract_id, operator, made.seller, made.buyer, *orders, *times, sold, used, due, netted)
+    return NetStory(made.contract_id, operator, made.seller, made.buyer, *orders, *times, sold, used, due)
 
 
 def rows_of(dues: Dues) -> Sequence[DeliveryRow]:

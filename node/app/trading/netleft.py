@@ -20,7 +20,7 @@ from keys import messages as m
 from node.app.core import Core
 from node.app.trading.matchsigning import signed_match
 from node.app.trading.netcontracts import NetContracts
-from node.app.trading.netleftline import ORDERS, LeftBook, LeftLine, kept
+from node.app.trading.netleftline import ORDERS, Left, LeftBook, LeftLine, kept
 from node.app.trading.netlines import NetLines, StoredLine
 from node.app.trading.nettelling import SIDES, NetTelling
 from node.app.trading.orderterms import terms_named
@@ -82,9 +82,9 @@ class LeftLines:
         await self.all()
         return contract_id in self._paying or await self._book.pays(contract_id)
 
-    async def left_out(self, made: NetContract) -> bool:
-        """Whether a line of which this contract is a part was left out."""
-        return await self._book.has(made)
+    async def left_out(self, made: NetContract) -> Left | None:
+        """The line of which this contract is a part, if it was left out."""
+        return await self._book.of(made)
 
     async def of_account(self, account: bytes) -> list[NetLeftOut]:
         """What an account has not signed for yet."""

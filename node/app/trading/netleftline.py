@@ -12,7 +12,7 @@ from node.services.market.netcontracts import NetContract
 from node.storage.facts import Facts
 from node.wire.settlement import NetLeftOut
 
-__all__ = ["ORDERS", "LeftBook", "LeftLine", "kept"]
+__all__ = ["ORDERS", "Left", "LeftBook", "LeftLine", "kept"]
 
 LEFT, CLOSED = "net_left", "net_left_closed"
 """Namespaces of facts: lines that were left out, by leaf, while something is owed of them, and after."""
@@ -23,6 +23,10 @@ PAYS = "net_left_pays"
 ORDERS = "net_left_order"
 """Namespace of facts: what each partner signed for a line, by leaf and side. They come while a line is worked on, and
 kept in it they would overwrite, or be overwritten by, what that work changed."""
+
+
+Left = tuple[int, int]
+"""A line's amount, and what stayed owed of it when it was set off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class LeftBook:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._day: tuple[int, Collection[list[Any]]] | None = None
+        self._day: tuple[int, dict[tuple[str, str, int], Left]] | None = None
 
     async def open(self) -> dict[bytes, LeftLine]:
         """Those that are not closed, by leaf."""
@@ -95,11 +99,12 @@ class LeftBook:
         """Whether a contract on chain ever paid for a line."""
         return await self._facts.get(PAYS, contract_id.hex()) is not None
 
-    async def has(self, made: NetContract) -> bool:
-        """Whether a line of which this contract is a part was left out."""
+    async def of(self, made: NetContract) -> Left | None:
+        """The line of which this contract is a part, if it was left out."""
         if self._day is None or self._day[0] != made.day:
-            self._day = made.day, (await self._facts.all(_parts(made.day))).values()
-        return [made.request.hex(), made.seller.hex(), made.price] in self._day[1]
+            found = (await self._facts.all(_parts(made.day))).values()
+            self._day = made.day, {(e[0], e[1], e[2]): (e[3], e[4]) for e in found}
+        return self._day[1].get((made.request.hex(), made.seller.hex(), made.price))
 
     def begun(self, lines: Mapping[bytes, LeftLine]) -> list[Fact]:
         """The facts of lines that are left out now."""
@@ -107,7 +112,7 @@ class LeftBook:
         facts = [fact for leaf, line in lines.items() for fact in kept(leaf, line)]
         for leaf, line in lines.items():
             body = line.body
-            part = [bytes(body.request).hex(), bytes(body.seller).hex(), body.price]
+            part = [bytes(body.request).hex(), bytes(body.seller).hex(), body.price, body.amount, body.due]
             facts.append((_parts(body.period), leaf.hex(), part))
         return facts
 
@@ -123,5 +128,5 @@ def kept(leaf: bytes, line: LeftLine) -> list[Fact]:
 
 
 def _parts(period: int) -> str:
-    """Namespace of facts: request, seller and price of the lines of a day that were left out, by leaf."""
+    """Namespace of facts: request, seller, price, amount and what stayed owed of the lines of a day, by leaf."""
     return f"net_left_of_{period}"

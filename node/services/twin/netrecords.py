@@ -21,7 +21,8 @@ REPORT, NETTED = "report", "netted"
 class NetStory:
     """A netted contract as one node knows it. Wh, minor units, seconds UTC; `sold` and `used`: what the partners
     reported; `due`: Wh that count and what is owed; `netted`: whether its day's batch paid it (False: it was left out),
-    None before. `period`: days since 1970; `progress`: meter time and Wh so far, of this node's own asset."""
+    None before; `left`: the line that was left out with this contract in it, its amount and what stayed owed of it when
+    it was set off. `period`: days since 1970; `progress`: meter time and Wh so far, of this node's own asset."""
 
     contract_id: bytes
     operator: bytes
@@ -38,6 +39,7 @@ class NetStory:
     used: int | None = None
     due: tuple[int, int] | None = None
     netted: bool | None = None
+    left: tuple[int, int] | None = None
     progress: tuple[tuple[int, int], ...] = ()
 
 
@@ -66,7 +68,8 @@ def net_records(story: NetStory, author: bytes) -> tuple[Record, ...]:
         wh, amount = story.due
         found.append({"event": STEP, "status": TradeStatus.DELIVERED.value, "wh": wh, "amount": amount, "number": 0})
     if story.netted is not None and author == story.operator:
-        found.append({"event": NETTED, "period": story.period, "paid": story.netted})
+        line = {"line": story.left[0], "owed": story.left[1]} if story.left is not None else {}
+        found.append({"event": NETTED, "period": story.period, "paid": story.netted, **line})
     return tuple(found)
 
 
