@@ -218,7 +218,7 @@ class MarketView(View):
 
 
 class TermsView(View):
-    """Who operates this market, and the id of its terms on chain."""
+    """Who operates this market, the id of its terms on chain, what these say, and which orders it takes. Seconds."""
 
     operator: AddressHex
     terms: HashHex
@@ -229,6 +229,21 @@ class TermsView(View):
     net_settlement: AddressHex | None = Field(
         default=None, description="the contract in which a market that nets settles"
     )
+    engine: str = Field(default="", description="how it matches; empty where that is not said")
+    slot_s: int = Field(default=0, description="length of a delivery, at multiples of it; 0 for any time")
+    gate_closure_s: int | None = Field(default=None, description="wait between gate and delivery; null for none")
+    areas: tuple[str, ...] = Field(default=(), description="areas that orders may name")
+    energies: tuple[str, ...] | None = Field(default=None, description="kinds of energy that orders may name")
+    arbiter: AddressHex | None = None
+    start_grace_s: int | None = Field(default=None, description="either side may cancel if nothing was reported")
+    provision_grace_s: int | None = Field(default=None, description="wait for the second report of a delivery")
+    payment_due_s: int | None = Field(default=None, description="wait before the first reminder")
+    reminder_every_s: int | None = Field(default=None, description="wait between reminders and before a claim")
+    dispute_window_s: int | None = Field(default=None, description="wait in which a claim may be contested")
+    ruling_window_s: int | None = Field(default=None, description="wait for the arbiter")
+    penalty_bps: int | None = Field(default=None, description="penalty of a claim, in 1/10,000 of the amount")
+    cancel_bps: int | None = Field(default=None, description="fee of a late cancellation, in 1/10,000")
+    escrow: bool | None = Field(default=None, description="a buyer's amount is reserved when a contract is made")
 
 
 class LevelView(View):

@@ -88,7 +88,7 @@ class ApiClient:
     async def _call(
         self, method: str, path: str, params: Mapping[str, str], body: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self._access.token}"}
+        headers = {"Authorization": f"Bearer {self._access.token}"} if self._access.token else {}
         if method == "POST":
             headers["Idempotency-Key"] = secrets.token_hex(16)
         arguments: dict[str, Any] = {"headers": headers, "params": params, "ssl": self._tls(), "allow_redirects": False}

@@ -1,4 +1,5 @@
-"""market trades, cancel-order, cancel-contract, dispute, evidence, rule, prices, fills: contracts and decisions."""
+"""market trades, cancel-order, cancel-contract, dispute, evidence, rule, prices, fills, terms: contracts and
+decisions."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.client import ApiClient
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, pick, session_of
 from node.cli.times import parse_time, show_time
+from node.config import LocalAccess
 from node.errors import UsageError
 
 __all__ = ["add_lifecycle_commands"]
@@ -55,12 +58,40 @@ _FILLS: Final[tuple[Column, ...]] = (
 )
 
 
+def _seconds(name: str) -> Any:
+    return lambda row: "" if row[name] is None else f"{row[name]} s"
+
+
+_TERMS: Final[tuple[Column, ...]] = (
+    ("operator", "operator"),
+    ("terms", "terms"),
+    ("contract", "market"),
+    ("settles", "settle"),
+    ("engine", "engine"),
+    ("delivery", _seconds("slot_s")),
+    ("gate before it", _seconds("gate_closure_s")),
+    ("areas", lambda row: ", ".join(row["areas"])),
+    ("energy", lambda row: ", ".join(row["energies"] or ())),
+    ("arbiter", "arbiter"),
+    ("start grace", _seconds("start_grace_s")),
+    ("second report within", _seconds("provision_grace_s")),
+    ("payment due after", _seconds("payment_due_s")),
+    ("reminders every", _seconds("reminder_every_s")),
+    ("claims contested within", _seconds("dispute_window_s")),
+    ("arbiter rules within", _seconds("ruling_window_s")),
+    ("penalty", lambda row: f"{row['penalty_bps']} / 10000" if row["penalty_bps"] is not None else ""),
+    ("cancellation fee", lambda row: f"{row['cancel_bps']} / 10000" if row["cancel_bps"] is not None else ""),
+    ("escrow", "escrow"),
+)
+
+
 def add_lifecycle_commands(market: typer.Typer) -> None:
     """Adds these commands to the group `market`."""
     _add_trades(market)
     _add_decisions(market)
     _add_rulings(market)
     _add_prices(market)
+    _add_terms(market)
 
 
 def _add_trades(market: typer.Typer) -> None:
@@ -213,3 +244,19 @@ def _add_prices(market: typer.Typer) -> None:
     ) -> None:
         rows = session_of(context).client().get("/market/fills", limit=limit, before=before)["items"]
         Output(as_json).many(rows, _FILLS, "No contracts.")
+
+
+def _add_terms(market: typer.Typer) -> None:
+    @market.command(
+        help="What a market promises and which orders it takes: of this node, or of any market by its address.\n\n"
+        "  wattpact market terms https://market.example:8750"
+    )
+    @guarded
+    def terms(
+        context: typer.Context,
+        market_url: Annotated[str | None, typer.Argument(help="Address of a market's node; this one if none.")] = None,
+        as_json: JsonFlag = False,
+    ) -> None:
+        # Nobody else's node gets this node's token.
+        client = session_of(context).client() if market_url is None else ApiClient(LocalAccess(market_url, ""))
+        Output(as_json).one(client.get("/market/terms"), _TERMS)

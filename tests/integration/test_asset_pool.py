@@ -278,3 +278,25 @@ async def test_m44_a_prosumer_asks_for_energy_in_a_delivery_in_which_it_offers_n
         first = made[0][1]
         assert made == [(True, first), (False, first + 3 * HOUR), (True, first)]
         assert await orders(world.market) == 3, "the market took them all"
+
+
+async def test_an_asset_keeps_to_its_markets_slots_gates_and_kinds_of_energy(tmp_path: Path) -> None:
+    """Whatever its own settings say: an order that the market would refuse is not made. A market that knows no heat is
+    no market for a thermal asset, and its owner is told so at once."""
+    terms = {"slot_s": 1_800, "gate_closure_s": 900, "energies": ("electric",)}
+    async with trading(tmp_path, terms=terms) as world:
+        await world.open("seller's owner")
+        status, answer = await set_up(world, "seller", carrier="thermal")
+        assert (status, answer["success"]) == (403, False)
+        assert "thermal" in answer["error"]
+        assert (await set_up(world, "seller", delivery_s=900))[0] == 200
+        seller = world.nodes["seller"]
+        # Behind the gate of the next slot: what is made now is for the one after it.
+        await world.pass_time(1_800 - world.clock.now() % 1_800 + 1_000)
+        await seller.pool.produce(500)
+        await world.rounds(3)
+        ((_, order),) = await world.market.core.storage.views.page(Order, limit=9)
+        assert order.terms is not None
+        assert order.terms.start % 1_800 == 0
+        assert order.terms.end - order.terms.start == 1_800
+        assert order.terms.start - world.clock.now() > 900

@@ -230,12 +230,15 @@ class MarketPart:
     async def terms(self) -> TermsView:
         if self.operator is None or self.core.chain.market is None:
             raise NotFound("This node is no market.")
+        chosen = self.core.settings.market
+        said = chosen.model_dump(include=TermsView.model_fields.keys() - {"arbiter"})
         return TermsView(
             operator=self.operator.operator,
             terms=self.operator.terms_id,
             market=self.core.chain.market.address,
-            settle=self.core.settings.market.settle,
             net_settlement=self.core.chain.netting.address if self.core.chain.netting is not None else None,
+            arbiter=chosen.arbiter or self.operator.operator,
+            **said,
         )
 
     async def desk(self, question: DeskQuestion) -> DeskAnswer:

@@ -124,8 +124,11 @@ class AssetPool:
     async def announce(self, config: AssetConfig) -> bytes:
         """Registers with the market, or tells it what changed (M-11). Returns the market's operator."""
         core = self._core
-        operator = bytes((await self._asset.voice.join(config.market)).operator)
-        card = (await self._asset.markets())[operator].card
+        market = await self._asset.voice.join(config.market)
+        operator, card = bytes(market.operator), market.card
+        known = market.energies
+        if config.carrier != "electric" and known is not None and config.carrier not in known:
+            raise Refused(f"This market knows no {config.carrier} energy.", field="carrier")
         signer = self._asset.account(operator)
         body = AssetRegistered(
             account=signer.address,
@@ -234,27 +237,30 @@ class AssetPool:
         if not wh:
             await self._core.storage.memory.keep((), [(POOL, "pool", kept)])
             return
-        start = await self._free_slot(config, sells)
+        start, end = await self._free_slot(config, sells)
         price = config.offer_price if sells else config.limit_price
-        details = details_of_carrier(config.carrier)
-        wanted = Wanted(sells, wh, price, start, start + config.delivery_s, details=details)
+        wanted = Wanted(sells, wh, price, start, end, details=details_of_carrier(config.carrier))
         await self._asset.order(
             config.market,
             wanted,
             lambda order_id: [(POOL, "pool", {**kept, "orders": [*kept["orders"], order_id.hex()]})],
         )
 
-    async def _free_slot(self, config: AssetConfig, sells: bool) -> int:
-        """Begin of the next delivery in which this asset is not on the other side: one role at a time (A-19, M-44)."""
-        start, views = next_start(self._core.clock.now(), config.delivery_s, LEAD_S), self._core.storage.views
-        account = self._asset.account(await self.operator() or bytes(20)).address
+    async def _free_slot(self, config: AssetConfig, sells: bool) -> tuple[int, int]:
+        """The next delivery whose gate is open and in which this asset is not on the other side: one role at a time
+        (A-19, M-44). Its length is the market's, where that has one."""
+        operator, views = await self.operator() or bytes(20), self._core.storage.views
+        market, account = (await self._asset.markets()).get(operator), self._asset.account(operator).address
+        length = (market.slot_s if market is not None else 0) or config.delivery_s
+        gate = (market.gate_closure_s if market is not None else None) or 0
+        start = next_start(self._core.clock.now(), length, LEAD_S + gate)
         while True:
             # Only the link's fields count here.
-            other = delivery_key(OrderTerms(not sells, account, 0, 0, start, start + config.delivery_s, 0))
+            other = delivery_key(OrderTerms(not sells, account, 0, 0, start, start + length, 0))
             rows = await views.page(Order, link=("delivery", other), limit=1_000)
             if not [order for _, order in rows if await self._binds(order)]:
-                return start
-            start += config.delivery_s
+                return start, start + length
+            start += length
 
     async def _binds(self, order: Order) -> bool:
         """Whether it keeps its account from the other side of its delivery, as its market sees it."""

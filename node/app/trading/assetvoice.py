@@ -88,7 +88,15 @@ class AssetVoice:
             raise Refused("Another market answers at this address than before.", remedy="Join it, if that is meant.")
         if met != card.address.hex():
             await core.storage.memory.keep((), [(*place, card.address.hex())])
-        joined = MarketTerms(operator=card.address, terms=found.terms, card=card, settle=found.settle)
+        joined = MarketTerms(
+            operator=card.address,
+            terms=found.terms,
+            card=card,
+            settle=found.settle,
+            slot_s=found.slot_s,
+            gate_closure_s=found.gate_closure_s,
+            energies=found.energies,
+        )
         if known.get(card.address) != joined:
             await core.storage.memory.keep((), [(MARKET, card.address.hex(), joined.to_json())])
             known[card.address] = joined

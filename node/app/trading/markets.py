@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 import aiohttp
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from node.app.core import Core
 from node.errors import NodeUnreachable, Refused
 from node.runtime.outbound import read_at_most
 from node.wire.consents import PartyCard
 from node.wire.fields import Address, Body, Hash
+from node.wire.orderdetails import Name
 
 __all__ = ["MarketTerms", "ShownTerms", "fetch_terms"]
 
@@ -32,15 +33,22 @@ class ShownTerms(Body):
     market: Address
     settle: Literal["gross", "net"] = "gross"
     net_settlement: Address | None = None
+    slot_s: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    gate_closure_s: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    energies: Annotated[tuple[Name, ...], Field(max_length=64)] | None = None
 
 
 class MarketTerms(Body):
-    """A market that this node trades in."""
+    """A market that this node trades in. `slot_s`: length of its deliveries, 0 for any; `gate_closure_s`: seconds
+    between gate and delivery, None for no gate; `energies`: the kinds that it knows, None where it does not say."""
 
     operator: Address
     terms: Hash
     card: PartyCard
     settle: Literal["gross", "net"] = "gross"
+    slot_s: int = 0
+    gate_closure_s: int | None = None
+    energies: tuple[str, ...] | None = None
 
 
 async def fetch_terms(core: Core, url: str) -> ShownTerms:

@@ -130,7 +130,10 @@ class MemoryMarket:
         return _done(ORDER)
 
     async def terms(self) -> TermsView:
-        return TermsView(operator=OPERATOR, terms=ORDER, market=OTHER)
+        return TermsView(
+            operator=OPERATOR, terms=ORDER, market=OTHER, engine="uniform_price", slot_s=900, gate_closure_s=300,
+            areas=("north",), energies=("thermal",), reminder_every_s=86_400,
+        )  # fmt: skip
 
     async def desk(self, question: DeskQuestion) -> DeskAnswer:
         self.said.append(question)

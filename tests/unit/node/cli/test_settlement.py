@@ -75,6 +75,18 @@ def test_an_order_says_what_it_is_and_whom_it_takes(line: Line, api: Served) -> 
     assert line.run(*words, *time, "--partner", "0x12").exit_code != ExitCode.OK
 
 
+def test_the_terms_of_a_market_are_shown(line: Line, api: Served) -> None:
+    """Of this node's own market, or of any by its address: nobody has to guess slots, gates, names and waits."""
+    for words in ((), (api.server.url,)):
+        shown = line.run("market", "terms", *words)
+        assert shown.exit_code == ExitCode.OK, shown.output
+        for word in ("uniform_price", "900 s", "300 s", "north", "thermal", "86400 s", "gross"):
+            assert word in shown.stdout, word
+    found = json.loads(line.run("market", "terms", "--json").stdout)
+    assert (found["slot_s"], found["areas"], found["reminder_every_s"]) == (900, ["north"], 86_400)
+    assert line.run("market", "terms", "http://127.0.0.1:9").exit_code == ExitCode.NOT_REACHABLE
+
+
 def test_neither_offer_nor_request_is_a_usage_error(line: Line, api: Served) -> None:
     words = ("market", "order", "both", "1", "1", "--market", "https://m.example", "--from", "+1h", "--until", "+2h")
     found = line.run(*words)
