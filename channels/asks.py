@@ -128,7 +128,7 @@ class AskLimiter:
 
     def given(self, request_id: bytes, grant_id: bytes, at: int) -> None:
         """A Resync that was answered at `at` (seconds UTC), before a restart."""
-        self._seen[request_id] = at + VALID_SECONDS + 2 * _SKEW
+        self._seen[request_id] = at + VALID_SECONDS + _SKEW  # it was signed no later than that clock allows
         self._resyncs[grant_id] = sorted([*self._resyncs.get(grant_id, []), at])
 
     def admit(self, ask: Ask, now: int) -> str | None:

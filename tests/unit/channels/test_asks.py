@@ -171,6 +171,15 @@ def test_a_restart_forgets_no_resync_that_was_given() -> None:
     assert after.admit(ask(AskKind.RESYNC, 50, NOW + 400), NOW + 400) is not None
 
 
+def test_what_a_restart_remembers_goes_once_no_clock_takes_it_any_more() -> None:
+    """A request may be signed by a clock that runs ahead by as much as is allowed."""
+    asked, last = ask(AskKind.RESYNC, 1, NOW), NOW + VALID_SECONDS + 120
+    for moment, refused in ((last, True), (last + 1, False)):
+        after = AskLimiter()
+        after.given(asked.request_id, asked.grant_id, NOW)
+        assert (after.admit(asked, moment) is not None) is refused
+
+
 def test_a_flood_of_one_grant_is_bounded_and_harms_no_other() -> None:
     limiter = AskLimiter()
     start = NOW - NOW % 60
