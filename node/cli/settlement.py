@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from node.cli.lifecycle import add_lifecycle_commands
+from node.cli.livemarket import add_live_command
 from node.cli.netting import add_netting_commands
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, session_of
@@ -105,6 +106,7 @@ def add_settlement_commands(app: typer.Typer) -> None:
     add_lifecycle_commands(market)
     add_netting_commands(market)
     add_twin_commands(market)
+    add_live_command(market)
 
 
 def _add_energy(energy: typer.Typer) -> None:

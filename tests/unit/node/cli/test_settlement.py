@@ -87,6 +87,17 @@ def test_the_terms_of_a_market_are_shown(line: Line, api: Served) -> None:
     assert line.run("market", "terms", "http://127.0.0.1:9").exit_code == ExitCode.NOT_REACHABLE
 
 
+def test_the_market_is_followed_live(line: Line, api: Served) -> None:
+    """The same as the pages have over WebSocket: what is open first; a node that is no market says so."""
+    shown = line.run("market", "follow", "--limit", "1")
+    assert shown.exit_code == ExitCode.OK, shown.output
+    assert "offers 500 Wh, best at 200, requests 100 Wh, best at 180, traded 750 Wh at 203 on average" in shown.stdout
+    found = json.loads(line.run("market", "follow", "--limit", "1", "--json").stdout)
+    assert found["offers"][0]["price"] == 200
+    api.settlement.data.market = False
+    assert line.run("market", "follow", "--limit", "1").exit_code == ExitCode.REFUSED
+
+
 def test_neither_offer_nor_request_is_a_usage_error(line: Line, api: Served) -> None:
     words = ("market", "order", "both", "1", "1", "--market", "https://m.example", "--from", "+1h", "--until", "+2h")
     found = line.run(*words)
