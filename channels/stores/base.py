@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from channels.stores.records import (
-    EVERY_SLOT,
     Alarm,
     Capsule,
     Erased,
@@ -26,6 +25,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingRange,
     ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
@@ -243,11 +243,8 @@ class ReaderStore(Protocol):
         """How many readings of a grant are kept."""
         ...
 
-    async def reading_span(
-        self, sid: bytes, grant_id: bytes, start: int, end: int, slots: tuple[int, int] = EVERY_SLOT
-    ) -> ReadingSpan:
-        """How many readings with start <= meter_time < end of slots[0] <= slot < slots[1] are kept, and when the first
-        and the last of them was."""
+    async def reading_span(self, sid: bytes, grant_id: bytes, within: ReadingRange) -> ReadingSpan:
+        """How many readings of a range are kept, and when the first and the last of them was."""
         ...
 
     async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:

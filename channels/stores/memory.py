@@ -15,7 +15,6 @@ from channels.stores.base import MAX_INTEGER
 from channels.stores.checks import check_id, check_integers, check_limit, forked
 from channels.stores.memory_stream import MemoryReader, MemoryStream
 from channels.stores.records import (
-    EVERY_SLOT,
     Alarm,
     Capsule,
     Erased,
@@ -27,6 +26,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingRange,
     ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
@@ -345,11 +345,9 @@ class MemoryStore:
         """See ReaderStore.reading_count."""
         return len(self._at(sid).readers.get(grant_id, MemoryReader()).readings)
 
-    async def reading_span(
-        self, sid: bytes, grant_id: bytes, start: int, end: int, slots: tuple[int, int] = EVERY_SLOT
-    ) -> ReadingSpan:
+    async def reading_span(self, sid: bytes, grant_id: bytes, within: ReadingRange) -> ReadingSpan:
         """See ReaderStore.reading_span."""
-        return self._at(sid).readers.get(grant_id, MemoryReader()).span((start, end), slots)
+        return self._at(sid).readers.get(grant_id, MemoryReader()).span(within)
 
     async def drop_readings(self, sid: bytes, grant_id: bytes, before: int, *, limit: int = 5_000) -> int:
         """See ReaderStore.drop_readings."""

@@ -23,6 +23,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingRange,
     ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
@@ -68,10 +69,11 @@ class MemoryReader:
                     self.readings[key] = replace(row, provisional=False)
                     self.provisional.discard(key)
 
-    def span(self, within: tuple[int, int], slots: tuple[int, int]) -> ReadingSpan:
-        """Of the readings in two half-open ranges, of meter times and of slots."""
-        here = (row for row in self.readings.values() if slots[0] <= row.slot < slots[1])
-        times = [row.meter_time for row in here if within[0] <= row.meter_time < within[1]]
+    def span(self, within: ReadingRange) -> ReadingSpan:
+        """Of the readings in a range."""
+        (first, end), (low, high), (before, after) = within.times, within.slots, within.epochs
+        here = (row for row in self.readings.values() if low <= row.slot < high and before <= row.epoch < after)
+        times = [row.meter_time for row in here if first <= row.meter_time < end]
         return ReadingSpan(len(times), min(times, default=None), max(times, default=None))
 
     def drop(self, gone: Callable[[OpenedReading], bool]) -> int:

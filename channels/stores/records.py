@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 __all__ = [
-    "EVERY_SLOT",
+    "ALL",
     "Alarm",
     "Capsule",
     "Confirmation",
@@ -25,6 +25,7 @@ __all__ = [
     "Past",
     "PendingReading",
     "Pruned",
+    "ReadingRange",
     "ReadingSpan",
     "StoredCheckpoint",
     "StoredCommit",
@@ -149,7 +150,17 @@ class OpenedReading:
     payload: bytes
 
 
-EVERY_SLOT: Final = (0, 2**63)
+ALL: Final = (0, 2**62)
+"""A half-open range that nothing lies outside of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRange:
+    """Which readings of a reader: three half-open ranges, of meter times, slots and epochs."""
+
+    times: tuple[int, int] = ALL
+    slots: tuple[int, int] = ALL
+    epochs: tuple[int, int] = ALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from channels.stores import sql_erasure, sql_key, sql_private, sql_publish, sql_
 from channels.stores import sql_log as logs
 from channels.stores.checks import check_limit
 from channels.stores.records import (
-    EVERY_SLOT,
     Alarm,
     Capsule,
     Erased,
@@ -34,6 +33,7 @@ from channels.stores.records import (
     Past,
     PendingReading,
     Pruned,
+    ReadingRange,
     ReadingSpan,
     StoredCheckpoint,
     StoredCommit,
@@ -333,11 +333,9 @@ class SqlStore(SqlBase):
         """See ReaderStore.reading_count."""
         return await self._read_of(sid, lambda c, stream: sql_reader.count_readings(c, stream, grant_id))
 
-    async def reading_span(
-        self, sid: bytes, grant_id: bytes, start: int, end: int, slots: tuple[int, int] = EVERY_SLOT
-    ) -> ReadingSpan:
+    async def reading_span(self, sid: bytes, grant_id: bytes, within: ReadingRange) -> ReadingSpan:
         """See ReaderStore.reading_span."""
-        return await self._read_of(sid, lambda c, stream: sql_reader.span_of(c, stream, grant_id, (start, end), slots))
+        return await self._read_of(sid, lambda c, stream: sql_reader.span_of(c, stream, grant_id, within))
 
     async def raise_alarm(self, sid: bytes, alarm: Alarm) -> int:
         """See ReaderStore.raise_alarm."""

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from channels.errors import StoreKeyGone, StoreKeyWrong
 from channels.stores import schema as t
 from channels.stores.checks import check_id, check_integers
-from channels.stores.records import EVERY_SLOT, Alarm, Confirmation, OpenedReading, ReadingSpan
+from channels.stores.records import ALL, Alarm, Confirmation, OpenedReading, ReadingRange, ReadingSpan
 from channels.stores.sealed import StoreSeal
 
 __all__ = [
@@ -152,17 +152,18 @@ def count_readings(c: Connection, stream: int, grant_id: bytes) -> int:
     return count
 
 
-def span_of(
-    c: Connection, stream: int, grant_id: bytes, within: tuple[int, int], slots: tuple[int, int]
-) -> ReadingSpan:
-    """How many readings of a grant lie in two half-open ranges, with the first and last time; nothing is opened."""
+def span_of(c: Connection, stream: int, grant_id: bytes, within: ReadingRange) -> ReadingSpan:
+    """How many readings of a grant lie in a range, with the first and last time; nothing is opened."""
     owner = select(t.reader.c.id).where(t.reader.c.stream == stream, t.reader.c.grant_id == grant_id)
-    at = t.reading.c.meter_time
-    query = select(func.count(), func.min(at), func.max(at))
-    here = [t.reading.c.reader == owner.scalar_subquery(), at >= within[0], at < within[1]]
-    if slots != EVERY_SLOT:
-        here += [t.reading.c.slot >= slots[0], t.reading.c.slot < slots[1]]
-    return ReadingSpan(*c.execute(query.where(*here)).one())
+    at, here = t.reading.c.meter_time, [t.reading.c.reader == owner.scalar_subquery()]
+    for column, (low, high) in (
+        (at, within.times),
+        (t.reading.c.slot, within.slots),
+        (t.reading.c.epoch, within.epochs),
+    ):
+        if (low, high) != ALL:  # the first column is answered by the index alone
+            here += [column >= low, column < high]
+    return ReadingSpan(*c.execute(select(func.count(), func.min(at), func.max(at)).where(*here)).one())
 
 
 def _old(stream: int, grant_id: bytes, before: int) -> tuple[ColumnElement[bool], ...]:

@@ -260,7 +260,8 @@ class ConsentView(View):
 
 
 class ConsentStepView(View):
-    """One step of a consent's life, by this node's clock. `live`: the grant is final, and from now on it opens."""
+    """One step of a consent's life, by this node's clock; after a rebuild of its database the chain's part has the time
+    of the rebuild. `live`: the grant is final, and from now on it opens."""
 
     at: UnixTime
     step: Literal[

@@ -9,10 +9,12 @@ import pytest
 from channels.errors import StoreConflict
 from channels.stores.base import ChannelStore
 from channels.stores.records import (
+    ALL,
     Alarm,
     Confirmation,
     Erased,
     OpenRecord,
+    ReadingRange,
     ReadingSpan,
 )
 from tests.conformance.entries import (
@@ -92,13 +94,15 @@ async def test_readings_by_time_and_confirmed_once(store: ChannelStore) -> None:
     assert [row.seq for row in kept if not row.provisional] == list(range(5, 15))
     assert [row.meter_time for row in await store.readings(SID, GRANT, 103, 106)] == [103, 104, 105]
     assert (await store.reading_count(SID, GRANT), await store.reading_count(SID, GRANT2)) == (20, 0)
-    assert await store.reading_span(SID, GRANT, 103, 110) == ReadingSpan(7, 103, 109)
-    slots = (rows[4].slot, rows[4].slot + 1)
-    held = [row.meter_time for row in rows if row.slot == slots[0]]
-    assert await store.reading_span(SID, GRANT, 0, 999, slots) == ReadingSpan(len(held), held[0], held[-1])
-    assert (
-        await store.reading_span(SID, GRANT2, 0, 1_000) == await store.reading_span(SID, GRANT, 0, 9) == ReadingSpan()
-    )
+    assert await store.reading_span(SID, GRANT, ReadingRange((103, 110))) == ReadingSpan(7, 103, 109)
+    assert await store.reading_span(SID, GRANT, ReadingRange()) == ReadingSpan(20, 100, 119)
+    for nothing in (ReadingRange((0, 9)), ReadingRange(slots=(rows[-1].slot + 1, ALL[1])), ReadingRange(epochs=(0, 1))):
+        assert await store.reading_span(SID, GRANT, nothing) == ReadingSpan()
+    held = [row.meter_time for row in rows if row.slot == rows[4].slot and row.epoch == rows[4].epoch]
+    slots, epochs = (rows[4].slot, rows[4].slot + 1), (rows[4].epoch, ALL[1])
+    found = await store.reading_span(SID, GRANT, ReadingRange(slots=slots, epochs=epochs))
+    assert found == ReadingSpan(len(held), held[0], held[-1])
+    assert await store.reading_span(SID, GRANT2, ReadingRange()) == ReadingSpan()
     assert [row.seq for row in await store.readings(SID, GRANT, 100, 120, limit=3, offset=2)] == [2, 3, 4]
     assert await store.readings(SID, GRANT2, 0, 1000) == ()
     await store.record_open(SID, GRANT, OpenRecord(b"", confirmed=(Confirmation(20, 99),)))

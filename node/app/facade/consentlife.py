@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from channels.stores.records import EVERY_SLOT
+from channels.stores.records import ALL, ReadingRange
 from node.api.views import ConsentStepView, ConsentStreamView
 from node.app.core import Core
 from node.projection.asking import Asking
-from node.projection.base import AggregateId
+from node.projection.base import ALL_STREAMS, AggregateId
 from node.projection.consent import Consent, ConsentStatus, reduce_consent
 from node.projection.request import Request
+from node.projection.stream import Stream
 from node.services.gateway.members import OWNER
 
 __all__ = ["delivered", "life_of"]
@@ -25,7 +26,6 @@ _STATUS: Final[dict[ConsentStatus, Step]] = {
     ConsentStatus.VOIDED: "voided",
     ConsentStatus.ENDED: "ended",
 }
-_FOREVER: Final = 2**40
 _PAGE: Final = 500
 
 
@@ -65,6 +65,16 @@ def _between(before: Consent, after: Consent, at: int) -> Iterator[ConsentStepVi
         yield ConsentStepView(at=at, step="key_renewed")
 
 
+async def _shut_at(core: Core, state: Consent, sid: bytes) -> int:
+    """An epoch that a revoked reader has no key of: the first one, while it is among the newest that the stream's state
+    holds. By blocks, since after a rebuild the clock's time of a revocation is that of the rebuild."""
+    blocks = [each.block.number for each in state.revocations if each.block and each.sid in (ALL_STREAMS, sid)]
+    if not blocks:
+        return ALL[1]
+    stream = await core.storage.views.one(Stream, sid)
+    return min((commit.epoch for commit in stream.commits if commit.block.number >= min(blocks)), default=ALL[1])
+
+
 async def delivered(
     core: Core, state: Consent, views: tuple[ConsentStreamView, ...], *, given: bool
 ) -> tuple[ConsentStreamView, ...]:
@@ -75,11 +85,13 @@ async def delivered(
     for view in views:
         ends = [step.at for step in steps if step.step in ("revoked", "voided") and step.sid in (None, view.sid)]
         revoked = min(ends, default=None)
-        grant_id, slots = state.grant_id, EVERY_SLOT
+        grant_id, within = state.grant_id, ReadingRange()
         if given:
-            grant_id, slots = OWNER, (view.first_slot or 0, EVERY_SLOT[1] if view.end_slot is None else view.end_slot)
-        until = _FOREVER if revoked is None else revoked
-        span = await core.storage.channels.reading_span(view.sid, grant_id, 0, until, slots)
+            grant_id = OWNER
+            slots = (view.first_slot or 0, ALL[1] if view.end_slot is None else view.end_slot)
+            until = ALL[1] if revoked is None else revoked
+            within = ReadingRange((0, until), slots, (0, await _shut_at(core, state, view.sid)))
+        span = await core.storage.channels.reading_span(view.sid, grant_id, within)
         found.append(
             view.model_copy(
                 update={

@@ -8,7 +8,7 @@ from typing import Literal
 
 from channels.readings import Measurement, decode_batch
 from channels.slots import StreamParams
-from channels.stores.records import OpenedReading
+from channels.stores.records import OpenedReading, ReadingRange
 from keys.stream_key import ED25519_PUBLIC_SIZE
 from node.api.curveviews import CurveStepView, CurveView, QuantityView
 from node.api.forms import ErasePastForm
@@ -29,6 +29,8 @@ from node.projection.stream import Stream
 __all__ = ["Streams"]
 
 FOREVER = 2**40
+
+Relation = Literal["owner", "writer", "reader"]
 
 PAGE = 1_000
 """Readings that are opened at once for a curve."""
@@ -70,15 +72,18 @@ class Streams:
 
     async def streams(self) -> tuple[StreamView, ...]:
         """Written, owned and read ones, each once."""
-        sids: dict[bytes, Literal["owner", "writer", "reader"]] = {}
+        views = [await self._view(sid, relation) for sid, relation in sorted((await self._relations()).items())]
+        return tuple(view for view in views if view is not None)
+
+    async def _relations(self) -> dict[bytes, Relation]:
+        sids: dict[bytes, Relation] = {}
         for sid, _ in self._provider.reading:
             sids[sid] = "reader"
         for spec in self._gateway.specs if self._gateway else ():
             sids[spec.sid] = "writer"
         for sid in await self._home.streams() if self._home else {}:
             sids[sid] = "owner" if await self._owns(sid) else "reader"
-        views = [await self._view(sid, relation) for sid, relation in sorted(sids.items())]
-        return tuple(view for view in views if view is not None)
+        return sids
 
     async def _owns(self, sid: bytes) -> bool:
         """What the household gave away it has read, and reads no more."""
@@ -86,12 +91,13 @@ class Streams:
         return self._home is not None and owner in (ADDRESS_ZERO, self._home.owner.address)
 
     async def stream(self, sid: bytes) -> StreamView:
-        for view in await self.streams():
-            if view.sid == sid:
-                return view
+        relation = (await self._relations()).get(sid)
+        view = None if relation is None else await self._view(sid, relation)
+        if view is not None:
+            return view
         raise NotFound("This node has no such stream.", remedy="`wattpact stream list` shows all.")
 
-    async def _view(self, sid: bytes, relation: Literal["owner", "writer", "reader"]) -> StreamView | None:
+    async def _view(self, sid: bytes, relation: Relation) -> StreamView | None:
         state = await self._core.storage.views.one(Stream, sid)
         if not state.registration:
             return None
@@ -99,7 +105,7 @@ class Streams:
         writing = self._gateway.writing.get(sid) if self._gateway else None
         store = self._core.storage.channels
         grants = [grant for each, grant in self._provider.reading if each == sid]
-        spans = [await store.reading_span(sid, grant, 0, FOREVER) for grant in grants]
+        spans = [await store.reading_span(sid, grant, ReadingRange()) for grant in grants]
         return StreamView(
             sid=sid,
             name=await self._name(sid),

@@ -5,7 +5,7 @@ import { h, put } from "./dom.js";
 import { empty, loading, problem, repeat, table } from "./ui.js";
 import { ago, interval, short, streamWords } from "./units.js";
 
-const EVERY_S = 5;
+const EVERY_S = 10;
 
 /** Consents that open a stream now: live, begun, not over. */
 export function readersOf(sid, consents, now) {
