@@ -11,7 +11,7 @@ from node.api.values import UnixTime, View
 from node.api.views import Items
 from node.errors import NotFound
 
-__all__ = ["JOB_OPERATIONS", "JobView", "JobsFacade"]
+__all__ = ["JOB_OPERATIONS", "DashboardView", "JobView", "JobsFacade"]
 
 
 class JobView(View):
@@ -27,6 +27,14 @@ class JobView(View):
     error: str = Field(description="why the last attempt failed; empty before the first failure")
 
 
+class DashboardView(Items[JobView]):
+    """Some jobs, and how many there are in all."""
+
+    waiting: int = Field(description="jobs that are queued or running")
+    failed: int = Field(description="jobs that a person has to look at")
+    oldest_at: UnixTime | None = Field(description="when the oldest that waits came about; null where none does")
+
+
 class JobsFacade(Protocol):
     """Errors as in `node.api.facade`."""
 
@@ -34,7 +42,7 @@ class JobsFacade(Protocol):
         """The newest first; without a state those that failed come first."""
         ...
 
-    async def dashboard(self) -> tuple[JobView, ...]:
+    async def dashboard(self) -> DashboardView:
         """The same for whoever may look from outside. Raises Refused while the owner has it switched off."""
         ...
 
@@ -60,8 +68,8 @@ async def _jobs(call: Call) -> Items[JobView]:
     return Items(items=found)
 
 
-async def _dashboard(call: Call) -> Items[JobView]:
-    return Items(items=await _facade(call).dashboard())
+async def _dashboard(call: Call) -> DashboardView:
+    return await _facade(call).dashboard()
 
 
 async def _retry(call: Call) -> Answer:
@@ -80,7 +88,7 @@ _JOB = Parameter("job", "text", "id of a job", "path")
 # fmt: off
 JOB_OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/asset/dashboard", "assetDashboard", "admin", "Jobs of the asset's node, if switched on (M-10)",
-              _dashboard, Items[JobView], tag="marketplace"),
+              _dashboard, DashboardView, tag="marketplace"),
     Operation("GET", f"{_API}/jobs", "listJobs", "admin", "What waits, runs or failed (M-69)", _jobs, Items[JobView],
               parameters=(Parameter("state", "text", "queued, running or failed"),
                           Parameter("limit", "count", "at most 10000; 100 by default"))),

@@ -77,7 +77,12 @@ async def test_m10_m70_the_dashboard_is_switched_on_and_off_by_the_owner(tmp_pat
         with pytest.raises(Refused, match="switched off"):
             await jobs.dashboard()
         await set_up(world, "seller", dashboard=True)
-        assert await jobs.dashboard() == ()
+        empty = await jobs.dashboard()
+        assert (empty.items, empty.waiting, empty.failed, empty.oldest_at) == ((), 0, 0, None)
+        await world.order("seller", "offer", 100, 50, world.clock.now() + 2 * HOUR)
+        shown = await jobs.dashboard()
+        assert (len(shown.items), shown.waiting, shown.failed) == (1, 1, 0), "details and statistics"
+        assert shown.oldest_at == shown.items[0].created_at == world.clock.now()
         async with face(seller) as api:
             _, admin = await api.tokens.issue("admin", frozenset({"admin"}))
             _, reader = await api.tokens.issue("reader", frozenset({"read"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node.api.jobs import JobView
+from node.api.jobs import DashboardView, JobView
 from node.app.core import Core
 from node.app.trading.assetpool import AssetPool
 from node.errors import Conflict, InvalidInput, NotFound, Refused
@@ -32,11 +32,14 @@ class JobsPart:
             found += [_view(row) for row in rows]
         return tuple(found)
 
-    async def dashboard(self) -> tuple[JobView, ...]:
+    async def dashboard(self) -> DashboardView:
         config = await self.pool.config() if self.pool is not None else None
         if config is None or not config.dashboard:
             raise Refused("The owner has the dashboard switched off.", remedy="Switch it on in the asset's settings.")
-        return await self.jobs(None, SHOWN)
+        counts = await self.core.storage.outbox.counts()
+        return DashboardView(
+            items=await self.jobs(None, SHOWN), waiting=counts.pending, failed=counts.dead, oldest_at=counts.oldest
+        )
 
     async def retry(self, job: str) -> None:
         row = await self._job(job)
