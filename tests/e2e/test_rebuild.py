@@ -22,7 +22,7 @@ from tests.support.wire import chain_commits, forks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
 
-_MOVING = {"readings", "epoch", "alarms", "resyncs"}
+_MOVING = {"readings", "last_reading_at", "epoch", "alarms", "resyncs"}
 """What goes on while nobody looks: it may be further, not back. `_kept` looks at the readings themselves."""
 
 
