@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from _pytest.mark import ParameterSet
 
 from node.app.demo.wirelog import envelopes_of
 from tests.e2e.conftest import Clusters
@@ -42,6 +43,11 @@ async def cluster(clusters: Clusters) -> AsyncIterator[Cluster]:
         # It ends within a day: whoever believes in tomorrow ends it.
         await cluster.grant("alpha", end=int(time.time()) + HALF_A_DAY)
         yield cluster
+
+
+def _long(*values: str) -> ParameterSet:
+    """A fault that is tried at an endpoint alone as well, in seconds (tests/integration/test_sender_endpoints.py)."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 async def _check(cluster: Cluster, name: str) -> dict[str, Any]:
@@ -108,7 +114,7 @@ async def test_chain_down_longer_than_every_limit_and_a_kill_meanwhile(cluster: 
     await _recovered(cluster, begin, killer.away)
 
 
-@pytest.mark.parametrize("how", ["error", "garbage", "slow", "lagging"])
+@pytest.mark.parametrize("how", ["error", _long("garbage"), _long("slow"), "lagging"])
 async def test_a_bad_rpc_node_is_named_and_costs_nothing(cluster: Cluster, how: str) -> None:
     """HTTP errors, bytes that are no answer, no answer in time, a node that stands still."""
     begin = time.time()
@@ -153,7 +159,11 @@ def _liar(lie: str, told: list[str]) -> Callable[[str, list[Any], dict[str, Any]
 
 @pytest.mark.parametrize(
     ("lie", "reason"),
-    [("height", "does not have block|has no such block"), ("hash", "another block its head"), ("time", "two versions")],
+    [
+        ("height", "does not have block|has no such block"),
+        _long("hash", "another block its head"),
+        ("time", "two versions"),
+    ],
 )
 async def test_a_lying_rpc_node_is_named_and_ends_and_loses_nothing(cluster: Cluster, lie: str, reason: str) -> None:
     """A head that does not exist, a head with another hash, a head from tomorrow: believed by nobody, and forgotten."""

@@ -188,6 +188,7 @@ async def test_the_gateway_goes_over_to_the_new_owner(cluster: Cluster) -> None:
     assert await cluster.home.alarms() == []
 
 
+@pytest.mark.long
 async def test_it_moves_on_like_any_other_stream(cluster: Cluster) -> None:
     """channels.md 4, rule 10: a gateway that never saw the former household writes under the same id."""
     heir, annex = cluster.nodes[HEIR], cluster.nodes[ANNEX]
