@@ -46,6 +46,10 @@ async def broker_command(story: Story) -> Sequence[str]:
             for node in story.nodes.values()
         )
         config = mosquitto_files(users, folder, host=host, port=port).write(folder)
+        if os.geteuid() == 0:
+            # Started by root it becomes another user, who may not look into a folder that is root's alone.
+            with config.open("a") as more:
+                more.write("user root\n")
         return (program, "-c", str(config))
     tail = ""
     for node in story.nodes.values():
