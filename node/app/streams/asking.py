@@ -24,7 +24,7 @@ from node.runtime.supervisor import Lifecycle, Service
 from node.services.gateway.members import OWNER
 from node.services.provider.replay import ReplayKind
 
-__all__ = ["AnswerDesk", "Asker"]
+__all__ = ["AnswerDesk", "Asker", "question_of"]
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +38,14 @@ TELL_S = 5.0
 
 SAME_AGAIN_S = 10.0
 """The same question of the same reader within this time is one that crossed its answer."""
+
+
+_Question = tuple[bytes, bytes, AskKind, int, int]
+
+
+def question_of(ask: Ask) -> _Question:
+    """What makes two requests the same question. One consent has several streams, whose pasts are asked for alike."""
+    return ask.sid, ask.grant_id, ask.kind, ask.first, ask.last
 
 
 class Asker:
@@ -84,7 +92,7 @@ class AnswerDesk:
         self._gateway = gateway
         self._resyncs = resyncs
         self._limiter = AskLimiter()
-        self._answered: dict[tuple[bytes, AskKind, int, int], float] = {}
+        self._answered: dict[_Question, float] = {}
 
     def service(self) -> Service:
         return Service("answers", self._run)
@@ -139,7 +147,7 @@ class AnswerDesk:
         if refused is not None:
             _log.warning("request_refused", reason=refused)
             return
-        question = (ask.grant_id, ask.kind, ask.first, ask.last)
+        question = question_of(ask)
         moment = self._core.clock.monotonic()
         if ask.kind is not AskKind.RESYNC and moment - self._answered.get(question, -1e9) < SAME_AGAIN_S:
             return
