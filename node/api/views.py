@@ -186,7 +186,9 @@ class PartyView(View):
     name: str
     address: AddressHex
     domain: str | None = None
-    domain_verified: bool = False
+    domain_verified: bool = Field(default=False, description="the domain itself shows this party's signed card")
+    domain_reason: str | None = Field(default=None, description="why it is not verified")
+    domain_checked_at: UnixTime | None = None
     contact: str | None = None
     policy_url: str | None = None
 

@@ -24,7 +24,7 @@ from node.runtime.supervisor import Lifecycle, Service
 from node.wire.cards import CARD_PATH, card_statement, read_card
 from node.wire.consents import PartyCard
 
-__all__ = ["CardShown", "OwnCard", "fetch_card"]
+__all__ = ["CardShown", "OwnCard", "card_in", "fetch_card"]
 
 _log = structlog.get_logger(__name__)
 
@@ -104,7 +104,7 @@ async def fetch_card(core: Core, place: str) -> PartyCard:
         topic = None
     if topic is None or topic.kind is not Kind.MAIL:
         raise Refused(f"{place} is not the topic of a mailbox.", remedy="`wattpact status` at that node shows it.")
-    card = read_card(_document(await _kept(core, topic), place), place, core.settings.chain.chain_id, core.clock.now())
+    card = card_in(await _kept(core, topic), place, core)
     if reader_key_hash(card.sealing_key) != topic.sid:
         raise Refused(f"The card beside {place} is of another node.", remedy="Do not use it.")
     return card
@@ -130,12 +130,13 @@ async def _kept(core: Core, mailbox: Topic) -> bytes:
     return found
 
 
-def _document(raw: bytes, place: str) -> dict[str, Any]:
+def card_in(raw: bytes, place: str, core: Core) -> PartyCard:
+    """The signed card in what a place shows. Raises Refused for anything else."""
     try:
         found: dict[str, Any] = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise Refused(f"{place} does not show a party card.", remedy="Is a Wattpact node there?") from error
-    return found
+    return read_card(found, place, core.settings.chain.chain_id, core.clock.now())
 
 
 async def _over_http(core: Core, url: str) -> PartyCard:
@@ -146,4 +147,4 @@ async def _over_http(core: Core, url: str) -> PartyCard:
                 raise NodeUnreachable(f"{url} answers {answer.status}.", remedy="Check the address.")
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise NodeUnreachable(f"{url} cannot be reached.", remedy="Check the address and the network.") from error
-    return read_card(_document(raw, url), url, core.settings.chain.chain_id, core.clock.now())
+    return card_in(raw, url, core)

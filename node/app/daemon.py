@@ -34,6 +34,7 @@ from node.app.parcels import Post
 from node.app.services import hand_over_soon, looped, until_stopped
 from node.app.settling import make_settling
 from node.app.streams.asking import AnswerDesk
+from node.app.streams.domains import DomainWatch
 from node.app.streams.erasing import Eraser
 from node.app.streams.gateway import GatewayRole
 from node.app.streams.giving import StreamGiver
@@ -64,6 +65,7 @@ from node.observability import configure_logging
 from node.projection.effects import EFFECTS, SendParcel, SubmitMessage
 from node.runtime.backoff import Backoff
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
+from node.runtime.outbound import Outbound
 from node.runtime.scheduler import Scheduler
 from node.runtime.supervisor import Lifecycle, Service, Supervisor
 from node.web import page_routes
@@ -173,7 +175,9 @@ class _Node:
         ground, chosen = Ground(core.storage.database, core.storage.journal, core.clock), core.settings.webhooks
         self._events = FeedPart(core.storage.feed, ground, chosen.keep_days)
         sealing = core.keys.identity.secret("webhooks")
-        self._webhooks = WebhookPart(core.storage.feed, ground, sealing, [str(url) for url in chosen.allow])
+        allowed = [str(url) for url in chosen.allow]
+        self._webhooks = WebhookPart(core.storage.feed, ground, sealing, allowed)
+        self._domains = DomainWatch(core, Outbound(allowed)) if self._roles.home is not None else None
 
     def _make_roles(self, without_history: bool) -> Roles:
         core, chosen = self._core, self._core.settings.node.roles
@@ -243,6 +247,8 @@ class _Node:
         ]
         if core.settings.node.outbound_only:
             services.append(CardShown(core).service())
+        if self._domains is not None:
+            services.append(self._domains.service())
         if self._giver is not None:
             services.append(self._giver.service())
         if roles.gateway is not None and roles.heirs is not None:
@@ -364,6 +370,8 @@ class _Node:
     async def close(self) -> None:
         """After every service has ended: the last checkpoints."""
         await self._webhooks.close()
+        if self._domains is not None:
+            await self._domains.close()
         if self._roles.gateway is not None:
             await self._roles.gateway.shutdown()
         await self._copy()

@@ -33,6 +33,16 @@ def _party(row: Mapping[str, Any]) -> str:
     return f"{party.get('name')} ({domain}, {'verified' if party.get('domain_verified') else 'NOT verified'})"
 
 
+def _domain(row: Mapping[str, Any]) -> str | None:
+    """In full: why it is not verified, and when the domain was asked last."""
+    party = row.get("party") or {}
+    if not party.get("domain"):
+        return None
+    state = "verified" if party.get("domain_verified") else f"NOT verified: {party.get('domain_reason') or 'unknown'}"
+    at = show_time(party.get("domain_checked_at"))
+    return f"{party['domain']}, {state}" + (f" (asked {at})" if at else "")
+
+
 def _period(row: Mapping[str, Any]) -> str:
     return f"{show_time(row.get('start'))} to {show_time(row.get('end')) or 'revoked'}"
 
@@ -51,6 +61,7 @@ _REQUEST: Final[tuple[Column, ...]] = (
     ("direction", "direction"),
     ("state", "state"),
     ("who", _party),
+    ("domain", _domain),
     ("address", lambda row: row["party"]["address"]),
     ("contact", lambda row: row["party"].get("contact")),
     ("policy", lambda row: row["party"].get("policy_url")),
@@ -67,6 +78,7 @@ _CONSENT: Final[tuple[Column, ...]] = (
     ("state", "state"),
     ("final", "final"),
     ("who", _party),
+    ("domain", _domain),
     ("owner", "owner"),
     ("reader", "reader"),
     ("purpose", "purpose"),

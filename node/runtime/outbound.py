@@ -9,7 +9,9 @@ put on the allow-list (scheme, host and port) is free of the first and the last 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -23,6 +25,7 @@ from node.errors import InvalidInput, RecoverableError
 __all__ = ["Forbidden", "NoAnswer", "Outbound", "is_public", "origin_of", "read_at_most"]
 
 _TIMEOUT_S: Final = 10.0
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # IPv6 ranges that carry an IPv4 address inside; a translator would send them to it.
 _CARRYING: Final = ((IPv6Network("64:ff9b::/96"), 0), (IPv6Network("2002::/16"), 80))
 
@@ -107,10 +110,12 @@ class _NotPublic(Forbidden, OSError):
 
 
 class Outbound:
-    """Posts to foreign addresses. `allow` are origins as `origin_of` spells them."""
+    """Calls foreign addresses. `allow` are origins as `origin_of` spells them; `tls` says whose certificates count, by
+    itself those of the system's authorities."""
 
-    def __init__(self, allow: Sequence[str] = ()) -> None:
+    def __init__(self, allow: Sequence[str] = (), tls: ssl.SSLContext | None = None) -> None:
         self._allow = frozenset(origin_of(url) for url in allow)
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     def check(self, url: str) -> None:
@@ -129,13 +134,40 @@ class Outbound:
 
         Raises Forbidden, or NoAnswer, whose sentence holds nothing of the address but its host.
         """
+        async with self._called("POST", url, headers, body) as answer:
+            return answer.status
+
+    async def get(self, url: str, limit: int) -> bytes:
+        """What is shown there, as it came: nothing packed is unpacked.
+
+        Raises Forbidden, or NoAnswer, also for any status but 200 and for more than `limit` bytes.
+        """
+        async with self._called("GET", url, {"Accept-Encoding": "identity"}) as answer:
+            host = _split(url).hostname
+            if answer.status in _REDIRECTS:
+                raise NoAnswer(f"{host} leads elsewhere ({answer.status}), which is not followed.")
+            if answer.status != 200:
+                raise NoAnswer(f"{host} answers {answer.status}.")
+            found = await read_at_most(answer, limit + 1)
+            if len(found) > limit:
+                raise NoAnswer(f"{host} shows more than {limit} bytes.")
+            return found
+
+    @asynccontextmanager
+    async def _called(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         self.check(url)
         if self._session is None:
             self._session = self._open()
         host = _split(url).hostname
         try:
-            async with self._session.post(url, data=body, headers=dict(headers), allow_redirects=False) as answer:
-                return answer.status
+            async with self._session.request(
+                method, url, data=body, headers=dict(headers), allow_redirects=False
+            ) as answer:
+                yield answer
+        except aiohttp.ClientSSLError:
+            raise NoAnswer(f"{host} shows no valid certificate.") from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, _NotPublic):
                 raise error.os_error from None
@@ -146,10 +178,16 @@ class Outbound:
     def _open(self) -> aiohttp.ClientSession:
         allowed = frozenset((parts.hostname or "", parts.port or 0) for parts in map(urlsplit, self._allow))
         # A new connection for each call: what a name resolved to is not kept for the next one.
-        connector = aiohttp.TCPConnector(resolver=_PublicResolver(allowed), force_close=True, use_dns_cache=False)
+        connector = aiohttp.TCPConnector(
+            resolver=_PublicResolver(allowed), force_close=True, use_dns_cache=False, ssl=self._tls or True
+        )
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         return aiohttp.ClientSession(
-            connector=connector, timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector,
+            timeout=timeout,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
 
     async def close(self) -> None:

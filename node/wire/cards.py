@@ -34,7 +34,7 @@ def read_card(document: Mapping[str, Any], url: str, chain_id: int, now: int) ->
         card = PartyCard.model_validate(document["card"])
         message = card_statement(card, bytes.fromhex(document["nonce"]), int(document["signed_at"]))
         signature = bytes.fromhex(document["signature"])
-    except (ValueError, ValidationError, KeyError, TypeError) as error:
+    except (ValueError, ValidationError, KeyError, TypeError, OverflowError) as error:
         raise Refused(f"{url} does not show a party card.", remedy="Is a Wattpact node there?") from error
     except KeysError as error:
         raise Refused(f"{url} shows a card that cannot be signed: {error}.") from error

@@ -38,7 +38,8 @@ class Place:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(clusters: Clusters) -> AsyncIterator[Place]:
-    plan = Plan(providers=("alpha", "beta"), streams=(RAW, QUARTERS))
+    named = {"alpha": {"node.domain": "localhost"}}
+    plan = Plan(providers=("alpha", "beta"), streams=(RAW, QUARTERS), settings=named)
     async with clusters(plan) as cluster, chromium() as browser:
         await cluster.pair()
         yield Place(cluster, browser)
@@ -61,6 +62,8 @@ async def test_permissions_1_a_request_is_shown_whole_and_granted_in_part(place:
         for words in (HOSTILE, "electricity, every second", "electricity, every 15 minutes", "You may answer until"):
             await expect(asked).to_contain_text(words)
         await expect(asked).to_contain_text(time.strftime("%Y-%m-%d %H:%M", time.gmtime(end)))
+        await expect(asked).to_contain_text("(localhost, not verified)")
+        await expect(asked).to_contain_text("Not verified. localhost leads to an address that is not public. Asked ")
         assert await someone.barriers() == []
         await asked.get_by_role("button", name="Grant").click()
         dialog = page.get_by_role("dialog")

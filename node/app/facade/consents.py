@@ -19,6 +19,7 @@ from node.api.views import (
 )
 from node.app.core import Core
 from node.app.facade.consentlife import delivered, life_of
+from node.app.streams.domains import verdict_on
 from node.app.streams.erasing import Eraser
 from node.app.streams.home import HomeRole
 from node.app.streams.provider import ProviderRole
@@ -96,7 +97,7 @@ class Consents:
     async def requests(self) -> tuple[RequestView, ...]:
         """Received ones first, newest first."""
         views = self._core.storage.views
-        received = [_received(state) for _, state in await views.page(Request, limit=MANY)]
+        received = [await self._received(state) for _, state in await views.page(Request, limit=MANY)]
         sent = [await self._sent(state) for _, state in await views.page(Asking, limit=MANY)]
         return (*received, *sent)
 
@@ -105,11 +106,36 @@ class Consents:
         key = _id(request_id)
         received = await self._core.storage.views.one(Request, key)
         if received.status is not RequestStatus.NONE:
-            return _received(received)
+            return await self._received(received)
         sent = await self._core.storage.views.one(Asking, key)
         if sent.status is not AskingStatus.NONE:
             return await self._sent(sent)
         raise NotFound("There is no request with this id.", remedy="`wattpact consent list` shows all.")
+
+    async def _received(self, state: Request) -> RequestView:
+        body = ConsentRequest.model_validate_json(state.body)
+        status = state.outcome or state.status
+        return _request_view(
+            body,
+            "received",
+            REQUEST_STATES.get(status, "failed"),
+            await self._party(body.card),
+            (state.received_at, state.grant_id, state.reason),
+        )
+
+    async def _party(self, card: PartyCard) -> PartyView:
+        """What the card says, and what this node found out about it."""
+        verdict = await verdict_on(self._core.storage.memory.facts, card)
+        return PartyView(
+            name=card.name,
+            address=card.address,
+            domain=card.domain or None,
+            domain_verified=verdict.verified,
+            domain_reason=verdict.reason or None,
+            domain_checked_at=verdict.at,
+            contact=card.contact or None,
+            policy_url=card.policy_url or None,
+        )
 
     async def _sent(self, state: Asking) -> RequestView:
         body = ConsentRequest.model_validate_json(state.body)
@@ -221,7 +247,7 @@ class Consents:
             final=state.status is not ConsentStatus.SEEN,
             owner=terms.owner,
             reader=terms.reader,
-            party=_party(request.card) if request and given else None,
+            party=await self._party(request.card) if request and given else None,
             request_id=to_hex(request.request_id) if request else None,
             purpose=request.purpose if request else None,
             purpose_tag=terms.purpose_tag,
@@ -278,28 +304,6 @@ def _id(text: str) -> bytes:
         return from_hex(text, 32)
     except ValueError:
         raise NotFound("This is no id of a request.", remedy="`wattpact consent list` shows all.") from None
-
-
-def _party(card: PartyCard) -> PartyView:
-    return PartyView(
-        name=card.name,
-        address=card.address,
-        domain=card.domain or None,
-        contact=card.contact or None,
-        policy_url=card.policy_url or None,
-    )
-
-
-def _received(state: Request) -> RequestView:
-    body = ConsentRequest.model_validate_json(state.body)
-    status = state.outcome or state.status
-    return _request_view(
-        body,
-        "received",
-        REQUEST_STATES.get(status, "failed"),
-        _party(body.card),
-        (state.received_at, state.grant_id, state.reason),
-    )
 
 
 def _request_view(

@@ -1,7 +1,7 @@
 // One consent: what was agreed, what was delivered under it, its life, and its end.
 
 import { get } from "./api.js";
-import { partyOf, policyLink, stateOf } from "./consents.js";
+import { domainOf, partyOf, policyLink, stateOf } from "./consents.js";
 import { h, put } from "./dom.js";
 import { showErasure } from "./erasure.js";
 import { signer } from "./signer.js";
@@ -59,6 +59,7 @@ function agreed(consent, buttons) {
     h("h2", null, "What was agreed"),
     facts([
       ["Who reads", consent.direction === "given" ? partyOf(consent) : "this node"],
+      ["Domain", consent.direction === "given" ? domainOf(consent) : null],
       ["Whose data", consent.direction === "given" ? "this household's" : h("code", { class: "wrap" }, consent.owner)],
       ["Purpose", h("span", { class: "wrap" }, consent.purpose ?? "–")],
       ["Time", interval(consent.start, consent.end)],

@@ -24,6 +24,15 @@ export function partyOf(row) {
   return h("span", null, h("strong", { class: "wrap" }, name), domain ? h("span", { class: "muted wrap" }, ` (${domain})`) : null);
 }
 
+/** The same in full: why a domain is not verified, and when it was asked last. */
+export function domainOf(row) {
+  const { party } = row;
+  if (!party?.domain) return null;
+  const asked = party.domain_checked_at ? `Asked ${minute(party.domain_checked_at)}.` : "";
+  const state = party.domain_verified ? "It shows this party's signed card." : `Not verified. ${party.domain_reason ?? ""}`;
+  return h("span", { class: "wrap" }, [`${party.domain}: ${state}`, asked].filter(Boolean).join(" "));
+}
+
 export async function consentsPage(place) {
   const { main, signal, roles, decides, owner } = place;
   const [asked, sent, list, earlier] = Array.from({ length: 4 }, () => h("section"));
@@ -60,6 +69,7 @@ export async function consentsPage(place) {
 export function askedFacts(request) {
   return facts([
     ["Who", partyOf(request)],
+    ["Domain", domainOf(request)],
     ["Purpose", h("span", { class: "wrap" }, request.purpose)],
     ["Streams", h("ul", { class: "plain" }, request.streams.map((each) => h("li", null, streamWords(each.name))))],
     ["Time", interval(request.start, request.end)],

@@ -54,6 +54,18 @@ def test_following_tells_each_reading_once_and_the_final_ones_again(line: Line, 
     assert shown.stdout.count("import_1_wh=") == 1_200
 
 
+def test_a_domain_that_is_not_verified_is_shown_with_its_reason(line: Line, node: MemoryNode) -> None:
+    """permissions.md 1."""
+    reason = "advice.example shows the card of another party, 0x99."
+    asked = node.found["req-1"]
+    changes = {"domain_verified": False, "domain_reason": reason, "domain_checked_at": 1_790_000_000}
+    node.found["req-1"] = asked.model_copy(update={"party": asked.party.model_copy(update=changes)})
+    shown = line.run("consent", "show", "req-1").stdout
+    assert "(advice.example, NOT verified)" in shown
+    assert f"advice.example, NOT verified: {reason} (asked 2026-09-21 14:13:20Z)" in " ".join(shown.split())
+    assert line.json("consent", "show", "req-1")["party"]["domain_reason"] == reason
+
+
 def test_exports_are_json_for_verify(line: Line, node: MemoryNode, tmp_path: Path) -> None:
     result = line.run("stream", "export", "electricity/15min")
     target = tmp_path / "export.json"
