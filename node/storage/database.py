@@ -96,7 +96,7 @@ class Database:
                 if database.concurrent:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
                 await connection.run_sync(_upgrade)
-        except (DatabaseError, OSError) as error:
+        except (DatabaseError, sqlite3.DatabaseError, OSError) as error:
             await database.close()
             raise DatabaseUnusable(f"The database cannot be used: {_first_line(error)}") from error
         except StorageError:
@@ -209,8 +209,12 @@ def _pragmas(cache: int) -> Iterator[str]:
 
 async def _direct(path: str) -> ThreadedConnection:
     connection = await connect(path)
-    for pragma in _pragmas(_WRITER_CACHE):
-        await connection.execute_fetchall(pragma)
+    try:
+        for pragma in _pragmas(_WRITER_CACHE):
+            await connection.execute_fetchall(pragma)
+    except sqlite3.DatabaseError:  # no database, say: its thread goes with it
+        await connection.close()
+        raise
     return connection
 
 

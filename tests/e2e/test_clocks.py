@@ -56,7 +56,10 @@ def _sane(cluster: Cluster) -> None:
     assert max(slots) <= (now - cluster.genesis) // SLOT + 2
 
 
-@pytest.mark.parametrize(("fault", "reason"), [("2099", "far_future"), ("stuck", "stuck"), ("clock -900", "past")])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("2099", "far_future"), ("stuck", "stuck"), pytest.param("clock -900", "past", marks=pytest.mark.long)],
+)
 async def test_a_wrong_meter_clock_is_set_aside_and_named(cluster: Cluster, fault: str, reason: str) -> None:
     """channels.md 1: beyond the greatest skew a reading is set aside and reported, not sealed."""
     begin = time.time()

@@ -174,6 +174,7 @@ async def test_an_old_backup_of_the_whole_folder_is_refused(cluster: Cluster, tm
     _nothing_twice(cluster)
 
 
+@pytest.mark.long
 async def test_a_copy_of_an_old_folder_beside_the_running_gateway_never_seals(cluster: Cluster, tmp_path: Path) -> None:
     """The copy lacks a commit that the chain has: it refuses before its first seal, the gateway goes on."""
     gateway = cluster.gateway

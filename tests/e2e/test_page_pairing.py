@@ -15,7 +15,7 @@ from tests.support.browser import DESKTOP, PHONE, chromium
 from tests.support.cluster import Cluster, Plan
 from tests.support.pagenodes import at
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker, pytest.mark.long]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

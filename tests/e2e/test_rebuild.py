@@ -105,7 +105,7 @@ async def _knows_of_its_own(node: NodeProcess) -> bool:
     return any(int(given["grant_id"], 16) == 0 for given in await _resyncs(node))
 
 
-@pytest.mark.parametrize("name", ["home", "gateway", "alpha", "beta"])
+@pytest.mark.parametrize("name", ["home", "gateway", "alpha", pytest.param("beta", marks=pytest.mark.long)])
 async def test_a_lost_database_is_rebuilt(cluster: Cluster, name: str) -> None:
     """architecture.md: the database is a cache of what chain, channel logs and keystore say."""
     node = cluster.nodes[name]
