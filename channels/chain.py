@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from channels.alarms import Alarm, Dropped, Forked, Reordered, Replayed
 from channels.checkpoint import Checkpoint
 from channels.codec import ByteReader, ByteWriter
-from channels.envelope import PREV_HASH, EnvelopeHeader
+from channels.envelope import PLACE, PREV_HASH, EnvelopeHeader
 from channels.kdf import sha256
 
 __all__ = ["EnvelopeChain", "Gap", "Placed"]
@@ -140,6 +140,11 @@ class EnvelopeChain:
             return header.prev_hash == self.tip
         digest = sha256(envelope)
         return any(gap.first <= header.seq == gap.last and gap.expected == digest for gap in self.gaps)
+
+    def goes_back(self, header: EnvelopeHeader, envelope: bytes) -> bool:
+        """Whether it is of an epoch or slot before that of the envelope in front of it: no writer seals so."""
+        before = self.recent.get(header.seq - 1)
+        return before is not None and envelope[PLACE] < before[PLACE]
 
     def _bound_gaps(self) -> None:
         """The oldest gaps give way; what lies below them is not linked to anything above any more."""

@@ -32,6 +32,7 @@ __all__ = [
     "HEADER_BYTES",
     "INSTANCE_BYTES",
     "MAX_PLAINTEXT",
+    "PLACE",
     "PREV_HASH",
     "EnvelopeHeader",
     "Lane",
@@ -50,6 +51,7 @@ FIRST_HASH = bytes(32)  # prev_hash of the first envelope of a stream
 _HEADER = struct.Struct(">H32sQI16sQ32s")
 _PREFIX = struct.Struct(">H32sQI16s")
 PREFIX_BYTES = _PREFIX.size
+PLACE = slice(34, 46)  # epoch and slot, as bytes in the order of time
 PREV_HASH = slice(70, HEADER_BYTES)  # where an envelope names the hash of the one before
 _LONGEST = ENVELOPE_OVERHEAD + MAX_PLAINTEXT
 

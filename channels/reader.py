@@ -326,6 +326,10 @@ class Reader:
             # Nobody vouches for an envelope that cannot be opened: it may keep the chain going, never move it.
             if not self.chain.expects(header, envelope):
                 return
+            if self.chain.goes_back(header, envelope):
+                # Taken, it would stand where the right one belongs, which could be opened.
+                found.alarms.append(Damaged("it is of a time before the one that it follows", (envelope,)))
+                return
         self._take(self.chain.place(header, envelope), found)
 
     def _check_envelope(self, header: EnvelopeHeader, envelope: bytes) -> None:

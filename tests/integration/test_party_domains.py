@@ -152,7 +152,7 @@ async def opened(folder: Path, *, allow: bool = True, trust: bool = True) -> Asy
     async with AsyncExitStack() as stack:
         app = web.Application()
         app.router.add_get("/{path:.*}", site.take)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         context = server_context(issue_server(tls, authority, ["localhost"], datetime.now(UTC)))

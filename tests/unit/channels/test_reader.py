@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from channels.alarms import Damaged, Dropped, Forked, MissingCheckpoint, Reordered, Replayed, StaleEpoch
@@ -79,6 +79,7 @@ def test_what_waited_for_a_commit_before_the_removal_is_not_lost() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["flip", "cut", "extend"]), st.booleans())
+@example(22_681, "flip", False)
 def test_any_changed_envelope_is_refused_with_evidence(where: int, kind: str, signed: bool) -> None:
     _, reader, [first, second] = _WORLDS[signed]
     reader = restore_reader(reader.params, snapshot_reader(reader))
@@ -94,6 +95,21 @@ def test_any_changed_envelope_is_refused_with_evidence(where: int, kind: str, si
     assert not progress.readings
     if EnvelopeHeader.decode(second).epoch == int.from_bytes(wrong[34:42], "big"):
         assert progress.alarms == (Damaged(progress.alarms[0].reason, (wrong,)),)  # type: ignore[union-attr]
+    assert seqs(reader.open([second])) == [2]
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_envelope_of_an_earlier_epoch_does_not_take_the_place_of_the_next_one(epoch: int, signed: bool) -> None:
+    """Attack: a broker writes an epoch before the reader's time into the next envelope, which then cannot be opened and
+    was taken as one that keeps the chain going; the right one came too late."""
+    _, reader, [first, second] = _WORLDS[signed]
+    reader = restore_reader(reader.params, snapshot_reader(reader))
+    reader.open([first])
+    forged = second[:34] + epoch.to_bytes(8, "big") + second[42:]
+    progress = reader.open([forged])
+    assert progress.alarms == (Damaged(progress.alarms[0].reason, (forged,)),)  # type: ignore[union-attr]
+    assert not progress.readings
     assert seqs(reader.open([second])) == [2]
 
 
