@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from node.app.trading.asset import Wanted
 from node.app.trading.assetpool import NOTICES, POOL
 from node.errors import NodeUnreachable
 from node.projection.order import Order
 from node.projection.submission import Submission
+from node.services.asset.orders import Wanted
 from tests.support.marketface import encrypted, face, orders, set_up
 from tests.support.tradeworld import HOUR, Node, trading
 

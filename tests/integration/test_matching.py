@@ -13,11 +13,11 @@ from keys.parcel import Parcel
 from node.api.settlementviews import OrderForm
 from node.app.facade.marketdata import MarketDataPart
 from node.app.facade.settlement import MarketPart
-from node.app.trading.asset import Wanted
 from node.app.trading.matching import Matching
 from node.app.trading.matchsigning import market_domain_of
 from node.app.trading.orderreading import read_order
 from node.errors import NodeError
+from node.services.asset.orders import Wanted
 from node.services.market.engine import Engine, EngineKind, Fill, Slot
 from node.services.market.slots import Rules
 from node.storage.views import Views

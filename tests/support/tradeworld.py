@@ -29,7 +29,7 @@ from node.app.inbox import Inbox
 from node.app.parcels import Post
 from node.app.simulation.stage import mine_after_a_second
 from node.app.submissions import Submissions
-from node.app.trading.asset import AssetRole, Wanted
+from node.app.trading.asset import AssetRole
 from node.app.trading.assetpool import AssetPool
 from node.app.trading.assettelling import AssetTelling
 from node.app.trading.market import MarketRole
@@ -47,6 +47,7 @@ from node.runtime.devnet.anvil import AnvilOptions
 from node.runtime.devnet.devnet import Devnet, DevnetOptions
 from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
+from node.services.asset.orders import Wanted
 from node.storage.chain import ChainStore
 from tests.support.tradenode import Node, open_face, serve
 

@@ -35,7 +35,7 @@ from node.app.facade.statements import StatementPart
 from node.app.facade.tradepages import TradePages
 from node.app.facade.twins import TwinPart
 from node.app.submissions import submission_of
-from node.app.trading.asset import ZERO, AssetRole, Wanted
+from node.app.trading.asset import AssetRole
 from node.app.trading.community import CommunityRole
 from node.app.trading.market import MarketRole
 from node.app.trading.sources import ENERGY_OFF, OwnedSources, SourceMeter
@@ -44,6 +44,7 @@ from node.ledger.energy import EnergyViews, energy_call
 from node.ledger.market import MarketViews
 from node.projection.order import Order, seed_of_order
 from node.projection.source import Source
+from node.services.asset.orders import ANYBODY, Wanted
 from node.types import to_hex
 from node.wire.desk import DeskAnswer, DeskQuestion
 from node.wire.orderdetails import ConditionBody, OrderDetails, new_salt
@@ -190,7 +191,7 @@ class MarketPart:
             form.start,
             form.end,
             form.valid_until,
-            form.partner or ZERO,
+            form.partner or ANYBODY,
             _details(form),
         )
         order_id = await self.asset.order(form.market, wanted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from keys import messages as m
 from keys.signers import LocalSigner
@@ -24,37 +23,17 @@ from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.markets import MarketTerms
 from node.app.trading.netlines import net_domain_of
 from node.app.trading.paying import OwnerPeer
-from node.errors import InvalidInput
 from node.ledger.market import opened
 from node.projection.settlement_events import OrderTerms, RequestedOrder
 from node.runtime.supervisor import Service
+from node.services.asset.orders import Wanted, check_wanted, order_message
 from node.services.asset.rules import order_until
 from node.services.market.netcontracts import check_order_day
-from node.wire.orderdetails import OrderDetails
 from node.wire.settlement import OrderPlaced
 
-__all__ = ["ZERO", "AssetRole", "Wanted"]
+__all__ = ["AssetRole"]
 
 EVERY_S = 0.5
-ZERO = bytes(20)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An order to be made. `price` in minor units per kWh; delivery in [start, end), seconds UTC.
-
-    `until`: the last second in which it may be matched; by default what the settings say. `partner`: the only account
-    that it may be matched with, zero for any; `details`: area, kind of energy and conditions, None for none.
-    """
-
-    sells: bool
-    wh: int
-    price: int
-    start: int
-    end: int
-    until: int | None = None
-    partner: bytes = ZERO
-    details: OrderDetails | None = None
 
 
 Beside = Callable[[bytes], Sequence[Fact]]
@@ -118,8 +97,7 @@ class AssetRole:
         `beside`: facts about it that are kept with it or not at all.
         """
         core, now = self._core, self._core.clock.now()
-        if wanted.wh <= 0 or wanted.price < 0 or not now <= wanted.start < wanted.end:
-            raise InvalidInput("An order needs energy, a price, and a delivery that is still to come.", field="wh")
+        check_wanted(wanted, now)
         until = order_until(now, wanted.start, core.settings.settlement.offer_ttl_s, wanted.until)
         joined = await self.voice.join(url)
         domain = self.voice.domain()
@@ -127,19 +105,9 @@ class AssetRole:
             check_order_day(wanted.start, wanted.end)
             domain = net_domain_of(core)
         signer = self.account(joined.operator)
-        kind = m.Offer if wanted.sells else m.Request
-        message = kind(
-            account=signer.address,
-            operator=joined.operator,
-            terms=joined.terms,
-            partner=wanted.partner,
-            device=core.keys.identity.device().address,
-            wh=wanted.wh,
-            price=wanted.price,
-            start=wanted.start,
-            end=wanted.end,
-            nonce=wanted.details.nonce() if wanted.details is not None else secrets.randbits(256),
-            deadline=until,
+        device = core.keys.identity.device().address
+        message = order_message(
+            wanted, account=signer.address, device=device, operator=joined.operator, terms=joined.terms, until=until
         )
         signature = await signer.sign_message(message, domain)
         order_id = m.digest(message, domain)

@@ -16,7 +16,7 @@ from keys.parcel import Parcel
 from node.app.core import Core, peer_of
 from node.app.inbox import Inbox, Kept
 from node.app.services import looped
-from node.app.trading.asset import AssetRole, Wanted
+from node.app.trading.asset import AssetRole
 from node.app.trading.assetresting import AssetResting
 from node.app.trading.personal import Personal
 from node.errors import Conflict, Refused
@@ -24,6 +24,7 @@ from node.projection.order import Order, OrderStatus, delivery_key
 from node.projection.settlement_events import OrderTerms
 from node.projection.trade import Trade, TradeStatus
 from node.runtime.supervisor import Service
+from node.services.asset.orders import Wanted
 from node.services.asset.pool import next_start, to_offer, to_request
 from node.wire.assets import PERSONAL, AssetConfig, AssetRegistered, MeterCounted, TradeNotice, registration_statement
 from node.wire.orderdetails import details_of_carrier
