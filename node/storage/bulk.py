@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from node.storage.database import Database, run_together
 from node.storage.driver import Statement
 
-__all__ = ["Writes", "insert_absent", "insert_rows"]
+__all__ = ["Writes", "insert_absent"]
 
 Row = tuple[Any, ...]
 _ROWS: Final = 64
@@ -34,15 +34,6 @@ class _Part:
     refusal: Exception | None = None
 
 
-async def insert_rows(
-    connection: AsyncConnection, table: Table, rows: Sequence[Row], *, overwrite: bool = False
-) -> None:
-    """Insert rows of values in the order of the table's columns; `overwrite` those with the same primary key."""
-    writes = Writes()
-    writes.add(table, rows, overwrite=overwrite)
-    await writes.write(connection)
-
-
 class Writes:
     """Rows that come into several tables or go out of them, gathered and then written together, in the order told.
 
@@ -54,7 +45,7 @@ class Writes:
         self._parts: list[_Part] = []
 
     def add(self, table: Table, rows: Sequence[Row], *, overwrite: bool = False) -> None:
-        """As `insert_rows` takes them."""
+        """Insert rows of values in the order of the table's columns; `overwrite` those with the same primary key."""
         self._tell(_Part(functools.partial(_insertion, table, overwrite), rows))
 
     def add_new(self, table: Table, rows: Sequence[Row], refusal: Exception) -> None:

@@ -14,8 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, event, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -26,7 +25,7 @@ from node.storage.errors import DatabaseUnusable, StorageError, StorageFull
 from node.storage.migrate import upgrade
 from node.storage.remembered import Remembered
 
-__all__ = ["Database", "run_together", "upsert"]
+__all__ = ["Database", "run_together"]
 
 _BUSY_MS: Final = 10_000
 _LOG_PAGES: Final = 4_000
@@ -60,13 +59,11 @@ class Database:
     `remembered`: makes states of what is read.
     """
 
-    def __init__(
-        self, writer: AsyncEngine, reader: AsyncEngine, before: AsyncEngine, direct: ThreadedConnection | None = None
-    ) -> None:
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, before: AsyncEngine) -> None:
         self._writer = writer
         self._reader = reader
         self._before = before
-        self._direct = direct
+        self._direct: ThreadedConnection | None = None
         self.remembered = Remembered()
         self.dialect = writer.dialect.name
         self.concurrent = self.dialect == "postgresql"
@@ -246,19 +243,3 @@ async def run_together(connection: AsyncConnection, statements: Sequence[Stateme
         await driver.run_all(statements)
     except sqlite3.DatabaseError as error:
         raise DatabaseError(statements[0].text, None, error) from error
-
-
-async def upsert(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, or overwrite those with the same primary key."""
-    if not rows:
-        return
-    keys = [column.name for column in table.primary_key]
-    rest = [name for name in rows[0] if name not in keys]
-    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table)
-    if rest:
-        chosen = {name: statement.excluded[name] for name in rest}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=chosen)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    await connection.execute(statement, list(rows))
