@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from tests.support.browser import DESKTOP, PHONE, chromium, visit
-from tests.support.cluster import Cluster, Plan
-from tests.support.nodes import NodeProcess
-from tests.support.processes import PROGRAM, Process
+from tests.support.cluster import Plan
+from tests.support.pagenodes import link
+from tests.support.tradecluster import Trading
 
 pytestmark = [pytest.mark.long, pytest.mark.chain, pytest.mark.broker]
-
-
-class Trading(Cluster):
-    """Gateway, home, and `alpha` as the market."""
-
-    async def _make(self, name: str) -> NodeProcess:
-        settings = dict(self.plan.settings.get(name, {}))
-        settings["settlement.market"] = "0x" + self.devnet.contracts.find("Market").address.hex()
-        if name == "alpha":
-            settings["node.roles"] = ("market",)
-        self.plan = replace(self.plan, settings={**self.plan.settings, name: settings})
-        return await super()._make(name)
-
-
-async def link(node: NodeProcess) -> str:
-    process = Process("open", (*PROGRAM, "--config", str(node.config), "open", "--json"), node.folder / "open.log")
-    await process.start()
-    assert await process.ended() == 0, process.said()
-    url: str = json.loads(process.said())["url"]
-    return url
 
 
 async def test_m74_m75_m79_m86_from_the_code_of_a_gateway_to_an_asset_in_the_market(tmp_path: Path) -> None:

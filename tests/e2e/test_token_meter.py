@@ -3,30 +3,18 @@ market; paused from the home it is not, and continued it is again (M-8, M-70, M-
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.support.cluster import Cluster, Plan
+from tests.support.cluster import Plan
 from tests.support.nodes import NodeProcess
 from tests.support.processes import until
+from tests.support.tradecluster import Trading
 
 pytestmark = [pytest.mark.long, pytest.mark.chain, pytest.mark.broker]
-
-
-class Trading(Cluster):
-    """Gateway, home, and `alpha` as the market."""
-
-    async def _make(self, name: str) -> NodeProcess:
-        settings = dict(self.plan.settings.get(name, {}))
-        settings["settlement.market"] = "0x" + self.devnet.contracts.find("Market").address.hex()
-        if name == "alpha":
-            settings["node.roles"] = ("market",)
-        self.plan = replace(self.plan, settings={**self.plan.settings, name: settings})
-        return await super()._make(name)
 
 
 async def produce(gateway: NodeProcess, token: str | None, wh: int) -> tuple[int, dict[str, Any]]:
