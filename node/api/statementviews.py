@@ -10,17 +10,25 @@ from pydantic import Field
 
 from node.api.values import AddressHex, UnixTime, View
 
-__all__ = ["InvoiceView", "PositionView", "StatementFile", "StatementQuery", "StatementView"]
+__all__ = ["CarrierTotalView", "InvoiceView", "PositionView", "StatementFile", "StatementQuery", "StatementView"]
 
 
 class PositionView(View):
-    """The lines of one kind on one side of an invoice."""
+    """The lines of one kind and one carrier on one side of an invoice."""
 
+    carrier: str = Field(description="electric, thermal, or what the market's orders name")
     kind: Literal["energy", "shortfall", "excess", "grid_fee", "cancellation"]
     owes: bool = Field(description="whether the party is the debtor of these lines")
     lines: int
     wh: int
     amount: int = Field(description="minor units; negative where the party owes")
+
+
+class CarrierTotalView(View):
+    """What of an invoice is for one carrier."""
+
+    carrier: str
+    total: int = Field(description="minor units; negative where the party owes")
 
 
 class InvoiceView(View):
@@ -31,6 +39,7 @@ class InvoiceView(View):
     start: UnixTime
     end: UnixTime
     total: int = Field(description="minor units; negative where the party owes")
+    totals: tuple[CarrierTotalView, ...] = Field(description="the total by carrier")
     positions: tuple[PositionView, ...]
 
 

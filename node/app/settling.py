@@ -110,7 +110,8 @@ def make_settling(core: Core, post: Post, inbox: Inbox, home: HomeRole | None, g
         if each is not None:
             each.register(inbox)
     netted = operator.netting.contracts if operator is not None else None
-    book = StatementBook(core, netted) if asset is not None or operator is not None else None
+    left = {"stands_for": asset.left.stands_for} if asset is not None else {}
+    book = StatementBook(core, netted, **left) if asset is not None or operator is not None else None
     pool = _asset_pool(core, asset, gateway) if asset is not None and gateway is not None else None
     telling = None
     if pool is not None and asset is not None and gateway is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 from rich.console import Console
@@ -34,9 +34,11 @@ _INVOICES: Final[tuple[Column, ...]] = (
     ("invoice", "number"),
     ("party", lambda row: short(row["party"])),
     ("from", lambda row: show_time(row["start"])),
+    ("carrier", "carrier"),
     ("for", lambda row: f"{row['kind'].replace('_', ' ')} {'taken' if row['owes'] else 'given'}"),
     ("energy", lambda row: f"{row['wh'] // 1_000}.{row['wh'] % 1_000:03d} kWh"),
     ("amount", "amount"),
+    ("of carrier", "carrier_total"),
     ("total", "total"),
 )
 From = Annotated[str, typer.Option("--from", help="Deliveries that begin then or later.")]
@@ -100,8 +102,16 @@ def _add_show(group: typer.Typer) -> None:
         output = Output(as_json)
         output.one(found, _HEADS)
         if not as_json:
-            rows = [{**invoice, **position} for invoice in found["invoices"] for position in invoice["positions"]]
-            output.many(rows, _INVOICES, "No delivery was settled in this time.")
+            output.many(_rows(found["invoices"]), _INVOICES, "No delivery was settled in this time.")
+
+
+def _rows(invoices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each position, with the totals of its carrier and of its invoice."""
+    rows = []
+    for invoice in invoices:
+        totals = {each["carrier"]: each["total"] for each in invoice["totals"]}
+        rows += [{**invoice, **each, "carrier_total": totals[each["carrier"]]} for each in invoice["positions"]]
+    return rows
 
 
 def _add_export(group: typer.Typer) -> None:

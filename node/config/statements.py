@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from node.config.values import AddressText, TextList, Time
+from node.wire.orderdetails import ELECTRIC, Name
 
 __all__ = ["AreaSettings", "GridFeeSettings", "StatementSettings", "TariffSettings"]
 
@@ -34,13 +35,16 @@ class GridFeeSettings(_Part):
 
 
 class TariffSettings(_Part):
-    """Prices in minor units per kWh for deliveries that begin at `since` or later."""
+    """Prices in minor units per kWh for deliveries of its carriers that begin at `since` or later."""
 
     since: Annotated[Time, Field(ge=0, lt=2**40)] = 0
     shortfall: _Price = Field(default=0, description="for agreed energy not delivered or not taken, to the operator")
     feed_in: _Price = Field(default=0, description="for energy beyond the agreed, to the seller")
     overdraw: _Price = Field(default=0, description="for energy beyond the agreed, from the buyer")
     fees: tuple[GridFeeSettings, ...] = ()
+    carriers: tuple[Name, ...] = Field(
+        default=(ELECTRIC,), min_length=1, description="kinds of energy that it is for, as orders name them"
+    )
 
 
 class AreaSettings(_Part):
@@ -57,7 +61,8 @@ class StatementSettings(_Part):
         default="", max_length=16, pattern=r"^[A-Za-z0-9-]*$", description="EIC code of the area of most accounts"
     )
     tariffs: Annotated[tuple[TariffSettings, ...], *TextList] = Field(
-        default=(), description="prices of imbalance and grid fees, each from a time on"
+        default=(),
+        description="prices of imbalance and grid fees from a time on; of electricity, or of `carriers`",
     )
     areas: Annotated[tuple[AreaSettings, ...], *TextList] = Field(
         default=(), description="accounts that lie in other areas"
@@ -65,8 +70,9 @@ class StatementSettings(_Part):
 
     @model_validator(mode="after")
     def _once(self) -> Self:
-        if len({tariff.since for tariff in self.tariffs}) != len(self.tariffs):
-            raise ValueError("two tariffs begin at one time")
+        begins = [(carrier, tariff.since) for tariff in self.tariffs for carrier in tariff.carriers]
+        if len(set(begins)) != len(begins):
+            raise ValueError("two tariffs of one carrier begin at one time")
         accounts = [account for each in self.areas for account in each.accounts]
         if len(set(accounts)) != len(accounts):
             raise ValueError("areas names an account twice")

@@ -16,6 +16,7 @@ from node.projection.trade import Trade
 from node.storage.bulk import Writes
 from node.storage.database import Database
 from node.storage.schema import cursors, deliveries, states
+from node.wire.orderdetails import ELECTRIC
 
 __all__ = ["Deliveries", "DeliveryRow", "Position", "Span", "trades_of"]
 
@@ -42,7 +43,8 @@ class Span(NamedTuple):
 class DeliveryRow(NamedTuple):
     """One settled contract. Energy in Wh, `price` in minor units per kWh, `due` and `fee` in minor units.
 
-    `fee`: what `fee_by` paid the other side for cancelling; None for a contract that was not cancelled.
+    `fee`: what `fee_by` paid the other side for cancelling; None for a contract that was not cancelled. `carrier`: the
+    kind of energy, at most 32 characters.
     """
 
     contract: bytes
@@ -58,6 +60,7 @@ class DeliveryRow(NamedTuple):
     by_buyer: int | None
     fee: int | None = None
     fee_by: bytes | None = None
+    carrier: str = ELECTRIC
 
 
 def trades_of(database: Database, rows: Iterable[Sequence[Any]]) -> list[tuple[Position, Trade]]:
@@ -133,12 +136,8 @@ class Deliveries:
             if not found:
                 return
             yield [
-                make(contract, begin, end, seller, buyer, contracted, int(price), delivered, int(due), *by)
-                if fee is None
-                else make(
-                    contract, begin, end, seller, buyer, contracted, int(price), delivered, int(due), *by, int(fee), who
-                )
-                for contract, begin, end, seller, buyer, contracted, price, delivered, due, *by, fee, who in found
+                make(*agreed, int(price), wh, int(due), sold, used, fee and int(fee), by, carrier)
+                for *agreed, price, wh, due, sold, used, fee, by, carrier in found
             ]
             if len(found) < size:
                 return

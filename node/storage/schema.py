@@ -237,5 +237,6 @@ deliveries = Table(
     Column("by_buyer", BigInteger),
     Column("fee", String(32)),
     Column("fee_by", LargeBinary),
+    Column("carrier", String(32), nullable=False, server_default="electric"),
     Index("deliveries_by_start", "start", "contract"),
 )

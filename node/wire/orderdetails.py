@@ -16,9 +16,12 @@ from pydantic import Field
 
 from node.wire.fields import Address, Body, Hash
 
-__all__ = ["ConditionBody", "Name", "OrderDetails", "details_of_carrier", "new_salt"]
+__all__ = ["ELECTRIC", "ConditionBody", "Name", "OrderDetails", "carrier_of", "details_of_carrier", "new_salt"]
 
 _TAG: Final = b"wattpact order details 1\x00"
+ELECTRIC: Final = "electric"
+"""The carrier of an order that says nothing of it (M-84)."""
+
 _MOST_NAMES: Final = 16
 _MOST_CONDITIONS: Final = 8
 
@@ -59,6 +62,11 @@ def new_salt() -> bytes:
 def details_of_carrier(carrier: str) -> OrderDetails | None:
     """Details by which what is not electricity is matched with its own kind alone (M-84). None for electricity: it is
     what an order is for that says nothing."""
-    if carrier == "electric":
+    if carrier == ELECTRIC:
         return None
     return OrderDetails(salt=new_salt(), energy=carrier, conditions=(ConditionBody(energies=(carrier,)),))
+
+
+def carrier_of(details: str) -> str:
+    """What an order is of, by its stored details (JSON text, empty for none): the kind of energy that it names."""
+    return (OrderDetails.model_validate_json(details).energy if details else None) or ELECTRIC

@@ -68,12 +68,14 @@ async def become_members(world: World, *names: str, most: int = 3_000) -> None:
     await world.until("money and mandates are there", ready)
 
 
-async def matched(world: World, wh: int, price: int, *, seller: str = "seller", buyer: str = "buyer") -> NetContract:
+async def matched(
+    world: World, wh: int, price: int, *, seller: str = "seller", buyer: str = "buyer", carrier: str = "electric"
+) -> NetContract:
     """An offer and a request of one delivery that become a contract of which both partners know."""
     start = world.clock.now() + HOUR
     before = set(await netted(world).of(start // DAY))
-    await world.order(seller, "offer", wh, price, start)
-    await world.order(buyer, "request", wh, price, start)
+    await world.order(seller, "offer", wh, price, start, carrier=carrier)
+    await world.order(buyer, "request", wh, price, start, carrier=carrier)
 
     async def known() -> bool:
         fresh = set(await netted(world).of(start // DAY)) - before

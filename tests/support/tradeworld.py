@@ -49,6 +49,7 @@ from node.runtime.executor import Executor, ExecutorOptions, Handlers
 from node.runtime.scheduler import Scheduler
 from node.services.asset.orders import Wanted
 from node.storage.chain import ChainStore
+from node.wire.orderdetails import details_of_carrier
 from tests.support.tradenode import Node, open_face, serve
 
 __all__ = ["DAY", "HOUR", "Node", "World", "trading", "unpaid"]
@@ -333,9 +334,11 @@ class World:
         assert views is not None
         return await views.balance(self.operator, node.asset.account(self.operator).address)
 
-    async def order(self, name: str, side: str, wh: int, price: int, start: int, *, lasts: int = 900) -> bytes:
+    async def order(
+        self, name: str, side: str, wh: int, price: int, start: int, *, lasts: int = 900, carrier: str = "electric"
+    ) -> bytes:
         """An offer or a request of an asset."""
-        wanted = Wanted(side == "offer", wh, price, start, start + lasts)
+        wanted = Wanted(side == "offer", wh, price, start, start + lasts, details=details_of_carrier(carrier))
         return await self.nodes[name].asset.order(self.market.url, wanted)
 
     async def contract(

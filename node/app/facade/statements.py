@@ -6,7 +6,14 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from node.api.statementviews import InvoiceView, PositionView, StatementFile, StatementQuery, StatementView
+from node.api.statementviews import (
+    CarrierTotalView,
+    InvoiceView,
+    PositionView,
+    StatementFile,
+    StatementQuery,
+    StatementView,
+)
 from node.app.core import Core
 from node.app.trading.asset import AssetRole
 from node.app.trading.market import MarketRole
@@ -130,8 +137,9 @@ def _invoice(invoice: Invoice) -> InvoiceView:
         start=invoice.start,
         end=invoice.end,
         total=invoice.total,
+        totals=tuple(CarrierTotalView(carrier=carrier, total=sum_) for carrier, sum_ in invoice.totals.items()),
         positions=tuple(
-            PositionView(kind=p.kind.value, owes=p.owes, lines=p.lines, wh=p.wh, amount=p.amount)
+            PositionView(carrier=p.carrier, kind=p.kind.value, owes=p.owes, lines=p.lines, wh=p.wh, amount=p.amount)
             for p in invoice.positions
         ),
     )

@@ -218,6 +218,18 @@ class AssetNetLeft:
         trades = await self._contracts_of(order_id)
         return bool(trades) and all(each.status is TradeStatus.CANCELLED and each.settled for each in trades)
 
+    async def stands_for(self) -> dict[bytes, bytes]:
+        """The order that was signed for a line -> the own order of the netted contracts that the line is of."""
+        if self._core.chain.netting is None:
+            return {}
+        found = dict[bytes, bytes]()
+        for body, order_id in (await self.shown()).values():
+            sells = self._voice.signer(bytes(body.operator)).address == bytes(body.seller)
+            offers = [each.offer for each in (await self._contracts(body)).values()] if sells and order_id else []
+            if order_id and (offers or not sells):
+                found[order_id] = offers[0] if sells else bytes(body.request)
+        return found
+
     async def _contracts_of(self, order_id: bytes) -> list[Trade]:
         return [trade for _, trade in await self._core.storage.views.page(Trade, link=("order", order_id))]
 

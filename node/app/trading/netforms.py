@@ -56,12 +56,12 @@ def story_of(
     return NetStory(made.contract_id, operator, made.seller, made.buyer, *orders, *times, sold, used, due)
 
 
-def rows_of(dues: Dues) -> Sequence[DeliveryRow]:
-    """Settled contracts as a statement takes them."""
+def rows_of(dues: Dues, carriers: Mapping[bytes, str]) -> Sequence[DeliveryRow]:
+    """Settled contracts as a statement takes them. `carriers`: of what kind of energy each is, by its id."""
     return [
         DeliveryRow(
             key, made.start, made.end, made.seller, made.buyer, made.wh, made.price, due["wh"], due["amount"],
-            due.get("sold"), due.get("used"),
+            due.get("sold"), due.get("used"), carrier=carriers[key],
         )
         for key, (made, due) in dues.items()
     ]  # fmt: skip

@@ -9,7 +9,8 @@ same chain is passed over: its orders are unknown here, and with them when it wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from node.app.core import Core
@@ -24,8 +25,9 @@ from node.services.settlement.lines import Delivery
 from node.services.settlement.tariff import GridFee, Tariff, Tariffs
 from node.storage.deliveries import Deliveries, DeliveryRow, Span
 from node.storage.journal import Applied
+from node.wire.orderdetails import ELECTRIC, carrier_of
 
-__all__ = ["StatementBook", "delivery_of", "tariffs_of"]
+__all__ = ["StatementBook", "delivery_of", "sold_of", "tariffs_of"]
 
 EVERY_S = 2.0
 AT_ONCE = 500
@@ -49,7 +51,14 @@ def _final(trade: Trade) -> TradeStep | None:
     return step if made is not None and step is not None and made.final and step.final else None
 
 
-def delivery_of(trade: Trade, orders: dict[bytes, Order]) -> DeliveryRow | None:
+def sold_of(offer: bytes, request: bytes, orders: Mapping[bytes, Order]) -> str:
+    """The carrier of a contract: what its offer sells, since that is delivered; by its request where that alone is
+    known, as at a buyer. Orders from before they had details are of electricity (M-84)."""
+    order = orders.get(offer) or orders.get(request)
+    return carrier_of(order.details) if order is not None else ELECTRIC
+
+
+def delivery_of(trade: Trade, orders: Mapping[bytes, Order]) -> DeliveryRow | None:
     """A contract as a statement needs it; None while its delivery is not settled and final, or its time not known."""
     made, step = trade.terms, _final(trade)
     if made is None or step is None:
@@ -57,21 +66,18 @@ def delivery_of(trade: Trade, orders: dict[bytes, Order]) -> DeliveryRow | None:
     order = orders.get(made.offer) or orders.get(made.request)
     if order is None or order.terms is None:
         return None
-    start, end = order.terms.start, order.terms.end
+    agreed = (order.terms.start, order.terms.end, made.seller, made.buyer, made.wh, made.price)
+    carrier = sold_of(made.offer, made.request, orders)
     if step.status is TradeStatus.CANCELLED:
-        fee = (step.amount, step.account)
-        return DeliveryRow(
-            trade.contract_id, start, end, made.seller, made.buyer, made.wh, made.price, 0, 0, None, None, *fee
-        )
-    wh, by = step.wh, (trade.reported_by(made.seller), trade.reported_by(made.buyer))
-    return DeliveryRow(
-        trade.contract_id, start, end, made.seller, made.buyer, made.wh, made.price, wh, step.amount, *by
-    )
+        return DeliveryRow(trade.contract_id, *agreed, 0, 0, None, None, step.amount, step.account, carrier)
+    by = (trade.reported_by(made.seller), trade.reported_by(made.buyer))
+    return DeliveryRow(trade.contract_id, *agreed, step.wh, step.amount, *by, carrier=carrier)
 
 
 def _tariff(chosen: TariffSettings, operator: bytes) -> Tariff:
     fees = {fee.area: GridFee(bytes(fee.to or operator), fee.per_kwh, fee.bps) for fee in chosen.fees}
-    return Tariff(chosen.since, chosen.shortfall, chosen.feed_in, chosen.overdraw, MappingProxyType(fees))
+    prices = (chosen.shortfall, chosen.feed_in, chosen.overdraw)
+    return Tariff(chosen.since, *prices, MappingProxyType(fees), chosen.carriers)
 
 
 def tariffs_of(core: Core, operator: bytes) -> Tariffs:
@@ -81,13 +87,24 @@ def tariffs_of(core: Core, operator: bytes) -> Tariffs:
     return Tariffs(operator, [_tariff(each, operator) for each in chosen.tariffs], chosen.area, areas)
 
 
-class StatementBook:
-    """Follows the contracts, and gives their deliveries page by page."""
+async def _nothing() -> Mapping[bytes, bytes]:
+    return {}
 
-    def __init__(self, core: Core, netted: NetContracts | None = None) -> None:
+
+class StatementBook:
+    """Follows the contracts, and gives their deliveries page by page. `stands_for`: orders that say nothing of
+    themselves, because they are for what a netting left out -> the orders that were netted."""
+
+    def __init__(
+        self,
+        core: Core,
+        netted: NetContracts | None = None,
+        stands_for: Callable[[], Awaitable[Mapping[bytes, bytes]]] = _nothing,
+    ) -> None:
         self._core = core
         self._rows = Deliveries(core.storage.database)
         self._netted = netted
+        self._stands_for = stands_for
         self._net_days: dict[int, int] = {}
         self._moved = True  # what happened while this node was off
         core.storage.journal.subscribe(self._heard)
@@ -119,7 +136,7 @@ class StatementBook:
             # A contract changes some ten times before it is settled: only then its orders are looked for.
             settled = [trade for _, trade in found if _final(trade)]
             made = [trade.terms for trade in settled if trade.terms is not None]
-            orders = await self._rows.orders(sorted({key for each in made for key in (each.offer, each.request)}))
+            orders = await self._orders({key for each in made for key in (each.offer, each.request)})
             rows = [
                 row
                 for trade in settled
@@ -127,6 +144,17 @@ class StatementBook:
             ]
             await self._rows.put(rows, found[-1][0])
         return len(found)
+
+    async def _orders(self, keys: Collection[bytes]) -> dict[bytes, Order]:
+        """Those that are known, each with what it is of."""
+        found = await self._rows.orders(sorted(keys))
+        silent = [key for key, order in found.items() if order.own and not order.details]
+        known = await self._stands_for() if silent else {}
+        meant = await self._rows.orders(sorted({known[key] for key in silent if key in known}))
+        for key in silent:
+            if key in known and known[key] in meant:
+                found[key] = replace(found[key], details=meant[known[key]].details)
+        return found
 
     async def _counted(self, contract_id: bytes) -> bool:
         """A contract that pays for what a netting left out: its energy is in the statement of its own day."""
@@ -137,7 +165,10 @@ class StatementBook:
         if self._netted is None:
             return
         for name in sorted(await self._netted.unwritten.look()):
-            await self._rows.put(rows_of(await self._netted.dues(int(name))), await self._rows.position())
+            dues = await self._netted.dues(int(name))
+            orders = await self._rows.orders(sorted({made.offer for made, _ in dues.values()}))
+            carriers = {key: sold_of(made.offer, made.request, orders) for key, (made, _) in dues.items()}
+            await self._rows.put(rows_of(dues, carriers), await self._rows.position())
             await self._netted.unwritten.seen((name,))
 
     async def count(self, span: Span) -> int:

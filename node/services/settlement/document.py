@@ -4,11 +4,12 @@
 Each line is a time series with one period and one point: resolution PT15M for a quarter of an hour, quantity in kWh as
 an exact decimal. Business types: A02 internal trade (energy of a contract), A20 imbalance volume (shortfall, excess),
 A04 consumption (what a grid fee is charged on). The point also says the money, which this document type knows no place
-for, as `Financial_Price.amount` in minor units.
+for, as `Financial_Price.amount` in minor units. `product` is 8716867000030, active energy, for electricity; the list
+has no code for other carriers, so theirs is their name as the market's orders say it: `thermal` for heat.
 
 Parties are accounts on chain. They have no scheme of the code list and are longer than its identifiers, so their
-coding scheme is Z01, by bilateral agreement; areas are EIC codes (A01). That, and the money, is where the document
-leaves the schema.
+coding scheme is Z01, by bilateral agreement; areas are EIC codes (A01). That, the money, and the product of what is not
+electricity, is where the document leaves the schema.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from node.services.settlement.invoices import Invoice
-from node.services.settlement.lines import Kind, Line
+from node.services.settlement.lines import ELECTRIC, Kind, Line
 from node.services.settlement.texts import duration, kwh, mrid, party_text, utc
 
 __all__ = ["NAMESPACE", "Heading", "xml_begin", "xml_end", "xml_invoices", "xml_series"]
@@ -73,11 +74,12 @@ def xml_series(lines: Iterable[Line], first: int) -> str:
     """The time series of these lines, numbered from `first`: an mRID is unique in its document."""
     series: list[str] = []
     last: tuple[object, ...] = ()
-    where = when = agreement = ""
-    for number, (contract, kind, area, start, end, debtor, creditor, wh, _, amount) in enumerate(lines, first):
+    where = when = agreement = product = ""
+    for number, (contract, kind, area, start, end, debtor, creditor, wh, _, amount, carrier) in enumerate(lines, first):
         # The lines of one contract stand together and share most of their text.
-        if last != (contract, area, start, end):
-            last = (contract, area, start, end)
+        if last != (contract, area, start, end, carrier):
+            last = (contract, area, start, end, carrier)
+            product = _product(carrier)
             where = f'<area_Domain.mRID codingScheme="A01">{escape(area)}</area_Domain.mRID>' if area else ""
             agreement = f"<marketAgreement.mRID>{mrid(contract)}</marketAgreement.mRID>"
             when = (
@@ -86,7 +88,7 @@ def xml_series(lines: Iterable[Line], first: int) -> str:
             )
         series.append(
             f" <TimeSeries><mRID>{number}</mRID><businessType>{_BUSINESS[kind]}</businessType>"
-            f"<product>{_ACTIVE_ENERGY}</product>{where}"
+            f"{product}{where}"
             f'<in_MarketParticipant.mRID codingScheme="Z01">{party_text(debtor)}</in_MarketParticipant.mRID>'
             f'<out_MarketParticipant.mRID codingScheme="Z01">{party_text(creditor)}</out_MarketParticipant.mRID>'
             f"{agreement}<measure_Unit.name>KWH</measure_Unit.name>"
@@ -106,7 +108,7 @@ def xml_invoices(invoices: Iterable[Invoice], first: int) -> str:
         side, start, end = "in" if each.owes else "out", invoice.start, invoice.end
         series.append(
             f" <TimeSeries><mRID>{number}</mRID><businessType>{_BUSINESS[each.kind]}</businessType>"
-            f"<product>{_ACTIVE_ENERGY}</product>"
+            f"{_product(each.carrier)}"
             f'<{side}_MarketParticipant.mRID codingScheme="Z01">{party_text(invoice.party)}'
             f"</{side}_MarketParticipant.mRID>"
             f"<marketAgreement.mRID>{invoice.number}</marketAgreement.mRID><measure_Unit.name>KWH</measure_Unit.name>"
@@ -117,6 +119,10 @@ def xml_invoices(invoices: Iterable[Invoice], first: int) -> str:
             f"<Reason><text>{each.kind.value}</text></Reason></TimeSeries>\n"
         )
     return "".join(series)
+
+
+def _product(carrier: str) -> str:
+    return f"<product>{_ACTIVE_ENERGY if carrier == ELECTRIC else escape(carrier)}</product>"
 
 
 def xml_end() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -35,8 +35,9 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One kind of line on one side. `amount` is negative for what the party owes."""
+    """The lines of one kind and one carrier on one side. `amount` is negative for what the party owes."""
 
+    carrier: str
     kind: Kind
     owes: bool
     lines: int
@@ -58,8 +59,16 @@ class Invoice:
     def total(self) -> int:
         return sum(position.amount for position in self.positions)
 
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """The same of each carrier by itself, in the order of their names."""
+        found: dict[str, int] = {}
+        for each in self.positions:
+            found[each.carrier] = found.get(each.carrier, 0) + each.amount
+        return found
 
-_Key = tuple[int, int, bytes, Kind, bool]
+
+_Key = tuple[int, int, bytes, str, Kind, bool]
 
 
 @dataclass(slots=True)
@@ -78,7 +87,7 @@ class Bill:
             first, after = self.period.span(line.start, self.whole)
             self.lines += 1
             for party, owes in ((line.debtor, True), (line.creditor, False)):
-                found = sums.setdefault((first, after, party, line.kind, owes), [0, 0, 0])
+                found = sums.setdefault((first, after, party, line.carrier, line.kind, owes), [0, 0, 0])
                 found[0] += 1
                 found[1] += line.wh
                 found[2] += line.amount
@@ -86,13 +95,13 @@ class Bill:
     @property
     def balance(self) -> int:
         """Everything that is got less everything that is owed: zero."""
-        return sum(-amount if key[4] else amount for key, (_, _, amount) in self._sums.items())
+        return sum(-amount if key[5] else amount for key, (_, _, amount) in self._sums.items())
 
     def invoices(self) -> tuple[Invoice, ...]:
-        """In order of time and party."""
+        """In order of time and party, the positions of one carrier beside each other."""
         found: dict[tuple[int, int, bytes], list[Position]] = {}
-        for (first, after, party, kind, owes), (count, wh, amount) in sorted(self._sums.items()):
-            position = Position(kind, owes, count, wh, -amount if owes else amount)
+        for (first, after, party, carrier, kind, owes), (count, wh, amount) in sorted(self._sums.items()):
+            position = Position(carrier, kind, owes, count, wh, -amount if owes else amount)
             found.setdefault((first, after, party), []).append(position)
         return tuple(
             Invoice(self._number(first, after, party), party, first, after, tuple(positions))

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from node.services.settlement.errors import StatementRefused
 from node.services.settlement.tariff import Tariffs
+from node.wire.orderdetails import ELECTRIC
 
-__all__ = ["Delivery", "Kind", "Line", "lines_of", "money"]
+__all__ = ["ELECTRIC", "Delivery", "Kind", "Line", "lines_of", "money"]
 
 
 class Kind(StrEnum):
@@ -33,7 +34,7 @@ class Delivery(NamedTuple):
     `delivered`: Wh that count as delivered, never more than `contracted`. `due`: what the contract on chain says is
     owed for them, which includes what rounding left over from an earlier part of the same offer. `by_seller`,
     `by_buyer`: what each side's meter counted, None where it did not say. `fee`: what `fee_by`, one of the two, paid
-    the other for cancelling the contract; None for one that was delivered.
+    the other for cancelling the contract; None for one that was delivered. `carrier`: what kind of energy it is (M-84).
     """
 
     contract: bytes
@@ -49,10 +50,12 @@ class Delivery(NamedTuple):
     by_buyer: int | None = None
     fee: int | None = None
     fee_by: bytes | None = None
+    carrier: str = ELECTRIC
 
 
 class Line(NamedTuple):
-    """`debtor` owes `creditor` `amount` minor units for `wh` at `price` per kWh; price 0: a share of another amount."""
+    """`debtor` owes `creditor` `amount` minor units for `wh` of a carrier at `price` per kWh; price 0: a share of
+    another amount."""
 
     contract: bytes
     kind: Kind
@@ -64,6 +67,7 @@ class Line(NamedTuple):
     wh: int
     price: int
     amount: int
+    carrier: str
 
 
 def money(wh: int, price: int) -> int:
@@ -73,7 +77,8 @@ def money(wh: int, price: int) -> int:
 
 def lines_of(delivery: Delivery, tariffs: Tariffs) -> list[Line]:
     """The lines of one contract, energy first. Raises StatementRefused for figures that contradict each other."""
-    contract, start, end, seller, buyer, contracted, price, delivered, due, by_seller, by_buyer, fee, _ = delivery
+    contract, start, end, seller, buyer, contracted, price, delivered, due, by_seller, by_buyer = delivery[:11]
+    fee, carrier = delivery.fee, delivery.carrier
     if fee is not None:
         return [_cancellation(delivery, tariffs)]
     if not (0 <= delivered <= contracted and price >= 0 and start < end and seller != buyer):
@@ -81,8 +86,8 @@ def lines_of(delivery: Delivery, tariffs: Tariffs) -> list[Line]:
     # The contract hands on the fraction that it rounded away, which is less than one minor unit.
     if not 0 <= due - delivered * price // 1000 <= 1:
         raise StatementRefused("What is due is not the delivered energy at the agreed price.", field="due")
-    tariff, operator, area = tariffs.at(start), tariffs.operator, tariffs.area(buyer)
-    lines = [Line(contract, Kind.ENERGY, area, start, end, buyer, seller, delivered, price, due)]
+    tariff, operator, area = tariffs.at(start, carrier), tariffs.operator, tariffs.area(buyer)
+    lines = [Line(contract, Kind.ENERGY, area, start, end, buyer, seller, delivered, price, due, carrier)]
     made = delivered if by_seller is None else by_seller
     used = delivered if by_buyer is None else by_buyer
     short = contracted - delivered
@@ -92,19 +97,20 @@ def lines_of(delivery: Delivery, tariffs: Tariffs) -> list[Line]:
         for party, wh in ((seller, missing), (buyer, short - missing)):
             if wh:
                 owed = money(wh, tariff.shortfall)
-                lines.append(
-                    Line(contract, Kind.SHORTFALL, area, start, end, party, operator, wh, tariff.shortfall, owed)
-                )
+                rate = tariff.shortfall
+                lines.append(Line(contract, Kind.SHORTFALL, area, start, end, party, operator, wh, rate, owed, carrier))
     if made > contracted:
         wh, rate = made - contracted, tariff.feed_in
-        lines.append(Line(contract, Kind.EXCESS, area, start, end, operator, seller, wh, rate, money(wh, rate)))
+        owed = money(wh, rate)
+        lines.append(Line(contract, Kind.EXCESS, area, start, end, operator, seller, wh, rate, owed, carrier))
     if used > contracted:
         wh, rate = used - contracted, tariff.overdraw
-        lines.append(Line(contract, Kind.EXCESS, area, start, end, buyer, operator, wh, rate, money(wh, rate)))
+        owed = money(wh, rate)
+        lines.append(Line(contract, Kind.EXCESS, area, start, end, buyer, operator, wh, rate, owed, carrier))
     grid = tariff.fees.get(area)
     if grid is not None and delivered:
-        amount = money(delivered, grid.per_kwh) + due * grid.bps // 10_000
-        lines.append(Line(contract, Kind.GRID_FEE, area, start, end, buyer, grid.to, delivered, grid.per_kwh, amount))
+        rate, owed = grid.per_kwh, money(delivered, grid.per_kwh) + due * grid.bps // 10_000
+        lines.append(Line(contract, Kind.GRID_FEE, area, start, end, buyer, grid.to, delivered, rate, owed, carrier))
     return lines
 
 
@@ -115,7 +121,6 @@ def _cancellation(made: Delivery, tariffs: Tariffs) -> Line:
     if made.fee_by not in (made.seller, made.buyer):
         raise StatementRefused("One of the partners cancelled.", field="fee_by")
     other = made.buyer if made.fee_by == made.seller else made.seller
-    area = tariffs.area(made.buyer)
-    return Line(
-        made.contract, Kind.CANCELLATION, area, made.start, made.end, made.fee_by, other, made.contracted, 0, made.fee
-    )
+    contract, wh, fee, carrier = made.contract, made.contracted, made.fee, made.carrier
+    when = (tariffs.area(made.buyer), made.start, made.end)
+    return Line(contract, Kind.CANCELLATION, *when, made.fee_by, other, wh, 0, fee, carrier)

@@ -28,7 +28,14 @@ from node.api.settlementviews import (
     TradeQuery,
     TradeView,
 )
-from node.api.statementviews import InvoiceView, PositionView, StatementFile, StatementQuery, StatementView
+from node.api.statementviews import (
+    CarrierTotalView,
+    InvoiceView,
+    PositionView,
+    StatementFile,
+    StatementQuery,
+    StatementView,
+)
 from node.api.twins import FieldView, ForkView, TwinEntryView, TwinView
 from node.api.views import ActionView
 from node.app.trading.watching import Watch
@@ -154,8 +161,9 @@ class MemoryStatements:
 
     async def statement(self, query: StatementQuery) -> StatementView:
         self.asked.append(query)
-        energy = PositionView(kind="energy", owes=True, lines=1, wh=480, amount=-96)
-        invoice = InvoiceView(number="17", party=OTHER, start=0, end=900, total=-96, positions=(energy,))
+        energy = PositionView(carrier="thermal", kind="energy", owes=True, lines=1, wh=480, amount=-96)
+        totals = (CarrierTotalView(carrier="thermal", total=-96),)
+        invoice = InvoiceView(number="17", party=OTHER, start=0, end=900, total=-96, totals=totals, positions=(energy,))
         return StatementView(
             operator=OPERATOR, start=query.start, end=query.end, contracts=1, lines=1, balance=0, invoices=(invoice,)
         )
@@ -169,7 +177,7 @@ class MemoryStatements:
     async def invoices(self, query: StatementQuery) -> StatementFile:
         self.asked.append(query)
         kind, heading = Format(query.kind), Heading(ORDER, OPERATOR, OPERATOR, "", query.start, query.end, 1)
-        energy = Position(Kind.ENERGY, True, 1, 480, -96)
+        energy = Position("thermal", Kind.ENERGY, True, 1, 480, -96)
         text = exported_invoices([Invoice("17", OTHER, 0, 900, (energy,))], kind, heading)
 
         async def pieces() -> AsyncIterator[bytes]:

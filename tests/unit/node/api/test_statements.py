@@ -28,8 +28,9 @@ async def test_g8_invoices_of_a_period() -> None:
         status, found, _ = await api.call("GET", f"{PATH}?{SPAN}&period=month&party=0x{OTHER.hex()}")
         assert (status, found["balance"]) == (200, 0)
         assert found["invoices"][0]["positions"][0] == {
-            "kind": "energy", "owes": True, "lines": 1, "wh": 480, "amount": -96,
+            "carrier": "thermal", "kind": "energy", "owes": True, "lines": 1, "wh": 480, "amount": -96,
         }  # fmt: skip
+        assert found["invoices"][0]["totals"] == [{"carrier": "thermal", "total": -96}]
         (query,) = api.settlement.statements.asked
         assert (query.start, query.end, query.party, query.period) == (0, 1_767_225_600, OTHER, "month")
 
@@ -56,6 +57,7 @@ async def test_invoices_are_files_of_either_kind() -> None:
         assert (status, headers["Content-Type"]) == (200, "text/csv")
         (row,) = csv.DictReader(io.StringIO(body.decode()))
         assert (row["invoice"], row["side"], row["amount"], row["total"]) == ("17", "owes", "-96", "-96")
+        assert (row["carrier"], row["carrier_total"]) == ("thermal", "-96")
         assert api.settlement.statements.asked[-1].period == "month"
         status, body, headers = await api.call("GET", f"{PATH}/invoices?{SPAN}&format=xml")
         assert (status, headers["Content-Type"]) == (200, "application/xml")

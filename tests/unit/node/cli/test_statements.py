@@ -21,6 +21,7 @@ def test_invoices_are_shown_with_units_and_as_json(line: Line, api: Served) -> N
     assert shown.exit_code == ExitCode.OK, shown.stderr
     assert "0.480 kWh" in shown.stdout
     assert "-96" in shown.stdout
+    assert "thermal" in shown.stdout
     found = json.loads(line.run("statement", "show", *SPAN, "--by", "day", "--json").stdout)
     assert found["balance"] == 0
     assert [query.period for query in api.settlement.statements.asked] == ["all", "day"]

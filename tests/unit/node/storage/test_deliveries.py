@@ -44,7 +44,8 @@ def deliveries(database: Database) -> Deliveries:
 
 async def test_pages_come_in_order_of_time_and_lose_nothing(deliveries: Deliveries) -> None:
     """Several begin at one time, and a page ends in the midst of them; 80-bit money survives."""
-    rows = [row(number) for number in range(50)]
+    rows = [row(number, carrier="thermal" if number % 3 else "electric") for number in range(50)]
+    rows[7] = rows[7]._replace(fee=2**70, fee_by=BUYER)
     await deliveries.put(rows[25:], Position(1, b"\x01"))
     await deliveries.put(rows[:25], Position(2, b"\x02"))
     found = [each async for page in deliveries.pages(ALL, DeliveryRow, size=7) for each in page]

@@ -28,9 +28,9 @@ def delivery(contracted: int, delivered: int, price: int = 200_000, **more: Any)
     return Delivery(b"\x07" * 32, 1_800, 2_700, SELLER, BUYER, contracted, price, delivered, due, **more)
 
 
-def tariffs(**prices: int) -> Tariffs:
+def tariffs(shortfall: int = 0, feed_in: int = 0, overdraw: int = 0) -> Tariffs:
     fees = {NORTH: GridFee(GRID, per_kwh=10_000), SOUTH: GridFee(OTHER_GRID, bps=500)}
-    return Tariffs(OPERATOR, [Tariff(fees=fees, **prices)], NORTH, {BUYER: NORTH, PARTIES[0]: SOUTH})
+    return Tariffs(OPERATOR, [Tariff(0, shortfall, feed_in, overdraw, fees)], NORTH, {BUYER: NORTH, PARTIES[0]: SOUTH})
 
 
 @st.composite
@@ -43,9 +43,9 @@ def deliveries(draw: st.DrawFn) -> Delivery:
     said = st.none() | st.integers(0, 2**41)
     due = delivered * price // 1000 + draw(st.integers(0, 1))
     contract = draw(st.binary(min_size=32, max_size=32))
-    return Delivery(
-        contract, start, start + QUARTER, seller, buyer, contracted, price, delivered, due, draw(said), draw(said)
-    )
+    carrier = draw(st.sampled_from(("electric", "thermal", "solar")))
+    agreed = (contract, start, start + QUARTER, seller, buyer, contracted, price)
+    return Delivery(*agreed, delivered, due, draw(said), draw(said), carrier=carrier)
 
 
 @st.composite
@@ -58,5 +58,6 @@ def some_tariffs(draw: st.DrawFn) -> Tariffs:
             fees[NORTH] = GridFee(GRID, per_kwh=draw(price))
         if draw(st.booleans()):
             fees[SOUTH] = GridFee(OTHER_GRID, bps=draw(st.integers(0, 10_000)))
-        made.append(Tariff(since, draw(price), draw(price), draw(price), fees))
+        carriers = draw(st.sampled_from((("electric",), ("thermal",), ("electric", "thermal"))))
+        made.append(Tariff(since, draw(price), draw(price), draw(price), fees, carriers))
     return Tariffs(OPERATOR, made, NORTH, {PARTIES[0]: SOUTH, PARTIES[1]: SOUTH})

@@ -44,7 +44,7 @@ async def test_a32_csv_says_exactly_what_the_lines_say(some: list[Delivery]) -> 
     assert len(rows) == len(lines)
     for row, line in zip(rows, lines, strict=True):
         assert bytes.fromhex(row["contract"][2:]) == line.contract
-        assert (row["kind"], row["area"]) == (line.kind.value, line.area)
+        assert (row["kind"], row["area"], row["carrier"]) == (line.kind.value, line.area, line.carrier)
         assert (bytes.fromhex(row["debtor"][2:]), bytes.fromhex(row["creditor"][2:])) == (line.debtor, line.creditor)
         assert Decimal(row["energy_kwh"]) * 1000 == line.wh
         assert int(row["amount"]) == line.amount
@@ -141,7 +141,7 @@ def test_numbers_are_exact() -> None:
     ]  # fmt: skip
     assert [duration(n) for n in (900, 3_600, 12)] == ["PT15M", "PT60M", "PT12S"]
     assert csv_rows([]) == ""
-    assert CSV_HEADER.count(",") == 9
+    assert CSV_HEADER.count(",") == 10
 
 
 def _invoices(some: list[Delivery], kind: Format) -> tuple[Bill, str]:
@@ -162,6 +162,7 @@ def test_invoices_as_csv_say_what_the_invoices_say(some: list[Delivery]) -> None
     for row, (invoice, position) in zip(rows, wanted, strict=True):
         assert (row["invoice"], row["party"]) == (invoice.number, "0x" + invoice.party.hex())
         assert (row["kind"], row["side"]) == (position.kind.value, "owes" if position.owes else "gets")
+        assert (row["carrier"], int(row["carrier_total"])) == (position.carrier, invoice.totals[position.carrier])
         assert int(row["lines"]) == position.lines
         assert Decimal(row["energy_kwh"]) * 1000 == position.wh
         assert (int(row["amount"]), int(row["total"])) == (position.amount, invoice.total)
