@@ -68,7 +68,14 @@ class NetLeftView(View):
         "set_off: nothing of it is owed"
     )
     contract: HashHex | None = Field(description="`wattpact market trades --id` shows it")
-    waits: str = Field(description="why this asset has not signed, if it has not")
+    waits: str = Field(description="why this asset has not signed, or what the line waits for; empty for nothing")
+    until: UnixTime | None = Field(
+        description="its buyer waits no longer than this for what it sold itself that day; null where it does not wait"
+    )
+    awaited: UnixTime | None = Field(
+        description="its seller waits no longer than this for it before it pays what it owes itself; null where nobody "
+        "waits"
+    )
 
 
 class NettingFacade(Protocol):

@@ -104,7 +104,7 @@ def make_settling(core: Core, post: Post, inbox: Inbox, home: HomeRole | None, g
     operator = MarketRole(core) if "market" in roles else None
     twins = Twins(core, Holders(operator, asset, gateway, home)) if core.chain.market is not None else None
     if asset is not None:
-        asset.trades.payments.twins = twins
+        asset.compare_with(twins)
     assets = _owned_assets(core, post, home) if home is not None and core.chain.market else None
     for each in (asset, owned, funds, assets, community, operator, twins):
         if each is not None:

@@ -40,6 +40,7 @@ _LEFT: Final[tuple[Column, ...]] = (
     ("state", "state"),
     ("contract", lambda row: short(row["contract"]) if row["contract"] else ""),
     ("waits", "waits"),
+    ("waits until", lambda row: show_time(row["until"])),
 )
 _ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"))
 _Market = Annotated[str, typer.Option("--market", help="Address of the market's node.")]

@@ -108,8 +108,10 @@ class NetLeftOut(Body):
 
     `block`: number of the block with the day's batch, 0 where there is none; `leaf`: the line's leaf, by which it is
     known; `terms`: those of its request, which hold for its contract too (None: the market's present ones); `owed`:
-    what stays of `amount` once it is set off against other lines that were left out (None: all of it); `reminders` and
-    `claimed`: what became of it so far; `sales`: to its buyer, what counts of all that it sold on that day.
+    what stays of `amount` once it is set off against other lines that were left out (None: all of it); `until`: so long
+    at most (seconds UTC) its buyer waits for what it sold itself on that day, 0 where it waits for nothing; `awaited`:
+    so long at most its seller waits for it with its own debts of that day; `reminders` and `claimed`: what became of it
+    so far; `sales`: to its buyer, what counts of all that it sold on that day.
     """
 
     operator: Address
@@ -124,6 +126,8 @@ class NetLeftOut(Body):
     amount: Annotated[int, Field(gt=0, lt=2**88)]
     terms: Hash | None = None
     owed: Annotated[int, Field(ge=0, lt=2**88)] | None = None
+    until: Seconds = 0
+    awaited: Seconds = 0
     reminders: Annotated[int, Field(ge=0, le=3)] = 0
     claimed: bool = False
     sales: Annotated[tuple[NetCounted, ...], Field(max_length=10_000)] = ()

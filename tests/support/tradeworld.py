@@ -215,7 +215,7 @@ class World:
             market.register(inbox)
         twins = Twins(core, Holders(market, asset, _Paired(owner_peer), _Household(gateway)))
         twins.register(inbox)
-        asset.trades.payments.twins = twins
+        asset.compare_with(twins)
         chain = core.chain
         await chain.rpc.connect()
         cursor = await core.storage.chain.cursor("finalized")

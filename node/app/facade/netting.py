@@ -11,6 +11,7 @@ from node.api.settlementviews import DepositForm
 from node.api.views import ActionView
 from node.app.core import Core
 from node.app.trading.asset import AssetRole
+from node.app.trading.assetnetsales import moment
 from node.app.trading.market import MarketRole
 from node.app.trading.netforms import contract_of
 from node.app.trading.netleftline import LeftLine
@@ -78,7 +79,7 @@ class NettingPart:
     async def left(self) -> tuple[NetLeftView, ...]:
         if self.operator is not None:
             lines = (await self.operator.netting.left.shown()).values()
-            rows = [_left(each.body, _state_of(each), each.contract, "") for each in lines]
+            rows = [self._left(each.body, _state_of(each), each.contract) for each in lines]
         elif self.asset is not None:
             rows = [
                 await self._left_of(self.asset, body, order) for body, order in (await self.asset.left.shown()).values()
@@ -89,12 +90,34 @@ class NettingPart:
 
     async def _left_of(self, asset: AssetRole, body: NetLeftOut, order: bytes) -> NetLeftView:
         if not body.due:
-            return _left(body, "set_off", b"", "")
+            return self._left(body, "set_off", b"")
         trades = await self.core.storage.views.page(Trade, link=("order", order), limit=1) if order else []
         if not trades:
-            return _left(body, "signed" if order else "owed", b"", asset.left.waits.get(bytes(body.leaf), ""))
+            own = asset.left.waits.get(bytes(body.leaf), "")
+            return self._left(body, "signed" if order else "owed", b"", own)
         trade = trades[0][1]
-        return _left(body, "closed" if trade.status in OVER and trade.settled else "contracted", trade.contract_id, "")
+        state: LeftState = "closed" if trade.status in OVER and trade.settled else "contracted"
+        return self._left(body, state, trade.contract_id)
+
+    def _left(self, body: NetLeftOut, state: LeftState, contract: bytes, own: str = "") -> NetLeftView:
+        waits = own or (_waits(body, self.core.clock.now()) if state in ("owed", "signed") else "")
+        return NetLeftView(
+            id=body.leaf,
+            day=_date(body.period),
+            seller=body.seller,
+            buyer=body.buyer,
+            wh=body.wh,
+            price=body.price,
+            amount=body.amount,
+            owed=body.due,
+            reminders=body.reminders,
+            claimed=body.claimed,
+            state=state,
+            contract=contract or None,
+            waits=waits,
+            until=body.until or None,
+            awaited=body.awaited or None,
+        )
 
     def _asset(self) -> AssetRole:
         if self.asset is None:
@@ -131,22 +154,24 @@ def _state_of(line: LeftLine) -> LeftState:
     return "contracted" if line.contract else "signed" if len(line.orders) == 2 else "owed"
 
 
-def _left(body: NetLeftOut, state: LeftState, contract: bytes, waits: str) -> NetLeftView:
-    return NetLeftView(
-        id=body.leaf,
-        day=_date(body.period),
-        seller=body.seller,
-        buyer=body.buyer,
-        wh=body.wh,
-        price=body.price,
-        amount=body.amount,
-        owed=body.due,
-        reminders=body.reminders,
-        claimed=body.claimed,
-        state=state,
-        contract=contract or None,
-        waits=waits,
-    )
+def _waits(body: NetLeftOut, now: int) -> str:
+    """What a line without a contract waits for, or waited for, by its market's word: for both of its partners."""
+    found = list[str]()
+    if body.until:
+        until = moment(body.until)
+        found.append(
+            f"Its buyer waits for what it sold itself on that day, until {until} at most."
+            if now < body.until
+            else f"Its buyer waited for what it sold itself on that day; since {until} it is due by itself."
+        )
+    if body.awaited:
+        awaited = moment(body.awaited)
+        found.append(
+            f"Its seller pays what it owes itself for that day once this has a contract, from {awaited} without it."
+            if now < body.awaited
+            else f"Since {awaited} its seller pays what it owes itself without it; this stays owed."
+        )
+    return " ".join(found)
 
 
 def _date(period: int) -> str:

@@ -23,6 +23,7 @@ from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.markets import MarketTerms
 from node.app.trading.netlines import net_domain_of
 from node.app.trading.paying import OwnerPeer
+from node.app.trading.verifying import TwinLogs
 from node.ledger.market import opened
 from node.projection.settlement_events import OrderTerms, RequestedOrder
 from node.runtime.supervisor import Service
@@ -58,6 +59,10 @@ class AssetRole:
         self.left = AssetNetLeft(core, self.voice, self.netted)
         self.trades.deliveries.beside = self.netted
         self.trades.agreed = self.left.agreed
+
+    def compare_with(self, twins: TwinLogs | None) -> None:
+        """What is paid and signed for is compared with the contracts' digital twins, which are there."""
+        self.trades.payments.twins = self.left.sales.twins = twins
 
     def register(self, inbox: Inbox) -> None:
         inbox.on("market.refusal", self.actions.take_refusal)

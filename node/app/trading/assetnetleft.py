@@ -2,7 +2,8 @@
 
 A buyer signs only what no batch can take as well, by what is final on the chain. Where there is a batch of that day,
 the chain shows what it moved: it must have moved nothing of this buyer, and all that the buyer itself sold: as it was
-agreed, and without what was left out of that as well, which counts as left out once it has its own contract on chain.
+agreed, and without what was left out of that as well, which counts as left out once it has its own contract on chain
+or the agreed time to wait for it is over (see `LeftSales`).
 Where there is no batch, the mandate is renewed first, after which none may take anything for that day any more.
 
 Lines that lead back to where they came from are set off by the market, so nobody waits for itself. Each party checks
@@ -23,6 +24,7 @@ from node.app.core import Core, canonical, peer_of
 from node.app.inbox import Inbox, Kept
 from node.app.trading.assetnetbook import Held
 from node.app.trading.assetnetcontracts import AssetNetContracts
+from node.app.trading.assetnetsales import LeftSale, LeftSales
 from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.netforms import contract_of
 from node.app.trading.netlines import net_domain_of
@@ -35,6 +37,7 @@ from node.projection.trade import Trade, TradeStatus
 from node.projection.tradedue import OVER
 from node.services.market.netcontracts import NetContract
 from node.services.market.netting import DAY
+from node.services.market.waiting import OLDEST_DAYS
 from node.wire.settlement import NetCounted, NetLeftOut, OrderPlaced, SignedMessage
 
 __all__ = ["AssetNetLeft"]
@@ -48,9 +51,6 @@ CLOSED = "asset_net_left_closed"
 """Namespace of facts: the same, long after nobody can sign for them any more."""
 
 LASTS_S = 7 * DAY
-OLDEST_DAYS = 30
-"""After 32 days a batch gives its place on chain to another one, and nobody can look it up any more."""
-
 KEPT_DAYS = OLDEST_DAYS + 10
 """So long a line is at hand, and for as long as its contract runs."""
 
@@ -67,6 +67,7 @@ class AssetNetLeft:
         self._core = core
         self._voice = voice
         self._netted = netted
+        self.sales = LeftSales(core)
         self._reading = asyncio.Lock()
         self._known: dict[bytes, tuple[NetLeftOut, bytes]] | None = None
         self._agreed: dict[bytes, int] = {}
@@ -251,7 +252,15 @@ class AssetNetLeft:
         if not await self._balanced(body, account) or not await self._left(views, body, account):
             return False
         kept = await views.batch(bytes(body.operator), body.period, at=self._core.chain.final)
-        return kept in (NetState.NONE, NetState.VOID) or await self._sales_are_contracts(body, account)
+        if kept in (NetState.NONE, NetState.VOID):
+            return True
+        left = [
+            LeftSale(each, order, await self._contracts(each))
+            for each, order in await self._day(body, account)
+            if bytes(each.seller) == account and each.due
+        ]
+        reason = await self.sales.keep(views, body, await self._terms(contracts), left)
+        return not reason or self._not_yet(body, reason)
 
     async def _day(self, body: NetLeftOut, account: bytes) -> list[tuple[NetLeftOut, bytes]]:
         """All that was left out of a day and concerns this asset, with the orders that it signed."""
@@ -321,17 +330,6 @@ class AssetNetLeft:
             if said is not None and said["wh"] and not said.get("refused") and held.due is None:
                 self._netted.look_again(key)  # its twin may have told while nobody looked
                 return self._not_yet(body, "It is not agreed yet what counts of what this asset sold on that day.")
-        return True
-
-    async def _sales_are_contracts(self, body: NetLeftOut, account: bytes) -> bool:
-        """That a sale was left out is the market's word alone until it has its own contract: with a false one, what a
-        batch took would look as if it had not. No ring waits here for itself: those are set off."""
-        for each, order in await self._day(body, account):
-            if bytes(each.seller) != account or not each.due:
-                continue
-            trades = await self._contracts_of(order) if order else []
-            if not any(t.terms and t.terms.final and t.status is not TradeStatus.CANCELLED for t in trades):
-                return self._not_yet(body, "A sale of that day that was left out has no contract of its own yet.")
         return True
 
     async def _locked(self, views: NetViews, operator: bytes, account: bytes, period: int) -> bool:

@@ -22,6 +22,7 @@ from node.app.trading.matchsigning import signed_match
 from node.app.trading.netcontracts import NetContracts
 from node.app.trading.netleftline import ORDERS, Left, LeftBook, LeftLine, kept
 from node.app.trading.netlines import NetLines, StoredLine
+from node.app.trading.netperiods import PERIODS
 from node.app.trading.nettelling import SIDES, NetTelling
 from node.app.trading.orderterms import terms_named
 from node.errors import Refused
@@ -35,6 +36,7 @@ from node.services.market.engine import Fill
 from node.services.market.errors import LineRefused
 from node.services.market.netcontracts import NetContract
 from node.services.market.setoff import set_off
+from node.services.market.waiting import NO_WAIT, Sale, Wait, has_to_wait, wait_ends, waits
 from node.wire.settlement import NetCounted, NetLeftOut
 
 __all__ = ["LeftLines"]
@@ -101,10 +103,10 @@ class LeftLines:
         """Whether a claim against an account is open."""
         return any(bytes(each.body.buyer) == account and each.body.claimed for each in (await self.all()).values())
 
-    async def begin(self, period: int, leaves: Collection[bytes], block: int) -> None:
-        """A day was netted with these lines, in a block (0: nothing was netted); the others are owed from here on, as
-        far as they do not lead back to where they came from: a buyer signs after what it sold has its contract, and in
-        a ring all would wait for each other."""
+    async def begin(self, period: int, leaves: Collection[bytes], block: int, netted: int = 0) -> None:
+        """A day was netted with these lines, in a block (0: nothing was netted) of a time (0: no batch stands); the
+        others are owed from here on, as far as they do not lead back to where they came from: a buyer signs after what
+        it sold has its contract, and in a ring all would wait for each other."""
         known = await self.all()
         contracts = (await self._contracts.of(period)).values()
         left = dict[bytes, tuple[StoredLine, NetContract]]()
@@ -119,8 +121,10 @@ class LeftLines:
         for leaf in await self._book.closed(left):
             del left[leaf]
         owed = set_off(line.net() for line, _ in left.values())
+        waiting = await self._waits(period, [line for line, _ in left.values()], owed, netted)
         fresh = dict[bytes, LeftLine]()
         for leaf, (line, made) in left.items():
+            wait = waiting.get(leaf, NO_WAIT)
             body = NetLeftOut(
                 operator=self._operator,
                 period=period,
@@ -134,11 +138,26 @@ class LeftLines:
                 amount=line.line.amount,
                 terms=line.line.request.terms,
                 owed=owed[leaf],
+                until=wait.until,
+                awaited=wait.awaited,
             )
             fresh[leaf] = LeftLine(body, made.offer, 0, {}, {})
         if fresh:
             await self._core.storage.memory.keep((), self._book.begun(fresh))
             known |= fresh
+
+    async def _waits(
+        self, period: int, lines: Collection[StoredLine], owed: Mapping[bytes, int], netted: int
+    ) -> dict[bytes, Wait]:
+        """How long these lines wait for each other. Where no batch stands nobody does: the buyer sees to it that none
+        can come."""
+        market, ends = self._core.chain.market, dict[bytes, int]()
+        if market is None or not netted:
+            return {}
+        for each in lines:
+            terms = await market.terms(each.line.request.terms)
+            ends[each.leaf] = wait_ends(netted, period, terms.payment_due, terms.reminder_every)
+        return waits((each.net() for each in lines), owed, ends)
 
     async def _made(self, line: StoredLine, contracts: Collection[NetContract]) -> NetContract | None:
         """A contract that the line is for; None for a line that its debtor brought by itself."""
@@ -266,18 +285,22 @@ class LeftLines:
 
     async def _has_to_wait(self, leaf: bytes) -> bool:
         """Whether the buyer cannot sign yet: what was left out of its own sales of that day has no contract so far, by
-        which alone it can tell that a batch has not paid for this one (see `AssetNetLeft`)."""
+        which alone it can tell that the day's batch has not paid for this one (see `LeftSales`)."""
         known, views = await self.all(), self._core.storage.views
-        body = known[leaf].body
-        if SIDES[1] in known[leaf].orders:
+        body, found = known[leaf].body, list[Sale]()
+        if SIDES[1] in known[leaf].orders or await self._is_void(body.period):
             return False
         for each in list(known.values()):
             sold = (bytes(each.body.seller), each.body.period) == (bytes(body.buyer), body.period)
             if sold and each.body.due:
                 trade = await views.one(Trade, each.contract) if each.contract else None
-                if trade is None or trade.terms is None or not trade.terms.final:
-                    return True
-        return False
+                stands = trade is not None and trade.terms is not None and trade.terms.final
+                found.append(Sale(SIDES[0] in each.orders, stands))
+        return has_to_wait(body.until, self._lines.now(), found)
+
+    async def _is_void(self, period: int) -> bool:
+        """Whether the day's batch stands no more: all that it took went back, and no other one can come."""
+        return (await self._core.storage.memory.facts.get(PERIODS, str(period)) or {}).get("state") == "void"
 
     async def _remind(self, leaf: bytes, terms: abi.Terms, *, waits: bool) -> None:
         """A-13: reminders at T, 2T, 3T, the claim at 4T; none after it. Counted from when everything but the buyer's

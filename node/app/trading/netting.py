@@ -149,7 +149,7 @@ class NetCycle:
             block = await core.chain.rpc.block(submission.block.number)
             if block is not None and block.header.hash == submission.block.hash:
                 since, at = submission.block.number, block.header.timestamp
-                await self.left.begin(period, {bytes.fromhex(leaf) for leaf in found["leaves"]}, since)
+                await self.left.begin(period, {bytes.fromhex(leaf) for leaf in found["leaves"]}, since, at)
                 await self._note(period, state="settled", settled_at=at, block=since)
         elif submission.status in _REFUSED:
             _log.error("net_batch_refused", period=period, reason=submission.reason)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from node.projection.trade import TradeStatus
 from node.services.twin.records import CONTRACT, STEP, Record, progress_record
 
-__all__ = ["NetStory", "counted_in", "net_records"]
+__all__ = ["NetStory", "counted_in", "left_in", "net_records"]
 
 REPORT, NETTED = "report", "netted"
 
@@ -79,6 +79,17 @@ def counted_in(record: Record) -> tuple[int, int] | None:
         return None
     wh, amount = record.get("wh"), record.get("amount")
     return (wh, amount) if type(wh) is int and type(amount) is int else None
+
+
+def left_in(record: Record) -> tuple[int, int] | None:
+    """The amount of the line that was left out and what stays owed of it, where a record says what a netting made of a
+    contract; zeros where it was paid."""
+    if record.get("event") != NETTED:
+        return None
+    line, owed = record.get("line"), record.get("owed")
+    if record.get("paid") is not False or type(line) is not int or type(owed) is not int:
+        return 0, 0
+    return line, owed
 
 
 def _hex(raw: bytes) -> str:

@@ -393,7 +393,8 @@ class MemoryNetting:
         return (
             NetLeftView(
                 id=ORDER, day="2026-01-31", seller=ASSET, buyer=OTHER, wh=500, price=200, amount=100, owed=100,
-                reminders=2, claimed=False, state="contracted", contract=CONTRACT, waits="",
+                reminders=2, claimed=False, state="contracted", contract=CONTRACT, waits="", until=1_700_345_600,
+                awaited=None,
             ),
         )  # fmt: skip
 
