@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 
@@ -40,20 +40,20 @@ from node.client.book import OrderBook
 from node.client.link import Contracts, Link, MarketLink, Place, card_of_nobody
 from node.client.orders import ANYBODY, Wanted, order_of
 from node.client.remedies import Remedies
+from node.client.voice import VALID_S, Voice, Word
 from node.clock import Clock, SystemClock
 from node.errors import CallerError, Conflict, Refused
 from node.services.asset.errors import PaymentRefused
 from node.services.asset.rules import Ordered, check_bill, choose_bills
 from node.wire.desk import DeskContract, DeskMoney
 from node.wire.orderdetails import OrderDetails
-from node.wire.settlement import NetLeftOut, NetReported, OrderPlaced, SignedMessage
+from node.wire.settlement import NetLeftOut, NetReported, OrderPlaced
 
 __all__ = ["Contracts", "MarketClient", "Meter", "bill_of"]
 
 Meter = Callable[[DeskContract], int | None]
 """Wh that the asset delivered or used for a contract; None as long as its delivery goes on."""
 
-VALID_S: Final = 3_600
 OVER: Final = frozenset({"confirmed", "cured", "resolved", "cancelled"})
 
 
@@ -91,8 +91,8 @@ class MarketClient:
         self._orders = OrderBook(orders)
         self._place: Place | None = None
         self._seen: tuple[int, bytes] = (0, bytes(32))
-        self._said: dict[tuple[str, bytes], int] = {}
-        self.remedies = Remedies(self, self._say)
+        self._voice = Voice(signer, self._domain, self._clock, self._send)
+        self.remedies = Remedies(self, self._voice.say)
 
     @classmethod
     def over(
@@ -224,7 +224,7 @@ class MarketClient:
 
     async def cancel(self, order_id: bytes) -> None:
         """Takes an order back, as far as it is not a contract yet."""
-        await self._say(m.Cancel(self.account, self.operator, order_id, self.until))
+        await self._voice.say(m.Cancel(self.account, self.operator, order_id, self.until))
 
     async def money(self) -> DeskMoney:
         """Minor units in the wallet and in the market's book."""
@@ -249,9 +249,9 @@ class MarketClient:
         message = m.Deposit(self.account, self.place.operator, amount, secrets.randbits(256), until)
         opening = (opened, await self._signer.sign_message(permit, domain))
         if net:
-            await self._say(message, opening, kind="market.mandate", domain=self._net_domain)
+            await self._voice.say(message, opening, kind="market.mandate", domain=self._net_domain)
         else:
-            await self._say(message, opening)
+            await self._voice.say(message, opening)
         await arrival(self.money, before, amount, patience, net=net)
 
     async def mandate(self, most_a_day: int, valid_until: int) -> None:
@@ -261,7 +261,7 @@ class MarketClient:
         if found is None:
             raise Conflict("The market says nothing about its netting.")
         message = m.NetMandate(self.account, self.operator, most_a_day, valid_until, found.serial + 1, self.until)
-        await self._say(message, kind="market.mandate", domain=domain)
+        await self._voice.say(message, kind="market.mandate", domain=domain)
 
     # Contracts
 
@@ -296,8 +296,7 @@ class MarketClient:
         The seller reports first and the buyer answers; the buyer pays what is final and stands up to its request; the
         seller confirms a final payment. What was said is not said again for as long as it may be on its way.
         """
-        changed = await self.look()
-        owed: list[DeskContract] = []
+        changed, words, owed = await self.look(), list[Word](), list[DeskContract]()
         for each in list(self.contracts.values()):
             sells = each.seller == self.account
             mine = each.by_seller if sells else each.by_buyer
@@ -305,13 +304,12 @@ class MarketClient:
                 agreed = self._orders.agreed(each.offer if sells else each.request)
                 counted = each.wh if agreed else meter(each)
                 if counted is not None:
-                    await self.report(each, counted)
+                    words.append(self._report(each, counted))
             elif each.status == "delivered" and each.final and not sells and self._stands(each):
                 owed.append(each)
             elif each.status == "paid" and each.final and sells:
-                await self.confirm(each)
-        if owed:
-            await self.pay(owed)
+                words.append(self._confirmation(each))
+        await self._voice.say_once((*words, *await self._payment(owed)))
         for leaf in [leaf for leaf, line in self.left.items() if line.due and bytes(line.seller) == self.account]:
             await self.sign_left(leaf)
         for each in self.netted.values():
@@ -323,18 +321,17 @@ class MarketClient:
 
     async def _report_netted(self, contract: DeskContract, wh: int) -> None:
         """Both partners report by themselves; what the smaller one says counts."""
-        now = self._clock.now()
-        if self._said.get(("netted", contract.id), 0) >= now:
+        if self._voice.on_its_way("netted", contract.id):
             return
         domain = self._net_domain
-        message = m.Provision(self.account, self.operator, contract.id, wh, now + VALID_S)
+        message = m.Provision(self.account, self.operator, contract.id, wh, self.until)
         signature, typed = await self._signer.sign_message(message, domain), m.typed_data(message, domain)
         body = NetReported(typed=typed, signature=signature, start=contract.start)
         try:
             await self._link.send(self.place, "market.netreport", body.to_json(), VALID_S)
         except CallerError as refused:  # too late, say: the other contracts are none the worse for it
             self.refused[contract.id] = str(refused)
-        self._said["netted", contract.id] = now + VALID_S
+        self._voice.note("netted", [contract.id])
 
     def _stands(self, contract: DeskContract) -> bool:
         """One bill that was made up must not keep the others from being paid."""
@@ -348,52 +345,41 @@ class MarketClient:
 
     async def report(self, contract: DeskContract, wh: int) -> None:
         """Says what was delivered (seller) or used (buyer): the first report, or the answer to it."""
+        await self._voice.say_once([self._report(contract, wh)])
+
+    def _report(self, contract: DeskContract, wh: int) -> Word:
         opening = b"\x01" if contract.status == "reported" else b"\x00"
         message = m.Provision(self.account, self.operator, contract.id, wh, self.until)
-        await self._once(f"report {opening.hex()}", [contract.id], message, (opening,))
+        return Word(f"report {opening.hex()}", (contract.id,), message, (opening,))
 
     async def pay(self, contracts: Iterable[DeskContract]) -> None:
         """Pays the oldest of these, up to ten, as far as the money goes (M-53 to M-57).
 
         Raises PaymentRefused for a bill that this asset did not order; then nothing is paid.
         """
-        now = self._clock.now()
-        open_ = [each for each in contracts if self._said.get(("pay", each.id), 0) < now]
+        await self._voice.say_once(await self._payment(contracts))
+
+    async def _payment(self, contracts: Iterable[DeskContract]) -> Sequence[Word]:
+        open_ = [each for each in contracts if not self._voice.on_its_way("pay", each.id)]
         bills = [bill_of(each) for each in open_]
         for bill in bills:
             check_bill(bill, self._orders.get(bill.request))
         if not bills:
-            return
+            return ()
         # What is reserved for a contract is no longer in the balance, and costs nothing more (`Bill.cost`).
         funds = 0 if all(each.escrowed for each in open_) else (await self.money()).balance
         chosen = sorted(choose_bills(bills, funds), key=lambda bill: bill.contract_id)
-        if chosen:
-            ids, amount = tuple(bill.contract_id for bill in chosen), sum(bill.due for bill in chosen)
-            message = m.Payment(self.account, self.place.operator, ids, amount, False, now + VALID_S)
-            await self._once("pay", ids, message)
+        if not chosen:
+            return ()
+        ids, amount = tuple(bill.contract_id for bill in chosen), sum(bill.due for bill in chosen)
+        return (Word("pay", ids, m.Payment(self.account, self.place.operator, ids, amount, False, self.until)),)
 
     async def confirm(self, contract: DeskContract) -> None:
         """Says that the money arrived."""
-        await self._once("confirm", [contract.id], m.Confirm(self.account, self.operator, contract.id, self.until))
+        await self._voice.say_once([self._confirmation(contract)])
 
-    async def _once(
-        self, kind: str, contracts: Sequence[bytes], message: m.Message, opening: Sequence[bytes] = ()
-    ) -> None:
-        now = self._clock.now()
-        if any(self._said.get((kind, each), 0) >= now for each in contracts):
-            return
-        await self._say(message, opening)
-        self._said.update({(kind, each): now + VALID_S for each in contracts})
+    def _confirmation(self, contract: DeskContract) -> Word:
+        return Word("confirm", (contract.id,), m.Confirm(self.account, self.operator, contract.id, self.until))
 
-    async def _say(
-        self,
-        message: m.Message,
-        opening: Sequence[bytes] = (),
-        *,
-        kind: str = "market.word",
-        domain: Domain | None = None,
-    ) -> None:
-        domain = domain or self._domain
-        signature, typed = await self._signer.sign_message(message, domain), m.typed_data(message, domain)
-        body = SignedMessage(typed=typed, signatures=(signature,), opening=tuple(opening))
-        await self._link.send(self.place, kind, body.to_json(), VALID_S)
+    async def _send(self, kind: str, body: dict[str, Any]) -> None:
+        await self._link.send(self.place, kind, body, VALID_S)

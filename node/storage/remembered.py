@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.projection.base import State
-from node.projection.codec import CODEC
+from node.projection.codec import CODEC, Written
 
 __all__ = ["Remembered"]
 
@@ -26,14 +26,14 @@ class Remembered:
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._size = 0
-        self._states: dict[tuple[str, bytes], tuple[str, State]] = {}
+        self._states: dict[tuple[str, bytes], Written] = {}
 
     def read(self, kind: str, key: bytes, text: str) -> State:
         """The state that the text says. Raises CodecError."""
         state = self._known(kind, key, text)
         if state is None:
             state = CODEC.decode(text, State)
-            self._keep(kind, key, text, state)
+            self._keep(kind, key, Written(state, text, ()))
         return state
 
     def read_once(self, kind: str, key: bytes, text: str) -> State:
@@ -42,20 +42,19 @@ class Remembered:
 
     def write(self, kind: str, key: bytes, state: State) -> str:
         """The state as text, kept for those who read it next."""
-        text = CODEC.encode(state)
-        self._keep(kind, key, text, state)
-        return text
+        written = CODEC.encode_again(state, self._states.get((kind, key)))
+        self._keep(kind, key, written)
+        return written.text
 
     def _known(self, kind: str, key: bytes, text: str) -> State | None:
         known = self._states.get((kind, key))
-        return known[1] if known is not None and known[0] == text else None
+        return known.state if known is not None and known.text == text else None
 
-    def _keep(self, kind: str, key: bytes, text: str, state: State) -> None:
+    def _keep(self, kind: str, key: bytes, written: Written) -> None:
         before = self._states.pop((kind, key), None)
         if before is not None:
-            self._size -= len(before[0])
-        self._states[kind, key] = (text, state)
-        self._size += len(text)
+            self._size -= len(before.text)
+        self._states[kind, key] = written
+        self._size += len(written.text)
         while self._size > self._most:
-            gone, _ = self._states.pop(next(iter(self._states)))
-            self._size -= len(gone)
+            self._size -= len(self._states.pop(next(iter(self._states))).text)

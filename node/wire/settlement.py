@@ -6,7 +6,7 @@ stand in the order of the contract's function, `opening` is what that function t
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from node.wire.fields import Address, Body, Hash, Opening, Seconds, Signature
 from node.wire.orderdetails import OrderDetails
 
 __all__ = [
+    "MOST_WORDS",
     "EvidenceGiven",
     "FundWanted",
     "NetContractMade",
@@ -24,9 +25,13 @@ __all__ = [
     "NetReported",
     "OrderPlaced",
     "SignedMessage",
+    "SignedMessages",
     "SourceProposal",
     "WordRefused",
 ]
+
+MOST_WORDS: Final = 16
+"""In one parcel: a payment of ten contracts has 2.5 kB, a parcel 64."""
 
 
 class SignedMessage(Body):
@@ -35,6 +40,12 @@ class SignedMessage(Body):
     typed: dict[str, Any]
     signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=4)]
     opening: Annotated[tuple[Opening, ...], Field(max_length=4)] = ()
+
+
+class SignedMessages(Body):
+    """Several of them in one parcel, which is taken as a whole or not at all."""
+
+    words: Annotated[tuple[SignedMessage, ...], Field(min_length=1, max_length=MOST_WORDS)]
 
 
 class OrderPlaced(Body):

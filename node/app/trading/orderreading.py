@@ -18,9 +18,9 @@ from node.projection.base import Peer
 from node.projection.events import RequestedSubmission
 from node.services.market.conditions import PLAIN, Condition, Particulars
 from node.wire.orderdetails import OrderDetails
-from node.wire.settlement import OrderPlaced, SignedMessage
+from node.wire.settlement import OrderPlaced, SignedMessage, SignedMessages
 
-__all__ = ["WORDS", "ReadOrder", "particulars_of", "read_order", "read_word"]
+__all__ = ["WORDS", "ReadOrder", "particulars_of", "read_order", "read_words"]
 
 WORDS = (m.Provision, m.Payment, m.Confirm, m.Remind, m.IssueClaim, m.Cure, m.Dispute, m.Cancel, m.Deposit, m.Withdraw)
 """What the market brings onto the chain for the accounts that signed it."""
@@ -66,10 +66,16 @@ def read_order(domains: Sequence[Domain], parcel: Parcel) -> ReadOrder:
     )
 
 
-def read_word(domain: Domain, operator: bytes, parcel: Parcel) -> RequestedSubmission:
-    """A signed message about a contract, or money: the contract on chain decides whether it may. The wish to have it
-    there is of no time yet. Raises ValidationError, InvalidInput, Refused."""
-    body = SignedMessage.model_validate(parcel.body)
+def read_words(domain: Domain, operator: bytes, parcel: Parcel) -> tuple[RequestedSubmission, ...]:
+    """Signed messages about contracts, or money, one in a `market.word` and up to sixteen in `market.words`: whether
+    they may, the contract on chain decides. The wish to have them there is of no time yet. Raises ValidationError,
+    InvalidInput, Refused."""
+    if parcel.kind == "market.word":
+        return (_word(SignedMessage.model_validate(parcel.body), domain, operator),)
+    return tuple(_word(body, domain, operator) for body in SignedMessages.model_validate(parcel.body).words)
+
+
+def _word(body: SignedMessage, domain: Domain, operator: bytes) -> RequestedSubmission:
     message, _ = _read(body.typed, (domain,))
     if not isinstance(message, WORDS) or message.operator != operator:
         raise Refused("The message is not for this market.", field="typed")

@@ -16,7 +16,7 @@ from node.app.trading.matching import Matching
 from node.app.trading.matchsigning import market_domain_of
 from node.app.trading.netlines import net_domain_of
 from node.app.trading.netting import NetCycle
-from node.app.trading.orderreading import ReadOrder, read_order, read_word
+from node.app.trading.orderreading import ReadOrder, read_order, read_words
 from node.errors import InvalidInput, NodeError, Refused
 from node.projection.events import RequestedSubmission
 from node.projection.settlement_events import OrderTerms, ReceivedOrder
@@ -52,7 +52,8 @@ class OrderTaking:
         # what a day's netting left out is ordered in the market's own contract.
         orders = (market,) if self._netting is None else (net_domain_of(self._core), market)
         inbox.on_many("market.order", partial(read_order, orders), self._take_orders)
-        inbox.on_many("market.word", partial(read_word, market, self._matching.operator), self._take_words)
+        for kind in ("market.word", "market.words"):
+            inbox.on_many(kind, partial(read_words, market, self._matching.operator), self._take_words)
 
     async def _take_orders(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | Exception]:
         retired = await self._notices.retired({each.message.account for each in orders})
@@ -122,6 +123,6 @@ class OrderTaking:
             return refused
         return kept
 
-    async def _take_words(self, words: Sequence[RequestedSubmission]) -> list[Kept]:
+    async def _take_words(self, parcels: Sequence[tuple[RequestedSubmission, ...]]) -> list[Kept]:
         now = self._core.clock.now()
-        return [Kept((replace(word, at=now),)) for word in words]
+        return [Kept(tuple(replace(word, at=now) for word in words)) for words in parcels]

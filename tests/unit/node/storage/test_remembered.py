@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node.projection import settlement_events as s
 from node.projection.codec import CODEC
 from node.projection.errors import CodecError
+from node.projection.order import Filling, Order, OrderStatus
 from node.projection.trade import Trade, TradeStatus
 from node.storage.database import Database
 from node.storage.journal import Journal
@@ -51,3 +54,26 @@ async def test_what_was_undone_is_not_remembered(database: Database, journal: Jo
     assert await views.one(Trade, KEY) == before
     assert (await views.many(Trade, [KEY]))[KEY] == before
     assert await journal.verify() == 1
+
+
+def test_a_changed_state_has_the_text_that_a_fresh_one_has() -> None:
+    """What is taken over from the text before is cut at the right places, whatever stands in the fields."""
+    remembered, order = Remembered(), Order(KEY)
+    for changed in (
+        replace(order, body='{"a":"\\",\\"details\\":"}', details="ä\u2028"),
+        replace(order, fills=(Filling(block(3), False, h32("c"), 7),)),
+        replace(order, fills=(Filling(block(3), True, h32("c"), 7),), over=True, body="x"),
+        replace(order, body="x", at=5, peer=None, status=OrderStatus.OPEN),
+        order,
+    ):
+        again = replace(changed, signature=b"s")
+        for state in (changed, again, replace(again, settled_wh=9), PLAIN if changed is order else again, again):
+            assert remembered.write("order", KEY, state) == CODEC.encode(state)
+
+
+def test_after_a_reading_all_is_written_anew() -> None:
+    remembered = Remembered()
+    known = remembered.read("trade", KEY, CODEC.encode(MOVED))
+    assert isinstance(known, Trade)
+    changed = replace(known, status=TradeStatus.PAID)
+    assert remembered.write("trade", KEY, changed) == CODEC.encode(changed)
