@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 from node.projection import settlement_events as s
@@ -34,10 +35,12 @@ _OPEN = '{"data":'
 
 
 @functools.cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _heads(kind: type[Any]) -> tuple[tuple[str, str], ...]:
+    """The fields of a class in the order of their names, each with the text before its value: put together once, for a
+    rebuild writes millions of values."""
     if not dataclasses.is_dataclass(kind):
         raise CodecError(f"cannot store a {kind.__name__}")
-    return tuple(sorted(field.name for field in dataclasses.fields(kind)))
+    return tuple((name, f'"{name}":') for name in sorted(field.name for field in dataclasses.fields(kind)))
 
 
 def _text(value: Any) -> str:
@@ -65,12 +68,10 @@ def _enum_text(value: StrEnum) -> str:
 
 
 def _class_text(kind: type[Any]) -> Callable[[Any], str]:
-    """Writes a class: keys in order are put together once for each class, for a rebuild writes millions of values."""
-    names = _names(typing.cast(Any, kind))
-    heads = [f'"{name}":' for name in names]
+    fields = _heads(typing.cast(Any, kind))
 
     def write(value: Any) -> str:
-        return f"{{{','.join([head + _text(getattr(value, name)) for head, name in zip(heads, names, strict=True)])}}}"
+        return f"{{{','.join([head + _text(getattr(value, name)) for name, head in fields])}}}"
 
     return write
 
@@ -190,12 +191,12 @@ def _fits(decoder: Decoder, value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Written:
-    """A state, its text, and where in it the text of each field ends, in the order of their names; empty where that
-    is not known, as of a text that was read."""
+    """A state, its text, and the places in it before, between and after its fields, in the order of their names; none
+    where they are not known, as in a text that was read."""
 
     state: State
     text: str
-    ends: tuple[int, ...]
+    cuts: tuple[int, ...]
 
 
 class Codec:
@@ -216,18 +217,17 @@ class Codec:
     def encode_again(self, value: State, before: Written | None) -> Written:
         """The text that `encode` gives. Of a field that holds the very object that it held `before`, the text is taken
         from there: most steps of a contract change two fields of seven. Raises CodecError for a foreign type."""
-        names, texts, ends, end = _names(typing.cast(Any, type(value))), [], [], len(_OPEN)
-        known = before if before is not None and before.ends and type(before.state) is type(value) else None
-        for number, name in enumerate(names):
-            field, start = getattr(value, name), end + 1
-            if known is not None and field is getattr(known.state, name):
-                first = known.ends[number - 1] if number else len(_OPEN)
-                texts.append(known.text[first + 1 : known.ends[number]])
-            else:
-                texts.append(f'"{name}":{_text(field)}')
-            end = start + len(texts[-1])
-            ends.append(end)
-        return Written(value, f"{_OPEN}{{{','.join(texts)}}}{self._close(value)}", tuple(ends))
+        fields = _heads(typing.cast(Any, type(value)))
+        if before is None or not before.cuts or type(before.state) is not type(value):
+            texts = [head + _text(getattr(value, name)) for name, head in fields]
+        else:
+            old, text = before.state, before.text
+            texts = [
+                text[start + 1 : end] if (field := getattr(value, name)) is getattr(old, name) else head + _text(field)
+                for (name, head), (start, end) in zip(fields, pairwise(before.cuts), strict=True)
+            ]
+        cuts = tuple(accumulate([len(each) + 1 for each in texts], initial=len(_OPEN)))
+        return Written(value, f"{_OPEN}{{{','.join(texts)}}}{self._close(value)}", cuts)
 
     def _close(self, value: Event | Effect | State) -> str:
         name = type(value).__name__

@@ -16,7 +16,6 @@ import structlog
 
 from node.clock import Clock
 from node.errors import FatalError, NodeError
-from node.projection.aggregates import deadlines_of
 from node.runtime.supervisor import Lifecycle
 from node.storage.journal import Applied, Journal
 from node.storage.timers import Timer, Timers
@@ -44,12 +43,7 @@ class Scheduler:
 
     def _committed(self, applied: Applied) -> None:
         """Wakes for what falls due earlier than what is waited for; nothing else moves the next time."""
-        if self._until is None or any(
-            deadline.at < self._until
-            for record in applied.records
-            for change in record.changes
-            for deadline in deadlines_of(change.state)
-        ):
+        if self._until is None or (applied.due is not None and applied.due < self._until):
             self._wake.set()
 
     def now(self) -> int:

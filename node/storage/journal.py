@@ -64,9 +64,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one call of `apply` did, in the order of its events."""
+    """What one call of `apply` did, in the order of its events. `due`: when the first of the timers that it set falls
+    due; None if it set none."""
 
     records: tuple[Recorded, ...]
+    due: int | None = None
 
     @property
     def effects(self) -> tuple[Effect, ...]:
@@ -175,10 +177,10 @@ class Journal:
             if last is None:
                 last = await self._look(connection)
             work = self._work(connection, last)
-            applied, writes = await self._reduced(work, call), _extras(call)
-            newest = await work.finish(writes)
+            records, writes = await self._reduced(work, call), _extras(call)
+            due, newest = await work.finish(writes)
         await writes.commit(self._database)
-        return applied, newest
+        return Applied(records, due), newest
 
     async def _look(self, connection: AsyncConnection) -> _Last:
         if self._database.concurrent:
@@ -189,22 +191,22 @@ class Journal:
     async def _one(self, connection: AsyncConnection, call: _Call, last: _Last) -> tuple[Applied, _Last]:
         await _extras(call).write(connection)
         work = self._work(connection, last)
-        applied, writes = await self._reduced(work, call), Writes()
-        newest = await work.finish(writes)
+        records, writes = await self._reduced(work, call), Writes()
+        due, newest = await work.finish(writes)
         await writes.write(connection)
-        return applied, newest
+        return Applied(records, due), newest
 
     def _work(self, connection: AsyncConnection, last: _Last) -> _Work:
         return _Work(connection, last, self._clock.now(), self._wanted, self._database.remembered)
 
-    async def _reduced(self, work: _Work, call: _Call) -> Applied:
+    async def _reduced(self, work: _Work, call: _Call) -> tuple[Recorded, ...]:
         await work.prepare(call.events)
         records: list[Recorded] = []
         for event, written in zip(call.events, call.texts, strict=True):
             records.append(await work.reduce(event, written))
             if not len(records) % _TURN:
                 await asyncio.sleep(0)
-        return Applied(tuple(records))
+        return tuple(records)
 
     async def verify(self) -> int:
         """Replay the whole journal in memory and compare with the stored states; return the number of events.
@@ -290,10 +292,10 @@ class _Work:
         lane, now = f"{aggregate}/{name}", self._now
         return (self._seq, position, name, lane, document, "pending", 0, now, None, None, "", now, None)
 
-    async def finish(self, writes: Writes) -> _Last:
-        """Hands all of it over to be written; the newest numbers then."""
-        self._states.flush(writes)
+    async def finish(self, writes: Writes) -> tuple[int | None, _Last]:
+        """Hands all of it over to be written; when the first timer of it falls due, and the newest numbers then."""
+        due = self._states.flush(writes)
         await self._feed.flush(writes)
         for table, rows in ((journal, self._rows), (journal_targets, self._targets), (outbox, self._outbox)):
             writes.add(table, rows)
-        return _Last(self._seq, self._feed.last)
+        return due, _Last(self._seq, self._feed.last)

@@ -7,17 +7,26 @@ taken from here. So nothing here can be out of date, whatever was undone or whoe
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from node.projection.base import State
+from node.projection.aggregates import deadlines_of, index_of
+from node.projection.base import Deadline, State, StateIndex
 from node.projection.codec import CODEC, Written
 
-__all__ = ["Remembered"]
+__all__ = ["Remembered", "Shown"]
 
 _MOST: Final = 64_000_000
 """Characters of all texts together; the states take about as much. A market in its busiest hour has some
 thousand contracts under way, each with two orders and a few messages of some thousand characters; a household never
 comes near."""
+
+
+class Shown(NamedTuple):
+    """What a state is found by (`shown`), and all times that it waits for."""
+
+    state: State
+    shown: StateIndex
+    due: tuple[Deadline, ...]
 
 
 class Remembered:
@@ -27,6 +36,7 @@ class Remembered:
         self._most = most
         self._size = 0
         self._states: dict[tuple[str, bytes], Written] = {}
+        self._shown: dict[tuple[str, bytes], Shown] = {}
 
     def read(self, kind: str, key: bytes, text: str) -> State:
         """The state that the text says. Raises CodecError."""
@@ -46,6 +56,19 @@ class Remembered:
         self._keep(kind, key, written)
         return written.text
 
+    def shown(self, kind: str, key: bytes, state: State) -> Shown:
+        """What the tables show of the state beside its text; worked out once for as long as it is the newest."""
+        known = self._shown.get((kind, key))
+        if known is None or known.state is not state:
+            known = self._shown[kind, key] = Shown(state, index_of(state), deadlines_of(state))
+        return known
+
+    def forget(self, kind: str, key: bytes) -> None:
+        """It is stored no more."""
+        self._shown.pop((kind, key), None)
+        gone = self._states.pop((kind, key), None)
+        self._size -= len(gone.text) if gone is not None else 0
+
     def _known(self, kind: str, key: bytes, text: str) -> State | None:
         known = self._states.get((kind, key))
         return known.state if known is not None and known.text == text else None
@@ -57,4 +80,6 @@ class Remembered:
         self._states[kind, key] = written
         self._size += len(written.text)
         while self._size > self._most:
-            self._size -= len(self._states.pop(next(iter(self._states))).text)
+            oldest = next(iter(self._states))
+            self._size -= len(self._states.pop(oldest).text)
+            self._shown.pop(oldest, None)

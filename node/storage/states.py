@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from node.projection.aggregates import Route, deadlines_of, index_of, initial
+from node.projection.aggregates import Route, index_of, initial
 from node.projection.base import AggregateId, State, StateIndex
 from node.storage.bulk import Writes
 from node.storage.remembered import Remembered
@@ -81,8 +81,9 @@ class StateSet:
                 self._created[aggregate] = created
         return found
 
-    def flush(self, writes: Writes) -> None:
-        """What changed is handed over to be written: states, the links to find them by, and their timers."""
+    def flush(self, writes: Writes) -> int | None:
+        """Hands over what changed to be written: states, the links to find them by, and their timers. When the first
+        of those falls due."""
         work = _Changes()
         for aggregate, seq in self._changed.items():
             self._compare(work, aggregate, seq)
@@ -93,27 +94,31 @@ class StateSet:
         writes.add(states, work.states, overwrite=True)
         writes.add(state_links, work.links)
         writes.add(timers, work.timers)
+        return min((at for *_, at in work.timers), default=None)
 
     def _compare(self, work: _Changes, aggregate: AggregateId, seq: int) -> None:
         kind, key = aggregate.kind, aggregate.key
         fresh = initial(aggregate)
         state, before = self._known[aggregate], self._stored.get(aggregate, fresh)
-        index = index_of(state)
         stored, wanted = before != fresh, state != fresh
-        links = index.links if wanted else ()
-        old_links = index_of(before).links if stored else ()
+        old = self._remembered.shown(kind, key, before) if stored else None
+        now = self._remembered.shown(kind, key, state)
+        links = now.shown.links if wanted else ()
+        old_links = old.shown.links if old is not None else ()
         if links != old_links:
             if old_links:
                 work.no_links.append(aggregate)
             work.links.extend((name, value, kind, key) for name, value in dict.fromkeys(links))
-        due, old_due = deadlines_of(state), deadlines_of(before) if stored else ()
-        if due != old_due:
+        old_due = old.due if old is not None else ()
+        if now.due != old_due:
             if old_due:
                 work.no_timers.append(aggregate)
-            work.timers.extend((kind, key, each.name, each.at) for each in due)
+            work.timers.extend((kind, key, each.name, each.at) for each in now.due)
         if wanted:
-            work.states.append(self._row(aggregate, state, index, seq))
-        elif stored:
+            work.states.append(self._row(aggregate, state, now.shown, seq))
+            return
+        self._remembered.forget(kind, key)
+        if stored:
             work.no_states.append(aggregate)
 
     def _row(self, aggregate: AggregateId, state: State, index: StateIndex, seq: int) -> Row:

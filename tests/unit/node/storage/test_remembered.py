@@ -77,3 +77,14 @@ def test_after_a_reading_all_is_written_anew() -> None:
     assert isinstance(known, Trade)
     changed = replace(known, status=TradeStatus.PAID)
     assert remembered.write("trade", KEY, changed) == CODEC.encode(changed)
+
+
+def test_what_is_gone_takes_no_room() -> None:
+    remembered = Remembered()
+    text = remembered.write("trade", KEY, MOVED)
+    assert remembered.shown("trade", KEY, MOVED) is remembered.shown("trade", KEY, MOVED)
+    assert remembered.shown("trade", KEY, PLAIN).shown.status == "none", "another state is shown for what it is"
+    remembered.forget("trade", KEY)
+    remembered.forget("trade", KEY)
+    assert (remembered._size, remembered._states, remembered._shown) == (0, {}, {})
+    assert remembered.read("trade", KEY, text) == MOVED
