@@ -58,7 +58,9 @@ class _Connection:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
     def cut(self) -> None:
-        self.writer.transport.abort()
+        # CPython 3.11.2 forgets what is behind a TLS transport once it was closed twice, and cannot abort it then.
+        with suppress(AttributeError):
+            self.writer.transport.abort()
 
 
 class Gate:
