@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 
 from keys import messages as m
@@ -10,7 +9,6 @@ from keys.eip712 import Domain
 from node.app.core import Core
 from node.app.submissions import submission_of
 from node.errors import Conflict
-from node.ledger.market import opened
 from node.projection.events import RequestedSubmission
 from node.projection.order import Order
 from node.services.market.engine import Fill
@@ -48,5 +46,5 @@ async def signed_match(
     )
     domain = market_domain_of(core)
     signature = await wallet.sign_message(message, domain)
-    orders_beside = [opened(m.from_typed_data(json.loads(o.body))[0], domain) for o in (offer, request)]
+    orders_beside = [order.body.encode() for order in (offer, request)]  # documents for this same contract
     return submission_of(core, message, [signature, offer.signature, request.signature], orders_beside, domain)
