@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+import json
+import secrets
+from collections.abc import Awaitable, Callable
 
 from keys import messages as m
+from keys.eip712 import Domain
+from keys.signers import Signer
 from node.errors import NodeUnreachable
-from node.services.asset.rules import Bill, Ordered
+from node.services.asset.rules import Bill
 from node.wire.desk import DeskContract, DeskMoney
-from node.wire.settlement import NetLeftOut
 
-__all__ = ["allowed", "arrival", "arrived", "bill_of", "booked", "left_order"]
-
-LASTS_S: Final = 7 * 86_400
-EARLY_S: Final = 300
-"""An order for what was left out lasts so long, and begins so much before now: clocks differ."""
-
-
-def left_order(body: NetLeftOut, terms: bytes, now: int, *, sells: bool) -> m.Offer | m.Request:
-    """What an account signs for a line that a netting left out: for its partner alone, known by its nonce. `terms`:
-    those that hold where the line names none."""
-    wh, price = body.ordered
-    kind, account, other = (m.Offer, body.seller, body.buyer) if sells else (m.Request, body.buyer, body.seller)
-    return kind(
-        account=bytes(account),
-        operator=bytes(body.operator),
-        terms=terms if body.terms is None else bytes(body.terms),
-        partner=bytes(other),
-        device=bytes(20),
-        wh=wh,
-        price=price,
-        start=now - EARLY_S,
-        end=now + LASTS_S,
-        nonce=int.from_bytes(body.leaf, "big"),
-        deadline=now + LASTS_S,
-    )
+__all__ = ["arrival", "arrived", "bill_of", "booked", "deposit_of"]
 
 
 def bill_of(contract: DeskContract) -> Bill:
@@ -55,22 +33,16 @@ def bill_of(contract: DeskContract) -> Bill:
     )
 
 
-def allowed(
-    told: Iterable[DeskContract], account: bytes, ordered: Callable[[bytes], Ordered | None]
-) -> tuple[dict[bytes, DeskContract], list[bytes]]:
-    """Of contracts that are to be netted those that this account's own orders allow, by id, and the ids of those that
-    go beyond them. What names no order of its own is neither."""
-    found, beyond = dict[bytes, DeskContract](), list[bytes]()
-    for each in told:
-        sells = each.seller == account
-        own = ordered(each.offer if sells else each.request)
-        if account not in (each.seller, each.buyer) or own is None:
-            continue
-        if each.wh > own.wh or (each.price < own.price if sells else each.price > own.price):
-            beyond.append(each.id)
-        else:
-            found[each.id] = each
-    return found, beyond
+async def deposit_of(
+    signer: Signer, money: DeskMoney, operator: bytes, spender: bytes, amount: int, chain_id: int, until: int
+) -> tuple[m.Deposit, tuple[bytes, bytes]]:
+    """A deposit into a market's book, and what it is opened with: the permit of the token, by which `spender` alone can
+    take the money."""
+    permit = m.Permit(signer.address, spender, amount, money.permit_nonce, until)
+    domain = Domain(money.token_name, money.token_version, chain_id, money.token)
+    opened = json.dumps(m.typed_data(permit, domain), separators=(",", ":")).encode()
+    message = m.Deposit(signer.address, operator, amount, secrets.randbits(256), until)
+    return message, (opened, await signer.sign_message(permit, domain))
 
 
 async def arrival(

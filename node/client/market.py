@@ -22,8 +22,6 @@ A market that nets takes `Contracts(market, net)` for `contract`: money goes int
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -35,9 +33,11 @@ import aiohttp
 from keys import messages as m
 from keys.eip712 import Domain
 from keys.signers import Signer
-from node.client.bills import allowed, arrival, bill_of, left_order
-from node.client.book import OrderBook
+from node.client.bills import arrival, bill_of, deposit_of
+from node.client.book import OrderBook, Placed
+from node.client.left import LeftDesk
 from node.client.link import Contracts, Link, MarketLink, Place, card_of_nobody
+from node.client.netted import allowed
 from node.client.orders import ANYBODY, Wanted, order_of
 from node.client.remedies import Remedies
 from node.client.voice import VALID_S, Voice, Word
@@ -79,7 +79,8 @@ class MarketClient:
         self.left: dict[bytes, NetLeftOut] = {}
         """What a day's netting left out, by its leaf, until this asset signed for it: see `sign_left`."""
         self.refused: dict[bytes, str] = {}
-        """Why a contract is not paid, by its id: what the market says of it is not what this asset ordered."""
+        """Why a contract (by its id) is not paid, or a line (by its leaf) not signed for: what the market says of it is
+        not what this asset ordered and reported."""
         self._signer = signer
         self._contracts = contract if isinstance(contract, Contracts) else Contracts(contract)
         self._domain: Domain = m.market_domain(chain_id, self._contracts.market)
@@ -89,6 +90,7 @@ class MarketClient:
         self._stack = AsyncExitStack()
         self._way: Link | None = None
         self._orders = OrderBook(orders)
+        self._left = LeftDesk(self.account, self._orders)
         self._place: Place | None = None
         self._seen: tuple[int, bytes] = (0, bytes(32))
         self._voice = Voice(signer, self._domain, self._clock, self._send)
@@ -96,10 +98,16 @@ class MarketClient:
 
     @classmethod
     def over(
-        cls, link: Link, signer: Signer, chain_id: int, contract: bytes | Contracts, clock: Clock | None = None
+        cls,
+        link: Link,
+        signer: Signer,
+        chain_id: int,
+        contract: bytes | Contracts,
+        clock: Clock | None = None,
+        orders: Path | None = None,
     ) -> Self:
         """Over another way than HTTP, inside one process for example."""
-        made = cls("", signer, chain_id, contract, clock=clock)
+        made = cls("", signer, chain_id, contract, clock=clock, orders=orders)
         made._way = link
         return made
 
@@ -198,26 +206,25 @@ class MarketClient:
         agreed: bool = False,
     ) -> bytes:
         order_id = m.digest(message, domain)
-        self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed)
+        placed = Placed(message.terms, message.start, message.end)
+        self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed, placed=placed)
         signature = await self._signer.sign_message(message, domain)
         typed, card = m.typed_data(message, domain), card_of_nobody(self.account)
         body = OrderPlaced(typed=typed, signature=signature, card=card, details=details)
         await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
         return order_id
 
-    async def sign_left(self, leaf: bytes) -> bytes:
+    async def sign_left(self, leaf: bytes, *, again: bool = False) -> bytes:
         """Signs for a line that a netting left out: it becomes a contract of the market's own, which `settle` reports
-        and pays like any. Sellers sign by `settle` alone. A buyer does it here, since the library sees no chain: look
-        first that no batch took the amount (`money().net`), or it is paid twice. Its money goes into the market's own
-        book: `deposit(..., own_book=True)`. Raises PaymentRefused for what this asset did not order. The order's id.
+        and pays like any. Sellers sign by `settle` alone, but for a sale of a day on which something was set off. That
+        and what it owes an asset signs here, since the library sees no chain: look first that no batch took the amount
+        (`money().net`), or it is paid twice. The money goes into the market's own book: `deposit(..., own_book=True)`.
+
+        Raises PaymentRefused for what this asset did not order and report, and for a debt for which it signed before,
+        unless that order's time is over (a week) and `again` says that no contract came of it. The order's id.
         """
-        body = self.left[leaf]
-        sells, now = bytes(body.seller) == self.account, self._clock.now()
-        own = self._orders.get(bytes(body.request))
-        beyond = own is None or body.wh > own.wh or body.price > own.price
-        if not sells and (beyond or bytes(body.buyer) != self.account):
-            raise PaymentRefused("The line is for a request that this asset did not make.", field="request")
-        message = left_order(body, self.place.terms, now, sells=sells)
+        self._left.require(leaf)
+        message = self._left.order(self.left[leaf], self.place, self._clock.now(), self._domain, again=again)
         order_id = await self._place_order(message, self._domain, agreed=True)
         self.left.pop(leaf, None)
         return order_id
@@ -240,14 +247,9 @@ class MarketClient:
         Returns once they are in the book: an order that comes before its money is matched late or never. Raises
         NodeUnreachable when that takes longer than `patience` seconds; it may still happen.
         """
-        before, until = await self.money(), self.until
-        net = bool(self.place.net) and not own_book
-        spender = self.place.net if net else self._contracts.market
-        permit = m.Permit(self.account, spender, amount, before.permit_nonce, until)
-        domain = Domain(before.token_name, before.token_version, self._domain.chain_id, before.token)
-        opened = json.dumps(m.typed_data(permit, domain), separators=(",", ":")).encode()
-        message = m.Deposit(self.account, self.place.operator, amount, secrets.randbits(256), until)
-        opening = (opened, await self._signer.sign_message(permit, domain))
+        before, net = await self.money(), bool(self.place.net) and not own_book
+        spender, chain = self.place.net if net else self._contracts.market, self._domain.chain_id
+        message, opening = await deposit_of(self._signer, before, self.operator, spender, amount, chain, self.until)
         if net:
             await self._voice.say(message, opening, kind="market.mandate", domain=self._net_domain)
         else:
@@ -279,16 +281,12 @@ class MarketClient:
                 self.contracts[each.id] = each
                 if each.status in OVER and each.final:
                     del self.contracts[each.id]
-            self.left = {bytes(e.leaf): e for e in answer.left if bytes(e.operator) == self.place.operator}
             if not answer.more:
-                return (*changed, *self._netting(answer.netted))
-
-    def _netting(self, told: Iterable[DeskContract]) -> list[DeskContract]:
-        """What changed of the contracts to be netted. One beyond what this asset ordered is none of its."""
-        before = self.netted
-        self.netted, beyond = allowed(told, self.account, self._orders.get)
-        self.refused |= dict.fromkeys(beyond, "The contract is beyond the order that it names.")
-        return [each for key, each in self.netted.items() if before.get(key) != each]
+                before = self.netted
+                self.netted, beyond = allowed(answer.netted, self.account, self._orders)
+                self.refused |= dict.fromkeys(beyond, "The contract is beyond the order that it names.")
+                self.left = self._left.take(answer, self.place, self.refused)
+                return (*changed, *(each for key, each in self.netted.items() if before.get(key) != each))
 
     async def settle(self, meter: Meter) -> tuple[DeskContract, ...]:
         """One round: looks, then signs whatever its contracts wait for. Returns what changed.
@@ -310,8 +308,9 @@ class MarketClient:
             elif each.status == "paid" and each.final and sells:
                 words.append(self._confirmation(each))
         await self._voice.say_once((*words, *await self._payment(owed)))
-        for leaf in [leaf for leaf, line in self.left.items() if line.due and bytes(line.seller) == self.account]:
-            await self.sign_left(leaf)
+        for leaf, line in list(self.left.items()):
+            if line.due and bytes(line.seller) == self.account and self._left.alone(line):
+                await self.sign_left(leaf)
         for each in self.netted.values():
             if (each.by_seller if each.seller == self.account else each.by_buyer) is None:
                 counted = meter(each)
@@ -327,6 +326,7 @@ class MarketClient:
         message = m.Provision(self.account, self.operator, contract.id, wh, self.until)
         signature, typed = await self._signer.sign_message(message, domain), m.typed_data(message, domain)
         body = NetReported(typed=typed, signature=signature, start=contract.start)
+        self._orders.say(contract.id, wh)
         try:
             await self._link.send(self.place, "market.netreport", body.to_json(), VALID_S)
         except CallerError as refused:  # too late, say: the other contracts are none the worse for it

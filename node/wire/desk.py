@@ -101,7 +101,8 @@ class DeskAnswer(Body):
 
     `netted`: contracts of a market that nets, all those of days that are not netted yet. No chain has them; `matched`
     nobody reported, `reported` one did, `delivered` it is settled what is owed. `left`: what its nettings left out and
-    this account has not signed for.
+    this account has not signed for; `beside`: the other lines of those days that concern it, signed for or set off
+    whole, by which it can compare what was set off.
     """
 
     contracts: tuple[DeskContract, ...]
@@ -111,6 +112,7 @@ class DeskAnswer(Body):
     money: DeskMoney | None = None
     netted: tuple[DeskContract, ...] = ()
     left: tuple[NetLeftOut, ...] = ()
+    beside: tuple[NetLeftOut, ...] = ()
 
 
 def desk_statement(account: bytes, operator: bytes, nonce: bytes, signed_at: int) -> Statement:

@@ -50,6 +50,29 @@ async def hall(root: Path) -> AsyncIterator[tuple[World, MarketClient, MarketCli
         yield world, clients[0], clients[1]
 
 
+async def trade(world: World, seller: MarketClient, buyer: MarketClient, wh: int, price: int) -> None:
+    """Delivered, reported by both, and known what counts."""
+    start, clients = world.clock.now() + HOUR, (seller, buyer)
+    await seller.offer(wh, price, start, start + 900)
+    await buyer.request(wh, price, start, start + 900)
+
+    async def matched() -> bool:
+        for each in clients:
+            await each.look()
+        return all(any(c.start == start for c in each.netted.values()) for each in clients)
+
+    await world.until("both see the contract", matched)
+    await world.pass_time(start + 901 - world.clock.now())
+
+    async def counted() -> bool:
+        for each in clients:
+            await each.settle(lambda contract: contract.wh)
+        told = [c for each in clients for c in each.netted.values() if c.start == start]
+        return [c.status for c in told] == ["delivered"] * 2
+
+    await world.until("it is known what counts", counted)
+
+
 async def test_m85_two_assets_without_a_node_trade_in_a_market_that_nets(tmp_path: Path) -> None:
     """Offer, request, reports, one sum a day: with nothing but their keys. A contract that the market makes up beyond
     what was ordered is reported by nobody."""
@@ -148,3 +171,39 @@ async def test_m85_what_was_left_out_is_signed_for_and_paid_without_a_node(tmp_p
         await world.until("it is paid and confirmed", paid, 60)
         assert (await seller.money()).balance == 800
         assert not buyer.left
+
+
+async def test_m85_two_without_a_node_that_face_each_other_pay_the_difference(tmp_path: Path) -> None:
+    """Each buys of the other and nothing is netted. What both owe is set off; each sees by its own lines that it loses
+    nothing by it, looks whether a batch took anything, and signs for what stays: it is paid once."""
+    async with hall(tmp_path) as (world, ann, ben):
+        day = world.clock.now() // DAY
+        await trade(world, ann, ben, 1_000, 900)
+        await trade(world, ben, ann, 400, 1_000)
+        for client in (ann, ben):
+            await client.mandate(0, world.clock.now() + 30 * DAY)
+        await world.rounds(4)
+        await world.pass_time((day + 1) * DAY - world.clock.now() + HOUR)
+        await becomes(world, day, "idle")
+        await world.rounds(2)
+        for client in (ann, ben):
+            await client.settle(lambda contract: contract.wh)
+            net = (await client.money()).net
+            assert net is not None
+            assert net.balance == 5_000
+            ((leaf, line),) = client.left.items()
+            assert (line.amount, line.due) == (900, 500)
+            await client.sign_left(leaf)
+        await world.mint(ben.account, 600)
+        await while_blocks_come(world, ben.deposit(600, own_book=True))
+
+        async def paid() -> bool:
+            for client in (ann, ben):
+                await client.settle(lambda contract: contract.wh)
+            return [trade.status.value for trade in await world.market.trades()] == ["confirmed"]
+
+        await world.until("the difference is paid and confirmed", paid, 60)
+        assert [(await client.money()).balance for client in (ann, ben)] == [500, 100]
+        assert not ann.refused
+        assert not ben.refused
+        assert await world.market.refusals() == []

@@ -113,6 +113,7 @@ class MarketDesk:
         orders = await self._orders.many({key for each in made for key in (each.offer, each.request)})
         last = found[-1][0] if found else since
         netted = await self._netted.of_account(question.account) if self._netted is not None else ()
+        left, beside = await self._netted.left_of(question.account) if self._netted is not None else ((), ())
         return DeskAnswer(
             contracts=tuple(c for _, trade in found if (c := contract_of(trade, orders)) is not None),
             seen_seq=last.seq,
@@ -120,7 +121,8 @@ class MarketDesk:
             more=len(found) == AT_ONCE,
             money=await self._money(question.account) if question.money else None,
             netted=tuple(netted_of(*each) for each in netted),
-            left=tuple(await self._netted.left_of(question.account)) if self._netted is not None else (),
+            left=tuple(left),
+            beside=tuple(beside),
         )
 
     async def _changed(self, account: bytes, since: Position) -> list[tuple[Position, Trade]]:

@@ -50,6 +50,7 @@ NEWS, UNWRITTEN = "net_news", "net_unwritten"
 _NETTED = ("settled", "released", "idle", "void")
 
 Fact = tuple[str, str, Any]
+LeftOf = tuple[Sequence[NetLeftOut], Sequence[NetLeftOut]]
 
 
 def _made(day: int) -> str:
@@ -72,8 +73,8 @@ async def _never(_: bytes) -> bool:
     return False
 
 
-async def _nothing(_: bytes) -> Sequence[NetLeftOut]:
-    return ()
+async def _nothing(_: bytes) -> LeftOf:
+    return (), ()
 
 
 async def _none_left(_: NetContract) -> Left | None:
@@ -96,8 +97,8 @@ class NetContracts:
         """Contracts with something new for their digital twins."""
         self._closing: set[int] = set()
         """Days whose lines are being made."""
-        self.left_of: Callable[[bytes], Awaitable[Sequence[NetLeftOut]]] = _nothing
-        """Lines that were left out and that an account has not signed for."""
+        self.left_of: Callable[[bytes], Awaitable[LeftOf]] = _nothing
+        """Lines that were left out and that an account has not signed for, and the others of its of those days."""
         self.left_out: Callable[[NetContract], Awaitable[Left | None]] = _none_left
         """The line of which a contract is a part, if a netting left it out."""
         self.settles: Callable[[bytes], Awaitable[bool]] = _never

@@ -88,16 +88,20 @@ class LeftLines:
         """The line of which this contract is a part, if it was left out."""
         return await self._book.of(made)
 
-    async def of_account(self, account: bytes) -> list[NetLeftOut]:
-        """What an account has not signed for yet."""
-        sides = [(account == bytes(each.body.seller), each) for each in (await self.all()).values()]
-        return [
+    async def of_account(self, account: bytes) -> tuple[list[NetLeftOut], list[NetLeftOut]]:
+        """What an account has not signed for yet, and all else that was left out of its dealings of those days."""
+        own = [e for e in (await self.all()).values() if account in (bytes(e.body.seller), bytes(e.body.buyer))]
+        asked = [
             each.body
-            for sells, each in sides
-            if account in (bytes(each.body.seller), bytes(each.body.buyer))
-            and each.body.due
-            and not (each.contract or SIDES[0 if sells else 1] in each.orders)
+            for each in own
+            if each.body.due
+            and not (each.contract or SIDES[0 if account == bytes(each.body.seller) else 1] in each.orders)
         ]
+        leaves, days = {body.leaf for body in asked}, {body.period for body in asked}
+        beside = [each.body for each in own if each.body.period in days and each.body.leaf not in leaves]
+        for day in days:
+            beside += await self._book.closed_of(day, account)
+        return asked, beside
 
     async def excludes(self, account: bytes) -> bool:
         """Whether a claim against an account is open."""

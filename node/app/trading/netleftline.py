@@ -24,6 +24,7 @@ ORDERS = "net_left_order"
 """Namespace of facts: what each partner signed for a line, by leaf and side. They come while a line is worked on, and
 kept in it they would overwrite, or be overwritten by, what that work changed."""
 
+DAYS_AT_HAND = 8
 
 Left = tuple[int, int]
 """A line's amount, and what stayed owed of it when it was set off."""
@@ -77,6 +78,7 @@ class LeftBook:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._day: tuple[int, dict[tuple[str, str, int], Left]] | None = None
+        self._of: dict[int, dict[str, list[str]]] = {}
 
     async def open(self) -> dict[bytes, LeftLine]:
         """Those that are not closed, by leaf."""
@@ -106,13 +108,28 @@ class LeftBook:
             self._day = made.day, {(e[0], e[1], e[2]): (e[3], e[4]) for e in found}
         return self._day[1].get((made.request.hex(), made.seller.hex(), made.price))
 
+    async def closed_of(self, period: int, account: bytes) -> list[NetLeftOut]:
+        """What is closed of an account's lines of a day."""
+        if period not in self._of:
+            leaves = dict[str, list[str]]()
+            for leaf, part in (await self._facts.all(_parts(period))).items():
+                for party in (part[1], *part[5:]):
+                    leaves.setdefault(party, []).append(leaf)
+            self._of[period] = leaves
+            while len(self._of) > DAYS_AT_HAND:
+                del self._of[next(iter(self._of))]
+        found = await self.closed([bytes.fromhex(leaf) for leaf in self._of[period].get(account.hex(), ())])
+        return [each.body for each in found.values()]
+
     def begun(self, lines: Mapping[bytes, LeftLine]) -> list[Fact]:
         """The facts of lines that are left out now."""
         self._day = None
+        self._of.clear()
         facts = [fact for leaf, line in lines.items() for fact in kept(leaf, line)]
         for leaf, line in lines.items():
             body = line.body
-            part = [bytes(body.request).hex(), bytes(body.seller).hex(), body.price, body.amount, body.due]
+            request, seller, buyer = [bytes(each).hex() for each in (body.request, body.seller, body.buyer)]
+            part = [request, seller, body.price, body.amount, body.due, buyer]
             facts.append((_parts(body.period), leaf.hex(), part))
         return facts
 
@@ -128,5 +145,5 @@ def kept(leaf: bytes, line: LeftLine) -> list[Fact]:
 
 
 def _parts(period: int) -> str:
-    """Namespace of facts: request, seller, price, amount and what stayed owed of the lines of a day, by leaf."""
+    """Namespace of facts: request, seller, price, amount, what stayed owed and buyer of the lines of a day, by leaf."""
     return f"net_left_of_{period}"
