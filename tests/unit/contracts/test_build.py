@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,13 @@ def test_solc_reads_nothing_from_the_disk() -> None:
 def test_forge_passes_its_exit_code_on() -> None:
     assert run(str(ROOT / "scripts" / "forge"), "--version").returncode == 0
     assert run(str(ROOT / "scripts" / "forge"), "no-such-command").returncode != 0
+
+
+def test_forge_compiles_for_deployment_only_what_is_deployed() -> None:
+    """A pattern would take in more, and all that imports it would be optimised as well: minutes for the tests alone."""
+    profile = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
+    paths = [rule["paths"] for rule in profile["compilation_restrictions"]]
+    assert paths == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "contracts" / "src").glob("*.sol"))
 
 
 def test_forge_and_the_artifact_are_the_same_bytecode(tmp_path: Path) -> None:
