@@ -1,4 +1,4 @@
-"""Artifacts and bindings are rebuilt without a difference; the compiler answers both programs that drive it."""
+"""Artifacts and bindings that differ from a rebuild are named; the compiler answers both programs that drive it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import solcx
 
 ROOT = Path(__file__).resolve().parents[3]
 CHANGED = [
-    "contracts/artifacts/ConsentRegistry.json",
+    "contracts/artifacts/DevToken.json",
     "contracts/artifacts/checksums.json",
     "contracts/bindings/consent_registry/events.py",
 ]
@@ -30,22 +30,39 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_committed_build_is_what_the_sources_give_and_a_difference_is_named(tmp_path: Path) -> None:
-    """One build for both: of a copy with two changes exactly these are named, so everything else is as committed.
-
-    What the one changed contract is without the change: `test_forge_and_the_artifact_are_the_same_bytecode`.
-    """
-    for name in ("contracts", "scripts"):
+def tree(tmp_path: Path) -> Path:
+    """A copy of what the build reads and writes."""
+    for name in ("contracts", "keys", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "foundry.toml", tmp_path)
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
-    (tmp_path / "contracts" / "bindings" / "consent_registry" / "events.py").write_text("")
-    source = tmp_path / "contracts" / "src" / "ConsentRegistry.sol"
-    source.write_text(source.read_text().replace('"1") { }', '"2") { }'))
-    done = run(str(tmp_path / "scripts" / "build_contracts"), "--check", cwd=tmp_path)
-    assert done.returncode == 1
-    named = sorted(word for word in re.findall(r"contracts/[\w./]+", done.stdout) if Path(word).suffix)
-    assert named == CHANGED, done.stdout + done.stderr
+    return tmp_path
+
+
+def named(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 1, done.stdout + done.stderr
+    return sorted(word for word in re.findall(r"contracts/[\w./]+", done.stdout) if Path(word).suffix)
+
+
+def change(root: Path) -> None:
+    source = root / "contracts" / "src" / "DevToken.sol"
+    source.write_text(source.read_text().replace("return 6;", "return 7;"))
+
+
+def test_a_difference_from_what_is_committed_is_named(tmp_path: Path) -> None:
+    """Of a copy with two changes exactly these are named. All contracts are compiled by `make check` and, with forge's
+    build, by `make test`; here the smallest is, and all bindings are made anew."""
+    root = tree(tmp_path)
+    (root / "contracts" / "bindings" / "consent_registry" / "events.py").write_text("")
+    change(root)
+    done = run(str(root / "scripts" / "build_contracts"), "--check", "DevToken", cwd=root)
+    assert named(done) == CHANGED, done.stdout + done.stderr
+
+
+def test_an_unknown_contract_is_refused() -> None:
+    done = run(str(ROOT / "scripts" / "build_contracts"), "--check", "DevTokens")
+    assert done.returncode == 2
+    assert "DevTokens" in done.stderr
 
 
 def test_the_vectors_are_what_their_maker_gives() -> None:
@@ -91,14 +108,24 @@ def test_forge_compiles_for_deployment_only_what_is_deployed() -> None:
     assert paths == sorted(str(path.relative_to(ROOT)) for path in (ROOT / "contracts" / "src").glob("*.sol"))
 
 
-def test_forge_and_the_artifact_are_the_same_bytecode(tmp_path: Path) -> None:
-    """Into a folder of its own: the Solidity tests may be compiling at the same time."""
-    built = tmp_path / "out" / "ConsentRegistry.sol" / "ConsentRegistry.json"
-    folders = ("--out", str(tmp_path / "out"), "--cache-path", str(tmp_path / "cache"))
-    done = run(str(ROOT / "scripts" / "forge"), "build", "contracts/src/ConsentRegistry.sol", *folders)
+def test_forge_builds_what_is_committed_and_is_checked_against_the_sources(tmp_path: Path) -> None:
+    """What `make test` asks of forge's whole build, of the smallest contract; other sources or code are refused."""
+    root = tree(tmp_path)
+    out = root / "build" / "forge"
+    done = run(str(root / "scripts" / "forge"), "build", "contracts/src/DevToken.sol", cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
-    artifact = json.loads((ROOT / "contracts" / "artifacts" / "ConsentRegistry.json").read_text())
-    assert json.loads(built.read_text())["bytecode"]["object"] == artifact["bytecode"]
+    check = (str(root / "scripts" / "build_contracts"), "--check", "--built", str(out), "DevToken")
+    done = run(*check, cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = out / "DevToken.sol" / "DevToken.json"
+    text = made.read_text()
+    made.write_text(text.replace('"object":"0x60', '"object":"0x61', 1))
+    assert named(run(*check, cwd=root)) == ["contracts/artifacts/DevToken.json", "contracts/artifacts/checksums.json"]
+    made.write_text(text)
+    change(root)
+    done = run(*check, cwd=root)
+    assert done.returncode == 1
+    assert "DevToken was built from another contracts/src/DevToken.sol" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["anvil", "cast", "forge", "solc", "@openzeppelin/contracts"])
