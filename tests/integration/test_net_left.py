@@ -234,8 +234,36 @@ async def test_a_sale_is_not_left_out_because_the_market_says_so(tmp_path: Path)
         await world.pass_time(60)
         await world.rounds(2)
         assert (await seller.asset.left.all())[b"\x08" * 32][1] == b""
-        (waits,) = [row.waits for row in await shown(world, "seller") if row.state == "owed"]
-        assert "A sale of that day that was left out has no contract of its own yet." in waits
+        waits = {row.amount * row.wh: row.waits for row in await shown(world, "seller") if row.state == "owed"}
+        assert waits[400 * 500] == "It is for something else than what counts of its contracts."
+        assert "A sale of that day that was left out has no contract of its own yet." in waits[400 * 400]
+
+
+@pytest.mark.parametrize("short", [{"wh": 500, "amount": 450}, {"amount": 450}], ids=["energy", "amount"])
+async def test_a_seller_signs_for_no_less_than_counts(tmp_path: Path, short: dict[str, int]) -> None:
+    """Attack: the market calls half of a sale left out, though it had said itself that all of it counts."""
+    async with market(tmp_path) as world:
+        made = await matched(world, 1_000, 900)
+        await deliver(world, made, 1_000, 1_000)
+        await settled(world, made)
+        seller = world.nodes["seller"]
+
+        async def agreed() -> bool:
+            held = await seller.asset.netted.book.one(made.contract_id)
+            return held is not None and held.due == (1_000, 900)
+
+        await world.until("the seller agrees to what counts", agreed)
+        await revoke(world, "buyer")
+        world.off |= {"seller", "buyer"}
+        await end_of(world, made, "idle")
+        (await seller.asset.left.all()).clear()  # what the market says to it is said by hand
+        lie = (await only(world)).body.model_copy(update={"owed": None, **short})
+        await world.market.post.send(peer_of(seller.core.card), "asset.netleft", lie.to_json())
+        await seller.read_chain()
+        await seller.asset.left.step()
+        _, order = (await seller.asset.left.all())[bytes(lie.leaf)]
+        assert order == b""
+        assert "something else" in seller.asset.left.waits[bytes(lie.leaf)]
 
 
 async def test_nobody_signs_for_a_day_that_the_chain_may_have_forgotten(tmp_path: Path) -> None:

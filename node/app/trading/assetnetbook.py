@@ -84,6 +84,12 @@ class AssetNetBook:
             await self._load({contract_id})
         return self._held.get(contract_id)
 
+    async def counted(self, contracts: Collection[bytes]) -> tuple[int, int] | None:
+        """Wh that count of contracts, and what is owed for them; None while it is not agreed of one."""
+        dues = [held.due for key in contracts if (held := await self.one(key)) is not None]
+        known = [due for due in dues if due is not None]
+        return (sum(wh for wh, _ in known), sum(owed for _, owed in known)) if len(known) == len(dues) else None
+
     async def newest(self, most: int = 500) -> dict[bytes, Held]:
         """The newest ones, by whole days, and a few more of the last day than asked for."""
         found: dict[bytes, Held] = {}

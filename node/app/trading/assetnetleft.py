@@ -198,7 +198,9 @@ class AssetNetLeft:
                 continue
             account = self._voice.signer(bytes(body.operator)).address
             sells = account == bytes(body.seller)
-            if await (self._asks(views, body, account) if sells else self._owes(views, body, account)):
+            if await self._netted.book.counted(await self._contracts(body)) not in (None, (body.wh, body.amount)):
+                self._not_yet(body, "It is for something else than what counts of its contracts.")
+            elif await (self._asks(views, body, account) if sells else self._owes(views, body, account)):
                 await self._sign(body, sells=sells)
 
     async def _put_away(self, leaf: bytes, body: NetLeftOut, order_id: bytes) -> None:
