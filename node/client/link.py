@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -14,7 +13,6 @@ from pydantic import ValidationError
 
 from keys.messages import parcel_domain
 from keys.parcel import pack
-from keys.sealing import SealingKey
 from keys.signers import Signer
 from node.client.errors import MarketRefused
 from node.clock import Clock
@@ -24,11 +22,9 @@ from node.wire.cards import CARD_PATH, read_card
 from node.wire.consents import PartyCard
 from node.wire.desk import DeskAnswer, DeskQuestion, desk_statement
 
-__all__ = ["Contracts", "Link", "MarketLink", "Place", "card_of_nobody", "read_terms", "signed_question"]
+__all__ = ["Contracts", "Link", "MarketLink", "Place", "read_terms", "signed_question"]
 
 _MAX_ANSWER: Final = 4_000_000
-_NOWHERE: Final = "https://asset.invalid"
-"""Address on the card of an asset that takes no messages (RFC 2606)."""
 _BINARY: Final = {"Content-Type": "application/octet-stream"}
 
 
@@ -126,14 +122,6 @@ class MarketLink:
             detail = str(document.get("detail") or document.get("title") or "no reason given")
             raise MarketRefused(self.url, status, str(document.get("code", "")), detail[:300])
         return document
-
-
-@lru_cache(maxsize=2_048)  # a key costs as much as all the rest of an order
-def card_of_nobody(account: bytes) -> PartyCard:
-    """The card of an asset that takes no messages. What is sealed to its key nobody opens, so the secret half is
-    forgotten at once."""
-    key = SealingKey.generate().public_bytes
-    return PartyCard(name="asset", address=account, sealing_key=key, inbox_url=_NOWHERE)
 
 
 def read_terms(shown: Mapping[str, Any]) -> tuple[bytes, bytes, bytes, bytes]:

@@ -36,7 +36,7 @@ from keys.signers import Signer
 from node.client.bills import arrival, bill_of, deposit_of
 from node.client.book import OrderBook, Placed
 from node.client.left import LeftDesk
-from node.client.link import Contracts, Link, MarketLink, Place, card_of_nobody
+from node.client.link import Contracts, Link, MarketLink, Place
 from node.client.netted import allowed
 from node.client.orders import ANYBODY, Wanted, order_of
 from node.client.remedies import Remedies
@@ -209,8 +209,7 @@ class MarketClient:
         placed = Placed(message.terms, message.start, message.end)
         self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed, placed=placed)
         signature = await self._signer.sign_message(message, domain)
-        typed, card = m.typed_data(message, domain), card_of_nobody(self.account)
-        body = OrderPlaced(typed=typed, signature=signature, card=card, details=details)
+        body = OrderPlaced(typed=m.typed_data(message, domain), signature=signature, details=details)
         await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
         return order_id
 

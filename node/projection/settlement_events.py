@@ -62,14 +62,14 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedOrder(Event):
-    """At the market: an asset's signed offer or request, verified. `peer` is the asset's node. `details` is what the
-    order's nonce commits to, as JSON; empty for none."""
+    """At the market: an asset's signed offer or request, verified. `peer` is the asset's node, None where it has none.
+    `details` is what the order's nonce commits to, as JSON; empty for none."""
 
     order_id: bytes
     terms: OrderTerms
     body: str
     signature: bytes
-    peer: Peer
+    peer: Peer | None
     at: int
     details: str = ""
 

@@ -49,11 +49,12 @@ class SignedMessages(Body):
 
 
 class OrderPlaced(Body):
-    """A signed offer or request, and the card of the node that makes it. `details`: what its nonce commits to."""
+    """A signed offer or request, and the card of the node that makes it; no card of an asset without a node, which asks
+    the market's desk and takes no messages. `details`: what its nonce commits to."""
 
     typed: dict[str, Any]
     signature: Signature
-    card: PartyCard
+    card: PartyCard | None = None
     details: OrderDetails | None = None
 
 

@@ -92,6 +92,13 @@ async def test_details_that_were_not_signed_are_refused(tmp_path: Path) -> None:
             parcel = Parcel(card.address, "market.order", body.to_json(), b"\x01" * 32, now, now + HOUR)
             with pytest.raises(NodeError, match="does not commit"):
                 read_order((market_domain_of(world.market.core),), parcel)
+        # Attack: without a card, or with another one than the sender's, an order would stand for whoever brings it.
+        other = world.nodes["seller"].core.card
+        for shown, sender in ((None, other.address), (card, other.address), (other, card.address)):
+            body = OrderPlaced(typed=json.loads(order.body), signature=order.signature, card=shown, details=honest)
+            parcel = Parcel(sender, "market.order", body.to_json(), b"\x01" * 32, now, now + HOUR)
+            with pytest.raises(NodeError, match="card"):
+                read_order((market_domain_of(world.market.core),), parcel)
         mars = Wanted(False, 500, 200, start, start + SLOT, details=OrderDetails(salt=b"\x07" * 32, area="mars"))
         await buyer.asset.order(world.market.url, mars)
         await world.rounds(3)

@@ -56,9 +56,12 @@ class NetTelling:
         now = self._core.clock.now()
         if self._again.get((key, side), 0) > now:
             return False
-        peer = (await self._core.storage.views.one(Order, order_id)).peer
+        order = await self._core.storage.views.one(Order, order_id)
+        if order.terms is None:
+            return False
+        peer = order.peer
         if peer is None or peer.url.endswith(NOBODY):
-            return peer is not None
+            return True  # it asks the desk
         try:
             await self._post.send(peer, self._kind, await body(side), TELL_S)
         except NodeUnreachable:

@@ -37,7 +37,7 @@ class ReadOrder(NamedTuple):
     domain: Domain
     typed: str
     signature: bytes
-    peer: Peer
+    peer: Peer | None
     particulars: Particulars
     details: str
 
@@ -48,8 +48,10 @@ def read_order(domains: Sequence[Domain], parcel: Parcel) -> ReadOrder:
     message, domain = _read(body.typed, domains)
     if not isinstance(message, m.Offer | m.Request):
         raise InvalidInput("Expected an Offer or a Request.", field="typed")
-    if parcel.sender != body.card.address:
+    if body.card is not None and parcel.sender != body.card.address:
         raise Refused("The order shows another party's card.", field="card.address")
+    if body.card is None and parcel.sender != message.account:
+        raise Refused("The order of another account comes with the card of whoever sends it.", field="card")
     details = body.details
     if details is not None and details.nonce() != message.nonce:
         raise Refused("The order's nonce does not commit to these details.", field="details")
@@ -60,7 +62,7 @@ def read_order(domains: Sequence[Domain], parcel: Parcel) -> ReadOrder:
         domain,
         canonical(body.typed),
         body.signature,
-        peer_of(body.card),
+        peer_of(body.card) if body.card is not None else None,
         particulars_of(message.partner, details),
         canonical(details.to_json()) if details is not None else "",
     )

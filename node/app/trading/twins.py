@@ -197,10 +197,10 @@ class Twins:
         if self._holders.market is None:
             return False
         orders = await self._core.storage.views.many(Order, (terms.offer, terms.request))
-        peers = [orders[each].peer for each in (terms.offer, terms.request) if each in orders]
-        known = [peer for peer in peers if peer is not None]
-        if len(known) != 2:
+        peers = [orders[each].peer for each in (terms.offer, terms.request) if each in orders and orders[each].terms]
+        if len(peers) != 2:
             return False  # another market's contract, or orders that this node never saw
+        known = [peer for peer in peers if peer is not None]  # an asset without a node is no guest
         core, operator, own = self._core, self._holders.market.operator, self._own
         secret = _Secret(contract_id, operator, tuple(sorted({operator, terms.seller, terms.buyer})))
         guests = tuple({peer.sealing_key: peer for peer in known if peer.sealing_key != own.sealing_key}.values())
