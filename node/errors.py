@@ -77,7 +77,8 @@ class NodeError(Exception):
     """Root of the node's errors.
 
     `message` is one sentence for people, `remedy` says what to do next, `field` names the offending input (a dotted
-    path or a parameter), if there is one.
+    path or a parameter), if there is one. `proof` is what a node signed of it, for whoever asked over other hands; of
+    somebody else's answer it is whatever stood there.
     """
 
     code: ClassVar[str] = "failed"
@@ -90,6 +91,7 @@ class NodeError(Exception):
         self.message = message
         self.remedy = self.default_remedy if remedy is None else remedy
         self.field = field
+        self.proof: object = None
 
 
 class CallerError(NodeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import Field, ValidationError
@@ -43,6 +43,7 @@ class Problem(View):
     remedy: str
     field: str | None = None
     errors: tuple[FieldProblem, ...] = ()
+    proof: dict[str, Any] | None = Field(default=None, description="what a market signed of its no to an order")
 
 
 class InvalidForm(InvalidInput):
@@ -71,6 +72,7 @@ def problem_of(error: NodeError, request_id: str | None) -> Problem:
         remedy=error.remedy,
         field=error.field,
         errors=error.errors if isinstance(error, InvalidForm) else (),
+        proof=error.proof if isinstance(error.proof, dict) else None,
     )
 
 

@@ -272,7 +272,7 @@ class Mailbox:
         try:
             await self._take(parcel)
         except NodeError as error:
-            problem = {"detail": error.message, "remedy": error.remedy, "code": error.code}
+            problem = {"detail": error.message, "remedy": error.remedy, "code": error.code, "proof": error.proof}
             return error.status, json.dumps(problem).encode()
         except Exception:  # noqa: BLE001 - logged, and said to the sender
             # As at an HTTP server: one parcel that breaks its taker must not end the mailbox, or come again for ever.

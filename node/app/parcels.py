@@ -7,19 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import structlog
 
 from keys.parcel import MAX_LIFETIME, pack
 from node.app.core import Core
 from node.app.mail import same_of
 from node.app.spelling import canonical, problem_in
-from node.errors import NodeUnreachable
+from node.errors import NodeUnreachable, Refused
 from node.projection.base import Peer
 from node.projection.effects import SendParcel
 from node.projection.events import ReceivedAnswerReceipt
+from node.projection.settlement_events import ReceivedRefusal
 from node.runtime.errors import PermanentFailure
 from node.runtime.outbound import read_at_most
+from node.wire.refusals import read_refusal
 
 __all__ = ["NOBODY", "Post"]
+
+_log = structlog.get_logger(__name__)
 
 ANSWERS = frozenset({"consent.granted", "consent.denied", "consent.expired"})
 NOBODY = ".invalid"
@@ -68,7 +73,10 @@ class Post:
         if status >= 500 or status in (408, 425, 429):
             raise NodeUnreachable(f"{where} answers {status} to a {kind}.", remedy="It is tried again.")
         if status >= 400:
-            raise PermanentFailure(f"{where} refuses a {kind}: {_reason(text)}")
+            problem = problem_in(text)
+            refused = PermanentFailure(f"{where} refuses a {kind}: {_reason(problem)}")
+            refused.proof = problem.get("proof")
+            raise refused
 
     async def _over_http(self, url: str, kind: str, parcel: bytes) -> tuple[int, bytes]:
         inbox = url.rstrip("/") + "/api/v1/inbox"
@@ -79,18 +87,34 @@ class Post:
             raise NodeUnreachable(f"{url} cannot be reached for a {kind}.", remedy="It is tried again.") from error
 
     async def carry_out(self, effect: SendParcel) -> None:
-        """The outbox's handler: delivers, then tells that an answer was received."""
+        """The outbox's handler: delivers, then tells that an answer was received, or that an order was refused."""
         now = self._core.clock.now()
         if effect.peer.url.endswith(NOBODY):
             return
         if effect.until <= now:
             raise PermanentFailure(f"the time for a {effect.kind} is over")
         same = same_of(effect.kind, effect.body, effect.about.hex(), str(effect.until))
-        await self._deliver(effect.peer, effect.kind, json.loads(effect.body), effect.until - now, same)
+        try:
+            await self._deliver(effect.peer, effect.kind, json.loads(effect.body), effect.until - now, same)
+        except PermanentFailure as refused:
+            if effect.kind != "market.order":
+                raise
+            await self._core.storage.memory.keep([self._refusal(effect, refused)])
+            self._core.wake()
         if effect.kind in ANSWERS:
             await self._core.storage.memory.keep([ReceivedAnswerReceipt(effect.about, now)])
 
+    def _refusal(self, effect: SendParcel, refused: PermanentFailure) -> ReceivedRefusal:
+        """The market's no to an order. Raises `refused` again where the market did not sign it: then anybody may have
+        said so, and the order may stand."""
+        chain_id, now = self._core.settings.chain.chain_id, self._core.clock.now()
+        try:
+            reason = read_refusal(refused.proof, effect.about, effect.peer.address, chain_id, now)
+        except Refused:
+            raise refused from None
+        _log.warning("order_refused", order=effect.about.hex(), reason=reason)
+        return ReceivedRefusal(effect.about, effect.peer.address, reason, now)
 
-def _reason(text: bytes) -> str:
-    problem = problem_in(text)
+
+def _reason(problem: Mapping[str, Any]) -> str:
     return str(problem.get("detail") or problem.get("title") or "no reason given")[:200]

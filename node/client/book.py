@@ -2,18 +2,22 @@
 file if one is named.
 
 Orders stand there as they were signed; in a market that nets also the contracts that they allow, what was reported for
-them, and what their netting left out as it was told first.
+them, and what their netting left out as it was told first. An order that the market refused stands there no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from node.client.link import Place
 from node.client.rows import RowFile
+from node.errors import CallerError, Refused
 from node.services.asset.rules import Ordered
+from node.wire.refusals import read_refusal
 from node.wire.settlement import NetLeftOut
 
 __all__ = ["Netted", "OrderBook", "Placed", "SignedLeft"]
@@ -90,6 +94,8 @@ class OrderBook:
                     self._agreed.add(ordered.order_id)
                 if "terms" in row:
                     self._placed[ordered.order_id] = Placed(_raw(row["terms"]), int(row["start"]), int(row["end"]))
+            case "refused":
+                self._forget(_raw(row["id"]))
             case "netted":
                 contract, order, request, seller, buyer = [_raw(row[name]) for name in ("id", *_IDS)]
                 numbers = int(row["wh"]), int(row["price"]), int(row["start"])
@@ -124,6 +130,27 @@ class OrderBook:
         self._orders[order.order_id] = order
         if agreed:
             self._agreed.add(order.order_id)
+
+    @contextmanager
+    def placing(
+        self, order: Ordered, place: Place, chain_id: int, now: int, *, agreed: bool, placed: Placed | None = None
+    ) -> Iterator[None]:
+        """The order stands, unless what is done here ends with this market's no to it: signed by its operator, or it
+        may be somebody else's, and the bill for it is still to be paid."""
+        self.add(order, agreed=agreed, placed=placed)
+        try:
+            yield
+        except CallerError as refused:
+            with suppress(Refused):
+                reason = read_refusal(refused.proof, order.order_id, place.operator, chain_id, now)
+                self._file.append({"kind": "refused", "id": order.order_id.hex(), "reason": reason})
+                self._forget(order.order_id)
+            raise
+
+    def _forget(self, order_id: bytes) -> None:
+        self._orders.pop(order_id, None)
+        self._placed.pop(order_id, None)
+        self._agreed.discard(order_id)
 
     def agreed(self, order_id: bytes) -> bool:
         return order_id in self._agreed

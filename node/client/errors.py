@@ -12,9 +12,10 @@ __all__ = ["MarketRefused"]
 
 
 class MarketRefused(CallerError):
-    """The market does not take what was sent; asking again the same way will not help."""
+    """The market does not take what was sent; asking again the same way will not help. `proof`: what it signed."""
 
-    def __init__(self, url: str, status: int, code: str, detail: str) -> None:
+    def __init__(self, url: str, status: int, code: str, detail: str, proof: object = None) -> None:
         super().__init__(f"{url} answers {status} {code}: {detail}")
+        self.proof = proof
         self.status_code = status
         self.remote_code = code

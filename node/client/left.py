@@ -137,6 +137,8 @@ class LeftDesk:
         before it is sent. Raises PaymentRefused."""
         leaf, sells = bytes(body.leaf), bytes(body.seller) == self._account
         before = self._book.signed.get(leaf)
+        if before is not None and not sells and self._book.get(before.order) is None:
+            before = None  # the market refused it, and signed that
         # A seller has nothing to lose by another one: it asks for money.
         if before is not None and now < before.at + (AGAIN_S if sells else LASTS_S):
             return left_order(body, before.terms, before.at, sells=sells)

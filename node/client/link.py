@@ -120,7 +120,7 @@ class MarketLink:
             raise NodeUnreachable(f"{self.url} answers {status}.", remedy="Try again.")
         if status >= 300:
             detail = str(document.get("detail") or document.get("title") or "no reason given")
-            raise MarketRefused(self.url, status, str(document.get("code", "")), detail[:300])
+            raise MarketRefused(self.url, status, str(document.get("code", "")), detail[:300], document.get("proof"))
         return document
 
 

@@ -206,11 +206,12 @@ class MarketClient:
         agreed: bool = False,
     ) -> bytes:
         order_id = m.digest(message, domain)
-        placed = Placed(message.terms, message.start, message.end)
-        self._orders.add(Ordered(order_id, self.account, message.wh, message.price), agreed=agreed, placed=placed)
-        signature = await self._signer.sign_message(message, domain)
-        body = OrderPlaced(typed=m.typed_data(message, domain), signature=signature, details=details)
-        await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
+        placed, now = Placed(message.terms, message.start, message.end), self._clock.now()
+        order = Ordered(order_id, self.account, message.wh, message.price)
+        with self._orders.placing(order, self.place, domain.chain_id, now, agreed=agreed, placed=placed):
+            signature = await self._signer.sign_message(message, domain)
+            body = OrderPlaced(typed=m.typed_data(message, domain), signature=signature, details=details)
+            await self._link.send(self.place, "market.order", body.to_json(), VALID_S)
         return order_id
 
     async def sign_left(self, leaf: bytes, *, again: bool = False) -> bytes:

@@ -150,6 +150,7 @@ _DIRECT: Mapping[type[Event], tuple[str, str]] = {
     e.LoggedMessageRejected: ("submission", "digest"),
     s.ReceivedOrder: ("order", "order_id"),
     s.RequestedOrder: ("order", "order_id"),
+    s.ReceivedRefusal: ("order", "order_id"),
     s.DueOrderEnd: ("order", "order_id"),
     s.LoggedOrderCancelled: ("order", "order_id"),
     s.LoggedMatched: ("trade", "contract_id"),

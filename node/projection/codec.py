@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from node.projection import settlement_events as s
 from node.projection.aggregates import KINDS
 from node.projection.base import Effect, Event, State
-from node.projection.effects import EFFECTS
+from node.projection.effects import EFFECTS, NotifyOrderChanged
 from node.projection.errors import CodecError
 from node.projection.events import EVENTS
 from node.projection.order import Order
@@ -282,6 +282,16 @@ def _without_moment(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "at": 0}
 
 
+def _not_refused(data: dict[str, Any]) -> dict[str, Any]:
+    """Orders keep why their market did not take them."""
+    return {**data, "refused": ""}
+
+
+def _without_reason(data: dict[str, Any]) -> dict[str, Any]:
+    """A change of an order is told with the reason of a refusal."""
+    return {**data, "reason": ""}
+
+
 def _without_progress(data: dict[str, Any]) -> dict[str, Any]:
     """Contracts keep what the own meter counted during the delivery."""
     return {**data, "progress": []}
@@ -306,6 +316,8 @@ _UPGRADES: Mapping[tuple[str, int], Upgrade] = {
     **{(kind.__name__, 1): _with_time for kind in _TIMED},
     **{(kind.__name__, 1): _without_details for kind in _DETAILED},
     ("Order", 2): _without_moment,
+    ("Order", 3): _not_refused,
+    ("NotifyOrderChanged", 1): _without_reason,
     ("Trade", 1): _watched,
     ("Trade", 2): _without_progress,
 }
@@ -314,7 +326,8 @@ CODEC = Codec(
         **dict.fromkeys((*EVENTS, *EFFECTS), 1),
         **{kind.state: 1 for kind in KINDS.values()},
         **dict.fromkeys((*_TIMED, *_DETAILED), 2),
-        Order: 3,
+        NotifyOrderChanged: 2,
+        Order: 4,
         Trade: 3,
     },
     _UPGRADES,

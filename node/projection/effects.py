@@ -238,11 +238,12 @@ class NotifySubmissionFailed(Effect):
 
 @dataclass(frozen=True, slots=True)
 class NotifyOrderChanged(Effect):
-    """`left`: Wh of the order that may still be matched."""
+    """`left`: Wh of the order that may still be matched; `reason`: why its market refused it, empty otherwise."""
 
     order_id: bytes
     status: str
     left: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ def _nothing(_: Any) -> Data:
     return {}
 
 
+def _order(effect: n.NotifyOrderChanged) -> Data:
+    reason = {"reason": effect.reason} if effect.reason else {}
+    return {"status": effect.status, "left_wh": effect.left, **reason}
+
+
 _RULES: Mapping[type[Effect], _Rule] = MappingProxyType(
     {
         n.NotifyStreamRegistered: _Rule(
@@ -83,7 +88,7 @@ _RULES: Mapping[type[Effect], _Rule] = MappingProxyType(
         n.NotifyRequestGranted: _Rule("request.granted", lambda e: {"grant_id": _hex(e.grant_id)}, lasting=True),
         n.NotifyRequestEnded: _Rule("request.ended", lambda e: {"status": e.status}, lasting=True),
         n.NotifyErased: _Rule("consent.erased", _nothing, lasting=True),
-        n.NotifyOrderChanged: _Rule("order.changed", lambda e: {"status": e.status, "left_wh": e.left}),
+        n.NotifyOrderChanged: _Rule("order.changed", _order),
         n.NotifyTradeMoved: _Rule("trade.moved", lambda e: {"status": e.status}),
         n.NotifyTradeFinal: _Rule("trade.final", lambda e: {"status": e.status}),
         n.NotifyTradeDue: _Rule("trade.due", lambda e: {"step": e.step}, lasting=True),

@@ -20,6 +20,7 @@ from node.projection.settlement_events import (
     LoggedOrderCancelled,
     OrderTerms,
     ReceivedOrder,
+    ReceivedRefusal,
     RequestedOrder,
 )
 
@@ -38,17 +39,19 @@ __all__ = [
 
 
 class OrderStatus(StrEnum):
-    """`none`: fills may be known already, the order itself is not. `ended`: its deadline came before it was filled."""
+    """`none`: fills may be known already, the order itself is not. `ended`: its deadline came before it was filled.
+    `refused`: at the asset, its market did not take it."""
 
     NONE = "none"
     OPEN = "open"
     FILLED = "filled"
     CANCELLED = "cancelled"
     ENDED = "ended"
+    REFUSED = "refused"
 
 
 _N, _O, _F = OrderStatus.NONE, OrderStatus.OPEN, OrderStatus.FILLED
-_C, _E = OrderStatus.CANCELLED, OrderStatus.ENDED
+_C, _E, _R = OrderStatus.CANCELLED, OrderStatus.ENDED, OrderStatus.REFUSED
 
 
 def _to(*targets: OrderStatus) -> frozenset[OrderStatus]:
@@ -64,11 +67,16 @@ ORDER_MACHINE = Machine(
         (_O, LoggedMatched): _to(_F),
         (_O, LoggedOrderCancelled): _to(_C),
         (_O, DueOrderEnd): _to(_E),
+        (_O, ReceivedRefusal): _to(_R),
         (_C, LoggedMatched): _to(_F),
-        (_F, LoggedRolledBack): _to(_O, _C, _E),
-        (_C, LoggedRolledBack): _to(_O, _E),
+        (_O, LoggedRolledBack): _to(_R),
+        (_F, LoggedRolledBack): _to(_O, _C, _E, _R),
+        (_C, LoggedRolledBack): _to(_O, _E, _R),
         (_E, LoggedMatched): _to(_F),  # matched in time, told late
         (_E, LoggedOrderCancelled): _to(_C),
+        (_E, LoggedRolledBack): _to(_R),
+        (_R, LoggedMatched): _to(_O, _F, _E),  # its market bound it all the same
+        (_R, LoggedOrderCancelled): _to(_C),
     },
 )
 
@@ -87,7 +95,8 @@ class Cancellation(Fact):
 @dataclass(frozen=True, slots=True)
 class Order(State):
     """`settled_wh` is what final fills took that are no longer listed; `over` tells that the deadline has come; `at` is
-    when it was made here or taken in (seconds UTC), 0 where it was before that was kept."""
+    when it was made here or taken in (seconds UTC), 0 where it was before that was kept; `refused` is why its market
+    did not take it, empty while it did not say so."""
 
     order_id: bytes
     status: OrderStatus = OrderStatus.NONE
@@ -102,6 +111,7 @@ class Order(State):
     over: bool = False
     details: str = ""
     at: int = field(default=0, compare=False)
+    refused: str = ""
 
     @property
     def filled(self) -> int:
@@ -121,7 +131,7 @@ def seed_of_order(order: Order) -> str:
             return "Initial offer" if sells else "Initial request"
         case OrderStatus.FILLED, _:
             return "Contract created"
-        case OrderStatus.CANCELLED | OrderStatus.ENDED, _:
+        case OrderStatus.CANCELLED | OrderStatus.ENDED | OrderStatus.REFUSED, _:
             return "Cancelled"
         case _:
             return ""
@@ -136,6 +146,9 @@ def _status(order: Order) -> OrderStatus:
     # Anybody may cancel any id on chain; only the order's own account means anything by it.
     if any(each.account == terms.account for each in order.cancelled):
         return _C
+    # What is matched was taken, whatever was said of it.
+    if order.refused and not order.filled:
+        return _R
     return _E if order.over else _O
 
 
@@ -145,7 +158,8 @@ def _moved(before: Order, event: Event, after: Order, *effects: Effect) -> Step[
     status = ORDER_MACHINE.move(before.status, event, _status(after))
     after = replace(after, status=status)
     if after.terms is not None and (after.status, after.left) != (before.status, before.left):
-        effects = (*effects, NotifyOrderChanged(after.order_id, status.value, after.left))
+        reason = after.refused if status is _R else ""
+        effects = (*effects, NotifyOrderChanged(after.order_id, status.value, after.left, reason))
     return Step(after, effects)
 
 
@@ -173,6 +187,14 @@ def _known(order: Order, event: ReceivedOrder | RequestedOrder) -> Step[Order]:
     return _moved(order, event, after)
 
 
+def _refused(order: Order, event: ReceivedRefusal) -> Step[Order]:
+    """Believed of the market that the order was placed with alone, and while nothing of it was matched or is over."""
+    by_market = order.own and order.peer is not None and order.peer.address == event.market
+    if not by_market or order.status is not _O or order.filled:
+        return Step(order)
+    return _moved(order, event, replace(order, refused=event.reason or "no reason given"))
+
+
 def _settled(order: Order, height: int) -> Order:
     fills = settle(order.fills, height)
     dropped = sum(fill.wh for fill in order.fills) - sum(fill.wh for fill in fills)
@@ -196,6 +218,8 @@ def reduce_order(order: Order, event: Event) -> Step[Order]:
             if order.terms is not None and order.terms.account != event.account:
                 return Step(order)
             return _moved(order, event, replace(order, cancelled=add(order.cancelled, fact)))
+        case ReceivedRefusal():
+            return _refused(order, event)
         case DueOrderEnd():
             if order.terms is None or event.at <= order.terms.until:
                 return Step(order)

@@ -33,6 +33,7 @@ __all__ = [
     "LoggedSourceRegistered",
     "OrderTerms",
     "ReceivedOrder",
+    "ReceivedRefusal",
     "RequestedOrder",
     "RequestedReading",
     "RequestedRefusal",
@@ -62,8 +63,7 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedOrder(Event):
-    """At the market: an asset's signed offer or request, verified. `peer` is the asset's node, None where it has none.
-    `details` is what the order's nonce commits to, as JSON; empty for none."""
+    """At the market: an asset's signed offer or request, verified. `peer`: the asset's node, or None; `details`: JSON."""
 
     order_id: bytes
     terms: OrderTerms
@@ -89,8 +89,18 @@ class RequestedOrder(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedRefusal(Event):
+    """At the asset: the market (its operator) to which an order was sent does not take it, and signed that."""
+
+    order_id: bytes
+    market: bytes
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class DueOrderEnd(Event):
-    """The order's deadline has come; what is not filled by now stays so."""
+    """The order's deadline has come."""
 
     order_id: bytes
     at: int
@@ -235,8 +245,7 @@ class RequestedRefusal(Event):
 
 @dataclass(frozen=True, slots=True)
 class RequestedTradeNotice(Event):
-    """At the market: tell a partner what became of a contract, once. `name` is the parcel's kind and what it is about.
-
+    """At the market: tell a partner what became of a contract, once. `name` is the parcel's kind and what it is about,
     `kind` is the parcel's kind, `body` its contents.
     """
 
@@ -361,6 +370,7 @@ class RequestedReading(Event):
 SETTLEMENT_EVENTS: tuple[type[Event], ...] = (
     ReceivedOrder,
     RequestedOrder,
+    ReceivedRefusal,
     DueOrderEnd,
     LoggedOrderCancelled,
     LoggedMatched,

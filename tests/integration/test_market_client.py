@@ -164,6 +164,9 @@ async def refusals(node: NodeProcess, seller: MarketClient, chain_id: int, contr
     with pytest.raises(Refused, match="not signed by the account"):
         async with MarketClient(node.url, SELLER, chain_id + 1, contract):
             pass
+    before = dict(seller._orders._orders)
     with pytest.raises(MarketRefused) as refused:
         await seller.offer(100, 1, int(time.time()) + 5, int(time.time()) + 6, until=start - 3_600)
     assert refused.value.remote_code == "invalid_input"
+    assert isinstance(refused.value.proof, dict)
+    assert seller._orders._orders == before, "what the market refused stands no more"

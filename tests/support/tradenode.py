@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from node.api.problems import problem_response
 from node.app.cards import OwnCard
 from node.app.chainfeed import ChainFeed
 from node.app.core import Core
@@ -144,6 +144,5 @@ async def _inbox(request: web.Request) -> web.Response:
     try:
         await node.inbox.take(await request.read(), "")
     except NodeError as error:
-        body = json.dumps({"title": type(error).__name__, "detail": error.message})
-        return web.Response(status=getattr(error, "status", 500), text=body, content_type="application/problem+json")
+        return problem_response(error, None)
     return web.Response(status=202)

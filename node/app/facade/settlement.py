@@ -42,7 +42,7 @@ from node.app.trading.sources import ENERGY_OFF, OwnedSources, SourceMeter
 from node.errors import NotFound, Refused
 from node.ledger.energy import EnergyViews, energy_call
 from node.ledger.market import MarketViews
-from node.projection.order import Order, seed_of_order
+from node.projection.order import Order, OrderStatus, seed_of_order
 from node.projection.source import Source
 from node.services.asset.orders import ANYBODY, Wanted
 from node.types import to_hex
@@ -286,6 +286,7 @@ def _order(order: Order) -> OrderView:
         id=order.order_id,
         side="offer" if terms.sells else "request",
         state=order.status.value,
+        reason=order.refused if order.status is OrderStatus.REFUSED else "",
         seed_status=seed_of_order(order),
         account=terms.account,
         wh=terms.wh,

@@ -14,6 +14,7 @@ from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.markets import MarketTerms
 from node.errors import Conflict, NotFound, Refused
 from node.projection.order import Order, OrderStatus
+from node.projection.settlement_events import ReceivedRefusal
 from node.projection.trade import Trade, TradeStatus
 from node.wire.settlement import WordRefused
 
@@ -80,10 +81,16 @@ class AssetActions:
         return m.digest(m.Counter(body.device, body.last_wh, body.last_at), self._voice.domain())
 
     async def take_refusal(self, parcel: Parcel) -> Kept:
-        """A market tells that the chain did not take a word, signed by its operator."""
+        """A market tells that the chain did not take a word, or that it does not take an order; signed by its operator.
+        Whether an order is that market's is decided where the order is kept, too."""
         body = WordRefused.model_validate(parcel.body)
         if parcel.sender not in await self._voice.markets():
             raise Refused("This asset does not trade in that market.")
+        order = await self._core.storage.views.one(Order, bytes(body.about))
+        if order.own and order.peer is not None:
+            if parcel.sender != order.peer.address:
+                raise Refused("That order was placed in another market.", field="about")
+            return Kept((ReceivedRefusal(order.order_id, parcel.sender, body.reason, self._core.clock.now()),))
         _log.warning("word_refused", kind=body.kind, reason=body.reason)
         value = {"kind": body.kind, "reason": body.reason, "at": self._core.clock.now()}
         return Kept((), ((REFUSED, bytes(body.about).hex(), value),))

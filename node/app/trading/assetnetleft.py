@@ -57,7 +57,7 @@ KEPT_DAYS = OLDEST_DAYS + 10
 EARLY_S = 300
 """So much before now its time begins: clocks differ, and the chain takes no report before."""
 
-AGAIN_S = 60
+AGAIN_S, HOUR = 60, 3_600
 
 
 class AssetNetLeft:
@@ -214,8 +214,12 @@ class AssetNetLeft:
             self.waits.pop(leaf, None)
 
     async def _in_vain(self, order_id: bytes) -> bool:
-        """Whether an order is over without a contract, or with one that was cancelled for good."""
-        status = (await self._core.storage.views.one(Order, order_id)).status
+        """Whether an order is over without a contract, or with one that was cancelled for good. A market that refuses
+        one is asked again an hour later, not every minute."""
+        order = await self._core.storage.views.one(Order, order_id)
+        status = order.status
+        if status is OrderStatus.REFUSED:
+            return self._core.clock.now() >= order.at + HOUR
         if status is not OrderStatus.FILLED:
             return status is not OrderStatus.OPEN
         trades = await self._contracts_of(order_id)

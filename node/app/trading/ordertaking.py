@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
+
+import structlog
 
 from keys import messages as m
+from keys.errors import KeysError
 from node.app.core import Core
 from node.app.inbox import Inbox, Kept
 from node.app.trading.knownorders import KnownOrders
@@ -23,8 +27,14 @@ from node.projection.settlement_events import OrderTerms, ReceivedOrder
 from node.services.market.errors import OrderRefused
 from node.services.market.netcontracts import check_order_day
 from node.services.market.netting import DAY
+from node.wire.refusals import signed_refusal
 
 __all__ = ["OrderTaking"]
+
+_log = structlog.get_logger(__name__)
+
+_MOST_REFUSED: Final = 20_000
+"""Orders that were refused and are known as that."""
 
 
 class OrderTaking:
@@ -45,6 +55,7 @@ class OrderTaking:
         self._notices = notices
         self._terms = terms
         self._netting = netting
+        self._refused: dict[bytes, NodeError] = {}
 
     def register(self, inbox: Inbox) -> None:
         market = market_domain_of(self._core)
@@ -56,6 +67,35 @@ class OrderTaking:
             inbox.on_many(kind, partial(read_words, market, self._matching.operator), self._take_words)
 
     async def _take_orders(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | Exception]:
+        judged = await self._judged(orders)
+        return [
+            await self._answer(order.order_id, each) if isinstance(each, NodeError) else each
+            for order, each in zip(orders, judged, strict=True)
+        ]
+
+    async def _answer(self, order_id: bytes, refused: NodeError) -> Kept | NodeError:
+        """A no, signed and for good: whoever has it may sell the energy elsewhere. What was taken before stays taken,
+        also where its sender, who heard nothing of it, sends it again when its time is over."""
+        known = await self._orders.one(order_id)
+        if known is not None and not known.own:
+            return Kept()
+        if order_id in self._refused:
+            return refused
+        core = self._core
+        try:
+            no = await signed_refusal(
+                core.signer, order_id, refused.message, core.settings.chain.chain_id, core.clock.now()
+            )
+        except KeysError as error:
+            _log.warning("refusal_not_signed", order=order_id.hex(), reason=str(error))
+            return refused
+        refused.proof = no.to_json()
+        self._refused[order_id] = refused
+        if len(self._refused) > _MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        return refused
+
+    async def _judged(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | NodeError]:
         retired = await self._notices.retired({each.message.account for each in orders})
         sides: dict[tuple[bytes, int, int], bool] = {}
         judged = [self._judge(each, sides, each.message.account in retired) for each in orders]
@@ -71,6 +111,9 @@ class OrderTaking:
         """By what is known here. `sides`: where the accounts of this batch are, which are in no book yet."""
         message, now = order.message, self._core.clock.now()
         sells = isinstance(message, m.Offer)
+        said = self._refused.get(order.order_id)
+        if said is not None:
+            return said.with_traceback(None)
         try:
             for_left = self._is_for_left(order)
             # What a line's order names are the terms of its request, see `LeftLines.accept`.

@@ -37,7 +37,7 @@ export function toast(sentence) {
 }
 
 const GOOD = new Set(["running", "confirmed", "ready", "cured", "yes", "live"]);
-const BAD = new Set(["failed", "claimed", "disputed", "contested", "no"]);
+const BAD = new Set(["failed", "claimed", "disputed", "contested", "no", "refused"]);
 
 /** A state as a pill; the word itself says it, the colour only repeats it. */
 export function pill(state, label) {

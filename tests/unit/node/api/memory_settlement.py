@@ -102,12 +102,14 @@ class MemoryEnergy:
 class MemoryMarket:
     asked: list[TradeQuery] = field(default_factory=list, kw_only=True)
     said: list[object] = field(default_factory=list)
+    refused: str = ""
 
     async def orders(self) -> tuple[OrderView, ...]:
+        state = "refused" if self.refused else "open"
         return (
             OrderView(
-                id=ORDER, side="offer", state="open", account=ASSET, wh=1_500, filled_wh=500, price=200, start=1_000,
-                end=1_900, valid_until=1_000, timestamp=400,
+                id=ORDER, side="offer", state=state, reason=self.refused, account=ASSET, wh=1_500, filled_wh=500,
+                price=200, start=1_000, end=1_900, valid_until=1_000, timestamp=400,
             ),
         )  # fmt: skip
 

@@ -56,6 +56,14 @@ def test_orders_contracts_and_money(line: Line, api: Served) -> None:
     assert line.run("market", "accounts", "--json").exit_code == ExitCode.OK
 
 
+def test_a28_a_refused_order_is_shown_with_the_reason(line: Line, api: Served) -> None:
+    assert "refused" not in line.run("market", "orders").stdout
+    api.settlement.market.refused = "gate closed"
+    assert "refused: gate closed" in " ".join(line.run("market", "orders").stdout.split())
+    order = json.loads(line.run("market", "orders", "--json").stdout)
+    assert (order["state"], order["reason"]) == ("refused", "gate closed")
+
+
 def test_an_order_says_what_it_is_and_whom_it_takes(line: Line, api: Served) -> None:
     """M-21, M-84: area, kind of energy, partner, conditions and an end of its own, as over REST."""
     words = ("market", "order", "request", "1500", "200", "--market", "https://market.example")

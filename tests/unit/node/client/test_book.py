@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from keys.signers import LocalSigner
 from node.client.book import OrderBook
-from node.errors import ConfigError
+from node.client.errors import MarketRefused
+from node.client.link import Place, card_of_nobody
+from node.errors import ConfigError, NodeUnreachable
 from node.services.asset.rules import Ordered
+from node.wire.refusals import signed_refusal
 
 ORDERS = [Ordered(bytes([n]) * 32, b"\x0a" * 20, 1_000 + n, 2**79) for n in range(3)]
 
@@ -59,3 +63,40 @@ def test_what_was_delivered_before_is_known_as_that_after_a_restart(tmp_path: Pa
     path.write_text(old % (ORDERS[2].order_id.hex(), ORDERS[2].account.hex()))
     again = OrderBook(path)
     assert (again.get(ORDERS[2].order_id) is not None, again.agreed(ORDERS[2].order_id)) == (True, False)
+
+
+OPERATOR, CHAIN, NOW = LocalSigner(b"\x21" * 32), 31337, 1_800_000_000
+PLACE = Place(OPERATOR.address, b"\x0c" * 32, card_of_nobody(OPERATOR.address))
+
+
+async def no_to(order: Ordered, signer: LocalSigner = OPERATOR) -> MarketRefused:
+    """A market's answer with a signed no."""
+    proof = (await signed_refusal(signer, order.order_id, "The gate is closed.", CHAIN, NOW)).to_json()
+    return MarketRefused("https://market.example", 422, "order_refused", "The gate is closed.", proof)
+
+
+async def test_a28_an_order_that_the_market_refused_stands_no_more(tmp_path: Path) -> None:
+    """Not after a restart either; what was ordered besides stays."""
+    path = tmp_path / "orders.jsonl"
+    book = OrderBook(path)
+    book.add(ORDERS[0])
+    no = await no_to(ORDERS[1])
+    with pytest.raises(MarketRefused), book.placing(ORDERS[1], PLACE, CHAIN, NOW, agreed=True):
+        raise no
+    assert path.read_bytes().count(b"\n") == 3, "it was on disk before it was sent"
+    with book.placing(ORDERS[2], PLACE, CHAIN, NOW, agreed=False):
+        pass
+    for each in (book, OrderBook(path)):
+        assert [each.get(order.order_id) for order in ORDERS] == [ORDERS[0], None, ORDERS[2]]
+        assert not each.agreed(ORDERS[1].order_id)
+
+
+async def test_attack_nobody_else_takes_an_order_out_of_the_book(tmp_path: Path) -> None:
+    """Its market may have it: the bill for it is paid. So it is where nobody knows whether it arrived."""
+    book = OrderBook(tmp_path / "orders.jsonl")
+    unsigned = MarketRefused("http://market.example", 403, "refused", "no")
+    silent = NodeUnreachable("https://market.example cannot be reached.")
+    for answer in (unsigned, silent, await no_to(ORDERS[1], LocalSigner(b"\x22" * 32)), await no_to(ORDERS[2])):
+        with pytest.raises(type(answer)), book.placing(ORDERS[1], PLACE, CHAIN, NOW, agreed=False):
+            raise answer
+        assert book.get(ORDERS[1].order_id) == ORDERS[1]

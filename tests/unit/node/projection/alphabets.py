@@ -28,9 +28,12 @@ def _orders() -> tuple[Event, ...]:
     return (
         matched(5, wh=6),
         matched(6, wh=4, contract="d"),
+        matched(6, wh=10, contract="e"),
         s.LoggedOrderCancelled(block(5), SELLER, h32("o")),
         s.LoggedOrderCancelled(block(5), STRANGER, h32("o")),
         s.DueOrderEnd(h32("o"), 901),
+        s.ReceivedRefusal(h32("o"), PROVIDER.address, "no", 2),
+        s.ReceivedRefusal(h32("o"), STRANGER, "no", 2),
         e.LoggedRolledBack(3),
         e.LoggedRolledBack(5),
         e.LoggedFinalized(6, 1),

@@ -1,0 +1,226 @@
+"""An order that its market does not take is over at its asset at once, and only by that market's own word (A-28)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from keys.parcel import pack
+from keys.signers import LocalSigner
+from node.app.facade.settlement import MarketPart
+from node.app.mail import Mailbox
+from node.app.spelling import peer_of
+from node.errors import Conflict, Refused
+from node.projection.base import Peer
+from node.projection.effects import SendParcel
+from node.projection.order import Order, OrderStatus
+from node.projection.settlement_events import ReceivedRefusal
+from node.runtime.errors import PermanentFailure
+from node.services.market.errors import OrderRefused
+from node.storage.feed import FeedFilter
+from node.wire.orderdetails import OrderDetails
+from node.wire.refusals import signed_refusal
+from node.wire.settlement import OrderPlaced, WordRefused
+from tests.support.tradenode import Node
+from tests.support.tradeworld import HOUR, World, trading
+
+SIDE = "This account is on the other side of this delivery."
+
+
+async def refused(world: World, start: int) -> bytes:
+    """A request, and an offer of the same account in that delivery, which no market takes (A-19). The offer's id."""
+    await world.order("seller", "request", 10, 100, start)
+    await world.rounds(2)
+    offer = await world.order("seller", "offer", 500, 100, start)
+    await world.rounds(2)
+    return offer
+
+
+async def test_a28_a_refused_order_is_over_says_why_and_another_one_is_made(tmp_path: Path) -> None:
+    async with trading(tmp_path) as world:
+        await world.give("buyer", 1_000_000)
+        seller, start = world.nodes["seller"], world.clock.now() + 2 * HOUR
+        offer = await refused(world, start)
+        order = await seller.order(offer)
+        assert (order.status, order.left, order.refused) == (OrderStatus.REFUSED, 0, SIDE)
+        shown = {each.id: each for each in await MarketPart(seller.core, seller.asset, None).orders()}
+        assert (shown[offer].state, shown[offer].reason, shown[offer].seed_status) == ("refused", SIDE, "Cancelled")
+        assert {each.reason for key, each in shown.items() if key != offer} == {""}
+        open_ = await seller.core.storage.views.page(Order, status="open", limit=9)
+        assert [each.terms.sells for _, each in open_ if each.terms is not None] == [False]
+        page = await seller.core.storage.feed.read(0, 100, FeedFilter())
+        told = [(event.kind, event.data) for event in page.events]
+        assert ("order.changed", {"status": "refused", "left_wh": 0, "reason": SIDE}) in told
+        assert (await seller.executor._outbox.counts()).dead == 0, "it is a result, and no fault of this node"
+        with pytest.raises(Conflict, match="refused"):
+            await seller.asset.actions.cancel_order(offer)
+        assert (await world.market.order(offer)).status is OrderStatus.NONE
+        again = await world.order("seller", "offer", 500, 100, start + HOUR)
+        await world.order("buyer", "request", 500, 100, start + HOUR)
+
+        async def matched() -> bool:
+            return (await seller.order(again)).status is OrderStatus.FILLED
+
+        await world.until("the next one is matched", matched)
+
+
+async def test_the_pool_of_an_asset_has_the_energy_of_a_refused_order_back(tmp_path: Path) -> None:
+    async with trading(tmp_path) as world:
+        seller = world.nodes["seller"]
+        offer = await refused(world, world.clock.now() + 2 * HOUR)
+        pool = {"available": 500, "orders": [offer.hex()], "counted": [], "wants": []}
+        await seller.core.storage.memory.keep((), [("asset_pool", "pool", pool)])
+        assert (await seller.pool.pool())["reserved"] == 0
+
+
+async def test_a_market_that_said_no_keeps_to_it_and_one_that_said_yes_too(tmp_path: Path) -> None:
+    """Attack: whoever holds the refused parcel back brings it when the market would take it; the asset sold elsewhere.
+    And an order that was taken is not refused to an asset that heard nothing of it and sends it again, too late."""
+    async with trading(tmp_path) as world:
+        seller, start = world.nodes["seller"], world.clock.now() + 2 * HOUR
+        offer = await refused(world, start)
+        rows = await seller.core.storage.views.page(Order, status="open", limit=9)
+        (request,) = [order for _, order in rows if order.own]
+        await seller.asset.actions.cancel_order(request.order_id)
+
+        async def free() -> bool:
+            return (await world.market.order(request.order_id)).status is OrderStatus.CANCELLED
+
+        await world.until("that account is on no side any more", free)
+        await world.rounds(1)
+        for _ in range(2):
+            with pytest.raises(OrderRefused, match="other side") as no:
+                await world.market.inbox.take(await parcel(world, seller, await seller.order(offer)), "")
+            assert isinstance(no.value.proof, dict)
+        assert (await world.market.order(offer)).status is OrderStatus.NONE
+        taken = await world.order("seller", "offer", 500, 100, start)
+        await world.rounds(2)
+        await world.pass_time(3 * HOUR)
+        await world.market.inbox.take(await parcel(world, seller, await seller.order(taken)), "")
+        assert (await world.market.order(taken)).terms is not None
+
+
+async def parcel(world: World, node: Node, order: Order) -> bytes:
+    """The order on its way to the market once more."""
+    key, now = world.market.core.keys.sealing.public_bytes, world.clock.now()
+    card, details = node.core.card, OrderDetails.model_validate_json(order.details) if order.details else None
+    body = OrderPlaced(typed=json.loads(order.body), signature=order.signature, card=card, details=details).to_json()
+    chain_id = world.devnet.chain_id
+    return await pack(node.core.signer, key, "market.order", body, chain_id=chain_id, now=now, lifetime=600)
+
+
+# Attacks: somebody else says no
+
+
+@asynccontextmanager
+async def stranger(status: int, document: Any) -> AsyncIterator[str]:
+    """Whoever answers at an address in the market's place."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(document, status=status)
+
+    app = web.Application()
+    app.router.add_post("/api/v1/inbox", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def standing(world: World) -> Order:
+    """An offer of the seller that its market took."""
+    offer = await world.order("seller", "offer", 500, 100, world.clock.now() + 2 * HOUR)
+
+    async def taken() -> bool:
+        return (await world.market.order(offer)).status is OrderStatus.OPEN
+
+    await world.until("the market has the offer", taken)
+    return await world.nodes["seller"].order(offer)
+
+
+async def test_attack_who_stands_in_the_way_to_the_market_refuses_nothing(tmp_path: Path) -> None:
+    """It answers without a signature, or with one of its own, or with the market's for another order."""
+    async with trading(tmp_path) as world:
+        order, seller = await standing(world), world.nodes["seller"]
+        assert order.peer is not None
+        assert order.terms is not None
+        chain_id, now = world.devnet.chain_id, world.clock.now()
+        own = await signed_refusal(LocalSigner(b"\x44" * 32), order.order_id, "no", chain_id, now)
+        other = await signed_refusal(world.market.core.signer, b"\x05" * 32, "no", chain_id, now)
+        for proof in (None, own.to_json(), other.to_json(), "no", {"about": 7}):
+            async with stranger(403, {"detail": "no", "code": "refused", "proof": proof}) as url:
+                peer = Peer(order.peer.address, url, order.peer.sealing_key)
+                effect = SendParcel(peer, "market.order", "{}", order.order_id, order.terms.until)
+                with pytest.raises(PermanentFailure, match="refuses"):
+                    await seller.post.carry_out(effect)
+            assert await seller.order(order.order_id) == order
+        signed = await signed_refusal(world.market.core.signer, order.order_id, "sold out", chain_id, now)
+        async with stranger(403, {"detail": "anything", "proof": signed.to_json()}) as url:
+            peer = Peer(order.peer.address, url, order.peer.sealing_key)
+            await seller.post.carry_out(SendParcel(peer, "market.order", "{}", order.order_id, order.terms.until))
+        assert (await seller.order(order.order_id)).refused == "sold out", "the market's own word, whoever brings it"
+
+
+async def refusal(world: World, who: Node, about: bytes) -> None:
+    """A `market.refusal` of this order, from somebody to the seller."""
+    body = WordRefused(about=about, kind="Offer", reason="sold out").to_json()
+    key, chain_id, now = world.nodes["seller"].core.keys.sealing.public_bytes, world.devnet.chain_id, world.clock.now()
+    sealed = await pack(who.core.signer, key, "market.refusal", body, chain_id=chain_id, now=now, lifetime=600)
+    await world.nodes["seller"].inbox.take(sealed, "")
+
+
+async def test_attack_another_market_refuses_the_order_by_parcel(tmp_path: Path) -> None:
+    """A stranger, and one in which this asset trades as well. Then its own market, which is believed."""
+    async with trading(tmp_path) as world:
+        order, seller, other = await standing(world), world.nodes["seller"], world.nodes["buyer"]
+        with pytest.raises(Refused, match="does not trade"):
+            await refusal(world, other, order.order_id)
+        known = await seller.asset.markets()
+        terms = known[world.operator]
+        known[other.core.card.address] = terms.model_copy(update={"operator": other.core.card.address})
+        with pytest.raises(Refused, match="another market"):
+            await refusal(world, other, order.order_id)
+        event = ReceivedRefusal(order.order_id, other.core.card.address, "sold out", world.clock.now())
+        await seller.core.storage.memory.keep([event])  # the second line: where the order itself is kept
+        assert await seller.order(order.order_id) == order
+        await refusal(world, world.market, order.order_id)
+        found = await seller.order(order.order_id)
+        assert (found.status, found.refused) == (OrderStatus.REFUSED, "sold out")
+
+
+async def test_a_refusal_of_what_is_matched_changes_nothing(tmp_path: Path) -> None:
+    async with trading(tmp_path) as world:
+        await world.give("buyer", 1_000_000)
+        (contract,) = await world.contract()
+        made = (await world.market.trade(contract)).terms
+        assert made is not None
+        before = await world.nodes["seller"].order(made.offer)
+        assert before.status is OrderStatus.FILLED
+        await refusal(world, world.market, made.offer)
+        assert await world.nodes["seller"].order(made.offer) == before
+        await world.reach(contract, "matched")
+
+
+async def test_a_mailbox_brings_the_proof_too(tmp_path: Path) -> None:
+    """An asset that nobody can reach hears the same answer, by the same words."""
+    async with trading(tmp_path) as world:
+        seller, start = world.nodes["seller"], world.clock.now() + 2 * HOUR
+        order = await seller.order(await refused(world, start))
+        assert order.peer == peer_of(world.market.core.card)
+
+        async def take(data: bytes) -> None:
+            await world.market.inbox.take(data, "")
+
+        status, text = await Mailbox(world.market.core, take)._judged(await parcel(world, seller, order))
+        assert status in (403, 422)
+        assert json.loads(text)["proof"]["reason"] == SIDE
