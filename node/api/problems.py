@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from node.api.values import View
 from node.errors import InvalidInput, NodeError, TooManyRequests
+from node.wire.refusals import OrderRefusal
 
 __all__ = [
     "PROBLEM_TYPE",
@@ -72,7 +73,8 @@ def problem_of(error: NodeError, request_id: str | None) -> Problem:
         remedy=error.remedy,
         field=error.field,
         errors=error.errors if isinstance(error, InvalidForm) else (),
-        proof=error.proof if isinstance(error.proof, dict) else None,
+        # Its own word alone: what stood in somebody else's answer is not handed on.
+        proof=error.proof.to_json() if isinstance(error.proof, OrderRefusal) else None,
     )
 
 

@@ -43,6 +43,7 @@ from node.app.turns import Turns
 from node.errors import NodeError, NodeUnreachable, TooManyRequests
 from node.projection.base import Peer
 from node.runtime.supervisor import Lifecycle, Service
+from node.wire.refusals import OrderRefusal
 
 __all__ = ["Mailbox", "Taken", "same_of"]
 
@@ -272,7 +273,9 @@ class Mailbox:
         try:
             await self._take(parcel)
         except NodeError as error:
-            problem = {"detail": error.message, "remedy": error.remedy, "code": error.code, "proof": error.proof}
+            problem: dict[str, object] = {"detail": error.message, "remedy": error.remedy, "code": error.code}
+            if isinstance(error.proof, OrderRefusal):
+                problem["proof"] = error.proof.to_json()
             return error.status, json.dumps(problem).encode()
         except Exception:  # noqa: BLE001 - logged, and said to the sender
             # As at an HTTP server: one parcel that breaks its taker must not end the mailbox, or come again for ever.

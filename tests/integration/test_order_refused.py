@@ -25,7 +25,7 @@ from node.runtime.errors import PermanentFailure
 from node.services.market.errors import OrderRefused
 from node.storage.feed import FeedFilter
 from node.wire.orderdetails import OrderDetails
-from node.wire.refusals import signed_refusal
+from node.wire.refusals import OrderRefusal, signed_refusal
 from node.wire.settlement import OrderPlaced, WordRefused
 from tests.support.tradenode import Node
 from tests.support.tradeworld import HOUR, World, trading
@@ -97,13 +97,27 @@ async def test_a_market_that_said_no_keeps_to_it_and_one_that_said_yes_too(tmp_p
         for _ in range(2):
             with pytest.raises(OrderRefused, match="other side") as no:
                 await world.market.inbox.take(await parcel(world, seller, await seller.order(offer)), "")
-            assert isinstance(no.value.proof, dict)
+            assert isinstance(no.value.proof, OrderRefusal)
         assert (await world.market.order(offer)).status is OrderStatus.NONE
         taken = await world.order("seller", "offer", 500, 100, start)
         await world.rounds(2)
         await world.pass_time(3 * HOUR)
         await world.market.inbox.take(await parcel(world, seller, await seller.order(taken)), "")
         assert (await world.market.order(taken)).terms is not None
+
+
+async def test_no_no_is_signed_while_a_yes_may_be_on_its_way_to_the_disk(tmp_path: Path) -> None:
+    """The same order twice, and its gate closes between the two: the first may still be kept."""
+    async with trading(tmp_path) as world:
+        seller = world.nodes["seller"]
+        order = await seller.order(await refused(world, world.clock.now() + 2 * HOUR))
+        assert world.market.market is not None
+        taking = world.market.market.taking
+        taking._refused.clear()
+        taking._accepted[order.order_id] = None
+        with pytest.raises(OrderRefused) as no:
+            await world.market.inbox.take(await parcel(world, seller, order), "")
+        assert no.value.proof is None
 
 
 async def parcel(world: World, node: Node, order: Order) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -33,8 +33,17 @@ __all__ = ["OrderTaking"]
 
 _log = structlog.get_logger(__name__)
 
-_MOST_REFUSED: Final = 20_000
-"""Orders that were refused and are known as that."""
+_MOST: Final = 20_000
+"""Orders of which it is at hand that they were refused, or just taken."""
+
+V = TypeVar("V")
+
+
+def _remember(found: dict[bytes, V], key: bytes, value: V) -> None:
+    """Keeps the latest."""
+    found[key] = value
+    if len(found) > _MOST:
+        del found[next(iter(found))]
 
 
 class OrderTaking:
@@ -56,6 +65,7 @@ class OrderTaking:
         self._terms = terms
         self._netting = netting
         self._refused: dict[bytes, NodeError] = {}
+        self._accepted: dict[bytes, None] = {}
 
     def register(self, inbox: Inbox) -> None:
         market = market_domain_of(self._core)
@@ -67,11 +77,12 @@ class OrderTaking:
             inbox.on_many(kind, partial(read_words, market, self._matching.operator), self._take_words)
 
     async def _take_orders(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | Exception]:
-        judged = await self._judged(orders)
-        return [
-            await self._answer(order.order_id, each) if isinstance(each, NodeError) else each
-            for order, each in zip(orders, judged, strict=True)
-        ]
+        answers: list[Kept | NodeError] = []
+        for order, each in zip(orders, await self._judged(orders), strict=True):
+            answers.append(await self._answer(order.order_id, each) if isinstance(each, NodeError) else each)
+            if isinstance(each, Kept):
+                _remember(self._accepted, order.order_id, None)
+        return answers
 
     async def _answer(self, order_id: bytes, refused: NodeError) -> Kept | NodeError:
         """A no, signed and for good: whoever has it may sell the energy elsewhere. What was taken before stays taken,
@@ -79,7 +90,7 @@ class OrderTaking:
         known = await self._orders.one(order_id)
         if known is not None and not known.own:
             return Kept()
-        if order_id in self._refused:
+        if order_id in self._refused or order_id in self._accepted:  # said, or a yes is on its way to the disk
             return refused
         core = self._core
         try:
@@ -89,10 +100,8 @@ class OrderTaking:
         except KeysError as error:
             _log.warning("refusal_not_signed", order=order_id.hex(), reason=str(error))
             return refused
-        refused.proof = no.to_json()
-        self._refused[order_id] = refused
-        if len(self._refused) > _MOST_REFUSED:
-            del self._refused[next(iter(self._refused))]
+        refused.proof = no
+        _remember(self._refused, order_id, refused)
         return refused
 
     async def _judged(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | NodeError]:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from keys.sealing import SealingKey
 from keys.signers import LocalSigner
 from node.client.book import OrderBook
 from node.client.errors import MarketRefused
-from node.client.link import Place, card_of_nobody
+from node.client.link import Place
 from node.errors import ConfigError, NodeUnreachable
 from node.services.asset.rules import Ordered
+from node.wire.consents import PartyCard
 from node.wire.refusals import signed_refusal
 
 ORDERS = [Ordered(bytes([n]) * 32, b"\x0a" * 20, 1_000 + n, 2**79) for n in range(3)]
@@ -66,7 +68,10 @@ def test_what_was_delivered_before_is_known_as_that_after_a_restart(tmp_path: Pa
 
 
 OPERATOR, CHAIN, NOW = LocalSigner(b"\x21" * 32), 31337, 1_800_000_000
-PLACE = Place(OPERATOR.address, b"\x0c" * 32, card_of_nobody(OPERATOR.address))
+CARD = PartyCard(
+    name="M", address=OPERATOR.address, sealing_key=SealingKey.generate().public_bytes, inbox_url="https://m.example"
+)
+PLACE = Place(OPERATOR.address, b"\x0c" * 32, CARD)
 
 
 async def no_to(order: Ordered, signer: LocalSigner = OPERATOR) -> MarketRefused:
