@@ -49,6 +49,14 @@ export function frame(title, children) {
   return s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": title, class: "chart" }, children);
 }
 
+const ROUND = [1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10];
+
+/** Where a picture ends at the top: a round figure whose half is one too, so that the lines are read at a glance. */
+export function above(highest) {
+  const unit = 10 ** Math.floor(Math.log10(Math.max(2, highest)));
+  return Math.max(2, Math.round(unit * ROUND.find((each) => unit * each >= highest - unit / 1e6)));
+}
+
 // Three lines to read heights by, and the first and last time.
 function axes(highest, show, times) {
   const lines = [0, 0.5, 1].map((part) => {
@@ -59,8 +67,10 @@ function axes(highest, show, times) {
     ];
   });
   const [first, last] = [times[0], times.at(-1)];
-  const foot = [s("text", { x: LEFT, y: HIGH - 6, class: "axis" }, time(first).slice(0, 16))];
-  if (last !== first) foot.push(s("text", { x: WIDE, y: HIGH - 6, class: "axis end" }, time(last).slice(WIDE > 400 ? 0 : 5, 16)));
+  const alone = last === first; // its one mark stands in the middle
+  const place = alone ? { x: (LEFT + WIDE) / 2, class: "axis middle" } : { x: LEFT, class: "axis" };
+  const foot = [s("text", { y: HIGH - 6, ...place }, time(first).slice(0, 16))];
+  if (!alone) foot.push(s("text", { x: WIDE, y: HIGH - 6, class: "axis end" }, time(last).slice(WIDE > 400 ? 0 : 5, 16)));
   return [lines, foot];
 }
 
@@ -69,7 +79,7 @@ const bare = (text) => text.replace(/ .*$/, "");
 /** Produced and consumed energy as bars beside each other. */
 export function energyChart({ step, rows }) {
   fit();
-  const highest = Math.max(1, ...rows.map((row) => Math.max(row.produced, row.consumed)));
+  const highest = above(Math.max(...rows.map((row) => Math.max(row.produced, row.consumed))));
   const slots = Math.max(1, Math.round((rows.at(-1).start - rows[0].start) / step) + 1);
   const room = (WIDE - LEFT) / slots;
   const bar = Math.max(1, Math.min(room * 0.4, 28));
@@ -89,7 +99,7 @@ export function energyChart({ step, rows }) {
 export function priceChart(rows) {
   fit();
   const known = rows.filter((row) => row.price !== null);
-  const highest = Math.max(1, ...known.map((row) => Number(row.price)));
+  const highest = above(Math.max(...known.map((row) => Number(row.price))));
   const first = known[0].start;
   const length = Math.max(1, known.at(-1).start - first);
   const x = (row) => (known.length === 1 ? (LEFT + WIDE) / 2 : LEFT + 6 + ((row.start - first) / length) * (WIDE - LEFT - 12));
@@ -111,7 +121,7 @@ export function depthChart(slot) {
   ];
   const levels = [...slot.offers, ...slot.requests];
   const dearest = Math.max(1, ...levels.map((level) => Number(level.price))) * 1.1;
-  const most = Math.max(1, ...sides.map(([, side]) => side.reduce((sum, level) => sum + Number(level.wh), 0)));
+  const most = above(Math.max(...sides.map(([, side]) => side.reduce((sum, level) => sum + Number(level.wh), 0))));
   const x = (at) => LEFT + (at / dearest) * (WIDE - LEFT);
   const y = (wh) => ABOVE + PLOT * (1 - wh / most);
   const steps = sides.map(([kind, side]) => {

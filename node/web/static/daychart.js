@@ -1,6 +1,6 @@
 // A day of one stream: mean power where it tells power, energy or gas by interval where it tells that.
 
-import { ABOVE, HIGH, LEFT, PLOT, fit, frame } from "./charts.js";
+import { ABOVE, HIGH, LEFT, PLOT, above, fit, frame } from "./charts.js";
 import { s } from "./dom.js";
 import { minute, quantity } from "./units.js";
 
@@ -45,7 +45,7 @@ export function dayChart(curve) {
 
 function picture({ start, end, step }, lines, rows, title) {
   const wide = fit();
-  const highest = Math.max(1, ...rows.flatMap((row) => row.drawn));
+  const highest = above(Math.max(...rows.flatMap((row) => row.drawn)));
   const x = (at) => LEFT + ((at - start) / (end - start)) * (wide - LEFT);
   const y = (value) => ABOVE + PLOT * (1 - value / highest);
   const room = (x(start + step) - x(start)) / lines.length;

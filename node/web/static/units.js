@@ -104,7 +104,8 @@ export function span(start, end) {
   if (start === null || start === undefined) return "–";
   const [day, from] = time(start).split(" ");
   const [last, to] = time(end).split(" ");
-  return `${day} ${from.slice(0, 5)} to ${last === day ? "" : `${last} `}${to.slice(0, 5)}`;
+  const places = start % 60 || end % 60 ? 8 : 5; // seconds only where they say something
+  return `${day} ${from.slice(0, places)} to ${last === day ? "" : `${last} `}${to.slice(0, places)}`;
 }
 
 /** The beginning of an id, as people compare it. */
