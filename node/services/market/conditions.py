@@ -1,9 +1,10 @@
 """With whom an order may be matched: partner, area, kind of energy; conditions are joined by "or" (G-5). Pure.
 
 An order says what it is (`area`, `energy`) and what it wants. Without conditions it wants nothing in particular; with
-some, at least one must hold. A condition may be stricter than the order about the price, and may serve only the first
-Wh of the order: `wh` bounds what is filled of the order in all when a fill under this condition is done, so that a
-restart needs no memory of which fill used which condition.
+some, at least one must hold. Only heat and electricity never stand for each other where an order does not say so. A
+condition may be stricter than the order about the price, and may serve only the first Wh of the order: `wh` bounds what
+is filled of the order in all when a fill under this condition is done, so that a restart needs no memory of which fill
+used which condition.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-__all__ = ["PLAIN", "UNLIMITED", "Accord", "Condition", "Particulars", "Party", "accords"]
+__all__ = ["ANY", "HEAT", "PLAIN", "UNLIMITED", "Accord", "Condition", "Particulars", "Party", "accords"]
 
 UNLIMITED: Final = 2**127
+HEAT: Final = "thermal"
+"""The one kind of energy that is not electricity (M-84): who wants it says so, who has it gives it to nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,14 @@ class Condition:
     price: int | None = None
     wh: int | None = None
 
-    def suits(self, party: bytes, area: str, energy: str) -> bool:
-        """Whether the other side is what this condition asks for."""
-        return (
-            (not self.partners or party in self.partners)
-            and (not self.areas or area in self.areas)
-            and (not self.energies or energy in self.energies)
+    def suits(self, party: bytes, area: str, energy: str, own: str) -> bool:
+        """Whether the other side is what this condition asks for, in an order of the energy `own`."""
+        return (not self.partners or party in self.partners) and self.suits_kind(area, energy, own)
+
+    def suits_kind(self, area: str, energy: str, own: str) -> bool:
+        """The same without who the other side is."""
+        return (not self.areas or area in self.areas) and (
+            energy in self.energies if self.energies else (energy == HEAT) is (own == HEAT)
         )
 
 
@@ -48,11 +53,11 @@ class Particulars:
     @property
     def choosy(self) -> bool:
         """Whether it may refuse anybody at all."""
-        return bool(self.partner or self.conditions)
+        return bool(self.partner or self.conditions or self.energy == HEAT)
 
 
 PLAIN: Final = Particulars()
-_ANY: Final = (Condition(),)
+ANY: Final = (Condition(),)
 
 
 class Party(Protocol):
@@ -84,7 +89,7 @@ def _suited(mine: Party, other: Party) -> tuple[Condition, ...]:
     wants, what = mine.particulars, other.particulars
     if wants.partner and wants.partner != other.party:
         return ()
-    return tuple(c for c in wants.conditions or _ANY if c.suits(other.party, what.area, what.energy))
+    return tuple(c for c in wants.conditions or ANY if c.suits(other.party, what.area, what.energy, wants.energy))
 
 
 def accords(offer: Party, request: Party) -> Iterator[Accord]:

@@ -17,7 +17,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import chain, count
 from typing import Final
 
-from node.services.market.conditions import Particulars, accords
+from node.services.market.conditions import ANY, Particulars, accords
 from node.services.market.engine import Fill, Quote
 
 __all__ = ["ConstrainedBook"]
@@ -47,12 +47,8 @@ class _Wants:
 
     def may_take(self, kind: _Kind) -> bool:
         """Whether area and energy suit; who it is, is asked later."""
-        area, energy = kind
-        conditions = self.particulars.conditions
-        return not conditions or any(
-            (not each.areas or area in each.areas) and (not each.energies or energy in each.energies)
-            for each in conditions
-        )
+        particulars = self.particulars
+        return any(each.suits_kind(*kind, particulars.energy) for each in particulars.conditions or ANY)
 
 
 def _only(particulars: Particulars) -> frozenset[bytes] | None:

@@ -65,6 +65,26 @@ def test_an_offers_condition_raises_its_price() -> None:
     assert book.add(request("high", 9, 1, what=Particulars(area="south"))) == [Fill(b"o", b"high", 1, 9)]
 
 
+def test_heat_is_no_electricity_whatever_the_orders_leave_unsaid() -> None:
+    """M-84. Attack: an offer of heat without conditions is matched with a request that says nothing of its kind."""
+    heat = Particulars(energy="thermal")
+    for book in (ConstrainedBook(), ContinuousEngine(SLOT)):
+        assert book.add(offer("heat", 5, 4, what=heat)) == []
+        assert book.add(request("any", 10, 1)) == []
+        assert book.add(request("sunny", 10, 1, what=SOLAR)) == []
+        assert book.add(offer("sun", 6, 2, what=SOLAR)) == [Fill(b"sun", b"any", 1, 6), Fill(b"sun", b"sunny", 1, 6)]
+        assert book.add(request("warm", 10, 3, what=heat)) == [Fill(b"heat", b"warm", 3, 5)]
+        named = wants(Condition(energies=frozenset({"thermal"})), energy="thermal")
+        assert book.add(request("named", 10, 1, what=named)) == [Fill(b"heat", b"named", 1, 5)]
+
+
+def test_a_request_for_heat_takes_no_electricity() -> None:
+    book = ConstrainedBook()
+    book.add(offer("any", 5, 4))
+    book.add(offer("sun", 5, 4, what=SOLAR))
+    assert book.add(request("warm", 10, 4, what=Particulars(energy="thermal"))) == []
+
+
 def test_the_signed_partner_is_the_only_one() -> None:
     """The partner of the message, which the contract checks too."""
     book = ConstrainedBook()
