@@ -125,20 +125,22 @@ class Household:
         return tuple(phases)
 
     def _day(self, number: int) -> _Day:
-        found = self._days.get(number)
-        if found is not None:
-            return found
         while len(self._starts) <= number - self._first:
             self._append_start(self._first + len(self._starts) - 1)
-        day = self._compute(number)
-        self._days[number] = day
-        for old in sorted(self._days)[:-2]:
-            del self._days[old]
+        return self._made(number)
+
+    def _made(self, number: int) -> _Day:
+        """The last two that were made are kept: where one ends, the next one begins."""
+        day = self._days.get(number)
+        if day is None:
+            day = self._days[number] = self._compute(number)
+            if len(self._days) > 2:
+                del self._days[next(iter(self._days))]
         return day
 
     def _append_start(self, number: int) -> None:
         """Where the day after `number` begins."""
-        day = self._days.get(number) or self._compute(number)
+        day = self._made(number)
         joules, gas = self._starts[number - self._first]
         after = tuple(base + part[DAY] for base, part in zip(joules, day.joules, strict=True))
         self._starts.append((after, gas + sum(day.gas)))
