@@ -10,14 +10,17 @@ import pytest
 
 from node.app.facade.jobs import JobsPart
 from node.errors import Conflict, InvalidInput, NotFound, Refused
-from tests.support.marketface import face, set_up
+from tests.support.marketface import face, no_signature, set_up
 from tests.support.tradeworld import HOUR, trading
 
 pytestmark = pytest.mark.chain
 
 
-async def test_m69_a_failed_job_shows_its_error_is_tried_again_or_called_off(tmp_path: Path) -> None:
-    """The market refuses the orders of an asset that it does not know any more; the jobs say so until a person acts.
+async def test_m69_a_failed_job_shows_its_error_is_tried_again_or_called_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The market refuses the orders of an asset that it does not know any more, and cannot sign its no; the jobs say so
+    until a person acts.
 
     M-68: the database file of the node has it all, for any program that opens one: what was done and what failed.
     """
@@ -31,6 +34,7 @@ async def test_m69_a_failed_job_shows_its_error_is_tried_again_or_called_off(tmp
             return frozenset(accounts)
 
         world.market.market.notices.retired = retired  # type: ignore[method-assign]
+        monkeypatch.setattr("node.app.trading.ordertaking.signed_refusal", no_signature)
         start = world.clock.now() + 2 * HOUR
         orders = [await world.order("seller", "offer", 100 + n, 50, start) for n in range(2)]
         queued = await jobs.jobs("queued", 10)

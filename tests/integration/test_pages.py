@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from node.projection.twin import Twin
 from node.storage.schema import states
 from tests.support.browser import DESKTOP, PHONE, visit
+from tests.support.marketface import no_signature
 from tests.support.pageworld import HOSTILE, PageWorld, page_world
 from tests.support.tradeworld import DAY, HOUR, Node
 
@@ -436,7 +437,10 @@ async def test_the_market_shows_depth_and_prices_as_they_move(place: PageWorld, 
         )
 
 
-async def test_m70_jobs_with_their_errors_tried_again_or_called_off(place: PageWorld) -> None:
+async def test_m70_jobs_with_their_errors_tried_again_or_called_off(
+    place: PageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The market's no is not signed, so it ends no order: a person decides."""
     world = place.world
     assert world.market.market is not None
     kept = world.market.market.notices.retired
@@ -449,6 +453,7 @@ async def test_m70_jobs_with_their_errors_tried_again_or_called_off(place: PageW
         await place.enter(page, "jobs")
         await expect(page.get_by_text("There is nothing to do.")).to_be_visible()
         world.market.market.notices.retired = retired  # type: ignore[method-assign]
+        monkeypatch.setattr("node.app.trading.ordertaking.signed_refusal", no_signature)
         for n in range(2):
             await world.order("seller", "offer", 100 + n, 900, world.clock.now() + 2 * HOUR)
         await world.rounds(2)

@@ -12,17 +12,25 @@ from typing import Any, cast
 import aiohttp
 
 from keys import messages as m
+from keys.errors import SignerError
 from keys.parcel import pack
 from keys.signers import LocalSigner
 from node.api import ApiParts, ApiServer, MemoryTokenStore, Tokens, create_api
 from node.app.facade.jobs import JobsPart
 from node.app.facade.marketplace import MarketplacePart
 from node.projection.order import Order
+from node.wire.refusals import OrderRefusal
 from tests.support.tradeworld import HOUR, Node, World
 from tests.unit.node.api.memory_node import MemoryNode
 from tests.unit.node.api.serving import settings
 
 CONFIG = {"offer_price": 100, "limit_price": 300, "min_offer_wh": 200}
+
+
+async def no_signature(*_: object) -> OrderRefusal:
+    """In place of `signed_refusal`, of a market whose key is out of reach. A no that nobody signed may be anybody's, so
+    the order stands and its job has failed."""
+    raise SignerError("the key is out of reach")
 
 
 @dataclass(frozen=True, slots=True)
