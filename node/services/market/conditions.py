@@ -13,11 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-__all__ = ["ANY", "HEAT", "PLAIN", "UNLIMITED", "Accord", "Condition", "Particulars", "Party", "accords"]
+__all__ = ["HEAT", "PLAIN", "UNLIMITED", "Accord", "Condition", "Particulars", "Party", "accords", "one_carrier"]
 
 UNLIMITED: Final = 2**127
 HEAT: Final = "thermal"
 """The one kind of energy that is not electricity (M-84): who wants it says so, who has it gives it to nobody else."""
+
+
+def one_carrier(energy: str, other: str) -> bool:
+    """Whether two kinds of energy may stand for each other where an order asks for none."""
+    return (energy == HEAT) is (other == HEAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,10 @@ class Condition:
 
     def suits(self, party: bytes, area: str, energy: str, own: str) -> bool:
         """Whether the other side is what this condition asks for, in an order of the energy `own`."""
-        return (not self.partners or party in self.partners) and self.suits_kind(area, energy, own)
-
-    def suits_kind(self, area: str, energy: str, own: str) -> bool:
-        """The same without who the other side is."""
-        return (not self.areas or area in self.areas) and (
-            energy in self.energies if self.energies else (energy == HEAT) is (own == HEAT)
+        return (
+            (not self.partners or party in self.partners)
+            and (not self.areas or area in self.areas)
+            and (energy in self.energies if self.energies else one_carrier(energy, own))
         )
 
 
@@ -57,7 +60,7 @@ class Particulars:
 
 
 PLAIN: Final = Particulars()
-ANY: Final = (Condition(),)
+_ANY: Final = (Condition(),)
 
 
 class Party(Protocol):
@@ -86,10 +89,12 @@ class Accord:
 
 def _suited(mine: Party, other: Party) -> tuple[Condition, ...]:
     """The conditions of one order that the other meets; none where its partner or all its conditions say no."""
-    wants, what = mine.particulars, other.particulars
-    if wants.partner and wants.partner != other.party:
+    wants, what, party = mine.particulars, other.particulars, other.party
+    if wants.partner and wants.partner != party:
         return ()
-    return tuple(c for c in wants.conditions or ANY if c.suits(other.party, what.area, what.energy, wants.energy))
+    area, energy, own = what.area, what.energy, wants.energy
+    # A list and not a generator: this is asked of every two orders that may be matched.
+    return tuple([c for c in wants.conditions or _ANY if c.suits(party, area, energy, own)])
 
 
 def accords(offer: Party, request: Party) -> Iterator[Accord]:

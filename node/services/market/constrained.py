@@ -17,7 +17,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import chain, count
 from typing import Final
 
-from node.services.market.conditions import ANY, Particulars, accords
+from node.services.market.conditions import Particulars, accords, one_carrier
 from node.services.market.engine import Fill, Quote
 
 __all__ = ["ConstrainedBook"]
@@ -47,8 +47,14 @@ class _Wants:
 
     def may_take(self, kind: _Kind) -> bool:
         """Whether area and energy suit; who it is, is asked later."""
-        particulars = self.particulars
-        return any(each.suits_kind(*kind, particulars.energy) for each in particulars.conditions or ANY)
+        area, energy = kind
+        alike, conditions = one_carrier(energy, self.particulars.energy), self.particulars.conditions
+        if not conditions:
+            return alike
+        return any(
+            (not each.areas or area in each.areas) and (energy in each.energies if each.energies else alike)
+            for each in conditions
+        )
 
 
 def _only(particulars: Particulars) -> frozenset[bytes] | None:
