@@ -22,7 +22,7 @@ A market that nets takes `Contracts(market, net)` for `contract`: money goes int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -307,7 +307,11 @@ class MarketClient:
                 owed.append(each)
             elif each.status == "paid" and each.final and sells:
                 words.append(self._confirmation(each))
-        await self._voice.say_once((*words, *await self._payment(owed)))
+        # A payment asks for the money first; a market that does not answer that must not keep a report from being in
+        # time.
+        await self._voice.say_once(words)
+        if owed:
+            await self.pay(owed)
         for leaf, line in list(self.left.items()):
             if line.due and bytes(line.seller) == self.account and self._left.alone(line):
                 await self.sign_left(leaf)
@@ -357,22 +361,19 @@ class MarketClient:
 
         Raises PaymentRefused for a bill that this asset did not order; then nothing is paid.
         """
-        await self._voice.say_once(await self._payment(contracts))
-
-    async def _payment(self, contracts: Iterable[DeskContract]) -> Sequence[Word]:
         open_ = [each for each in contracts if not self._voice.on_its_way("pay", each.id)]
         bills = [bill_of(each) for each in open_]
         for bill in bills:
             check_bill(bill, self._orders.get(bill.request))
         if not bills:
-            return ()
+            return
         # What is reserved for a contract is no longer in the balance, and costs nothing more (`Bill.cost`).
         funds = 0 if all(each.escrowed for each in open_) else (await self.money()).balance
         chosen = sorted(choose_bills(bills, funds), key=lambda bill: bill.contract_id)
-        if not chosen:
-            return ()
-        ids, amount = tuple(bill.contract_id for bill in chosen), sum(bill.due for bill in chosen)
-        return (Word("pay", ids, m.Payment(self.account, self.place.operator, ids, amount, False, self.until)),)
+        if chosen:
+            ids, amount = tuple(bill.contract_id for bill in chosen), sum(bill.due for bill in chosen)
+            message = m.Payment(self.account, self.place.operator, ids, amount, False, self.until)
+            await self._voice.say_once([Word("pay", ids, message)])
 
     async def confirm(self, contract: DeskContract) -> None:
         """Says that the money arrived."""
