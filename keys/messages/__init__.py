@@ -57,6 +57,15 @@ from keys.messages.market import (
     net_settlement_domain,
 )
 from keys.messages.offchain import ParcelSeal, Statement, parcel_domain
+from keys.messages.stored import (
+    Opening,
+    StoredCall,
+    call_from_stored,
+    from_stored,
+    opening_of,
+    stored_form,
+    stored_form_of,
+)
 from keys.messages.table import STRUCTS, from_typed_data
 
 __all__ = [
@@ -83,6 +92,7 @@ __all__ = [
     "NetBatch",
     "NetMandate",
     "Offer",
+    "Opening",
     "PairDevice",
     "ParcelSeal",
     "PauseSource",
@@ -99,6 +109,7 @@ __all__ = [
     "Ruling",
     "SetWriter",
     "Statement",
+    "StoredCall",
     "StreamCommit",
     "TransferShares",
     "TransferStream",
@@ -106,15 +117,20 @@ __all__ = [
     "Withdraw",
     "allowances_domain",
     "anchors_domain",
+    "call_from_stored",
     "digest",
     "energy_domain",
+    "from_stored",
     "from_typed_data",
     "market_domain",
     "net_settlement_domain",
+    "opening_of",
     "parcel_domain",
     "recover",
     "recover_digest",
     "registry_domain",
+    "stored_form",
+    "stored_form_of",
     "struct_values",
     "typed_data",
     "verify",
