@@ -11,7 +11,7 @@ import pytest
 
 from keys.signers import LocalSigner
 from node.client.market import MarketClient
-from node.errors import Conflict, InvalidInput
+from node.errors import Conflict, InvalidInput, NodeUnreachable
 from node.wire.desk import DeskContract
 from node.wire.orderdetails import details_of_carrier
 from tests.support.handlink import HandLink, while_blocks_come
@@ -117,6 +117,50 @@ async def test_m36_m37_a14_what_is_not_paid_is_reminded_of_claimed_and_cured(tmp
         await buyer.look()
         await buyer.remedies.cancel(buyer.contracts[third])
         await reaches(world, both, third, "cancelled")
+
+
+async def test_m85_a_report_is_in_time_though_the_market_does_not_tell_the_buyer_its_money(tmp_path: Path) -> None:
+    """One contract, for which nothing is reserved, is to be paid, so the money is asked for first; the report of another
+    must not wait for that."""
+    async with hall(tmp_path) as (world, seller, buyer):
+        paid = await agreed(world, seller, buyer, 1_000)
+        await world.pass_time(3 * HOUR)
+        await reaches(world, (seller, buyer), paid, "confirmed")
+        owed = await agreed(world, seller, buyer, 2_000)
+        await world.pass_time(3 * HOUR)
+
+        async def delivered() -> bool:
+            await seller.settle(lambda contract: contract.wh)
+            for contract in await buyer.look():
+                if contract.status == "reported" and contract.by_buyer is None:
+                    await buyer.report(contract, contract.wh)
+            trade = await world.market.trade(owed)
+            return trade.status.value == "delivered" and trade.settled
+
+        await world.until("the first is owed", delivered)
+        late = await agreed(world, seller, buyer, 400)
+        await world.pass_time(3 * HOUR)
+
+        async def told() -> bool:
+            await seller.settle(lambda contract: contract.wh)
+            await buyer.look()
+            return buyer.contracts[late].status == "reported" and buyer.contracts[owed].final
+
+        await world.until("the seller has reported the second", told)
+        assert isinstance(buyer._link, HandLink)
+        buyer._link.no_money = True
+        with pytest.raises(NodeUnreachable):
+            await buyer.settle(lambda contract: contract.wh)
+
+        async def counted() -> bool:
+            return (await world.market.trade(late)).status.value == "delivered"
+
+        await world.until("the second report is on chain", counted)
+        assert (await world.market.trade(owed)).status.value == "delivered", "nothing is paid without an answer"
+        buyer._link.no_money = False
+        await pay_in(world, buyer, 2_400)
+        await reaches(world, (seller, buyer), owed, "confirmed")
+        await reaches(world, (seller, buyer), late, "confirmed")
 
 
 async def test_m84_m85_an_order_of_a_third_party_says_what_it_is_and_whom_it_takes(tmp_path: Path) -> None:

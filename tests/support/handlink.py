@@ -9,6 +9,7 @@ from typing import Any
 from keys.parcel import pack
 from keys.signers import LocalSigner
 from node.client.link import Place, signed_question
+from node.errors import NodeUnreachable
 from node.wire.desk import DeskAnswer, DeskContract
 from tests.support.tradeworld import World
 
@@ -16,13 +17,15 @@ __all__ = ["HandLink", "while_blocks_come"]
 
 
 class HandLink:
-    """Parcels go from hand to hand. `nets`: the market is one that nets; `lie`: what the market adds."""
+    """Parcels go from hand to hand. `nets`: the market is one that nets; `lie`: what the market adds; `no_money`: it does
+    not answer who asks for the own money."""
 
     def __init__(self, world: World, signer: LocalSigner, *, nets: bool) -> None:
         self._world = world
         self._signer = signer
         self._nets = nets
         self.lie: tuple[DeskContract, ...] = ()
+        self.no_money = False
 
     async def find(self, contract: bytes, operator: bytes | None) -> Place:
         node = self._world.market
@@ -39,6 +42,8 @@ class HandLink:
         await self._world.market.inbox.take(parcel, "")
 
     async def ask(self, place: Place, seen: tuple[int, bytes], *, money: bool = False) -> DeskAnswer:
+        if money and self.no_money:
+            raise NodeUnreachable("The market does not answer.")
         now, chain_id = self._world.clock.now(), self._world.devnet.chain_id
         question = await signed_question(self._signer, place.operator, chain_id, now, seen, money)
         assert self._world.market.market is not None
