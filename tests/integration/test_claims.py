@@ -21,7 +21,7 @@ from node.runtime.errors import PermanentFailure
 from node.services.settlement.lines import lines_of
 from node.storage.deliveries import Span
 from node.wire.settlement import EvidenceGiven
-from tests.integration.test_paying import allow, owner_of_buyer, reason_of
+from tests.integration.test_owner_funding import allow, owner_of_buyer, reason_of
 from tests.support.tradeworld import DAY, HOUR, World, trading, unpaid
 
 pytestmark = pytest.mark.chain

@@ -120,8 +120,8 @@ async def test_m36_m37_a14_what_is_not_paid_is_reminded_of_claimed_and_cured(tmp
 
 
 async def test_m85_a_report_is_in_time_though_the_market_does_not_tell_the_buyer_its_money(tmp_path: Path) -> None:
-    """One contract, for which nothing is reserved, is to be paid, so the money is asked for first; the report of another
-    must not wait for that."""
+    """For one contract nothing is reserved, so its payment asks for the money first; the report of another does not
+    wait for that."""
     async with hall(tmp_path) as (world, seller, buyer):
         paid = await agreed(world, seller, buyer, 1_000)
         await world.pass_time(3 * HOUR)

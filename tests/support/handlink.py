@@ -17,8 +17,8 @@ __all__ = ["HandLink", "while_blocks_come"]
 
 
 class HandLink:
-    """Parcels go from hand to hand. `nets`: the market is one that nets; `lie`: what the market adds; `no_money`: it does
-    not answer who asks for the own money."""
+    """Parcels go from hand to hand. `nets`: the market is one that nets; `lie`: what the market adds; `no_money`: it
+    does not answer who asks for the own money."""
 
     def __init__(self, world: World, signer: LocalSigner, *, nets: bool) -> None:
         self._world = world

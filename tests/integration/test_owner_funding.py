@@ -1,0 +1,126 @@
+"""What an owner signed to fund: by itself within the allowance, refused beyond it, or by hand (M-27, M-41, M-56, M-62,
+A-29)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.app.core import peer_of
+from node.app.trading.owning import FUNDED, Allowed
+from node.runtime.errors import PermanentFailure
+from node.wire.settlement import FundWanted
+from tests.support.tradeworld import DAY, Node, World, trading, unpaid
+
+pytestmark = pytest.mark.chain
+
+
+async def owner_of_buyer(world: World, wallet: int) -> Node:
+    """The household that the buyer's asset belongs to, with money in its wallet."""
+    owner = await world.open("buyer's owner")
+    await world.mint(owner.core.keys.identity.wallet().address, wallet)
+    await world.rounds(2)
+    return owner
+
+
+async def allow(world: World, owner: Node, per_day: int, per_contract: int, total: int = 10**9) -> None:
+    account = world.nodes["buyer"].asset.account(world.operator).address
+    wallet = owner.core.keys.identity.wallet().address
+    until = world.clock.now() + 30 * DAY
+    views = owner.core.chain.funding
+    assert views is not None
+    before = (await views.funding(wallet, world.operator, account)).nonce
+    await owner.funds.allow(Allowed(account, world.operator, per_day, per_contract, until, total))
+
+    async def so() -> bool:
+        return (await views.funding(wallet, world.operator, account)).nonce == before + 1
+
+    await world.until("the allowance is on chain", so)
+
+
+async def reason_of(world: World, owner: Node, contract: bytes) -> str:
+    """What the asset and its owner were told, which is the same."""
+    buyer = world.nodes["buyer"].asset.trades.payments
+
+    async def told() -> bool:
+        return contract in buyer.unfunded
+
+    await world.until("the owner's answer", told)
+    found = await owner.core.storage.memory.facts.get(FUNDED, contract.hex())
+    assert found is not None
+    assert not found["done"]
+    assert found["reason"] in buyer.unfunded[contract]
+    return str(found["reason"])
+
+
+async def test_m27_m56_the_owner_funds_what_the_allowance_covers(tmp_path: Path) -> None:
+    """M-56: the asset lacks 2,000; it asks, the owner's node draws exactly that, and the contract is paid."""
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=5_000, per_contract=3_000)
+        contract = await unpaid(world)
+        await world.pass_time(60)
+        await world.reach(contract, "confirmed")
+        assert await world.token_of(owner.core.keys.identity.wallet().address) == 8_000
+        assert await world.balance("buyer") == 0
+
+
+async def test_a29_more_than_the_allowance_for_one_contract_is_refused(tmp_path: Path) -> None:
+    """Owner and asset are told why; the money stays; a higher allowance is a new chance.
+
+    M-41: money that comes to the seller from elsewhere meanwhile, of the very amount, pays no contract.
+    """
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=5_000, per_contract=1_999)
+        contract = await unpaid(world)
+        assert "AllowanceShort" in await reason_of(world, owner, contract)
+        assert await world.token_of(owner.core.keys.identity.wallet().address) == 10_000
+        await world.pay_in("seller", 2_000)
+        await world.rounds(4)
+        assert (await world.market.trade(contract)).status.value == "delivered"
+        await allow(world, owner, per_day=5_000, per_contract=2_000)
+        await world.pass_time(60)
+        await world.reach(contract, "confirmed")
+
+
+@pytest.mark.long
+async def test_a29_more_than_the_allowance_for_a_day_is_refused(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=1_500, per_contract=5_000)
+        contract = await unpaid(world)
+        assert "AllowanceShort" in await reason_of(world, owner, contract)
+        assert (await world.market.trade(contract)).status.value == "delivered"
+
+
+@pytest.mark.long
+async def test_an_owner_without_funds_is_told_so(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 100)
+        await allow(world, owner, per_day=5_000, per_contract=5_000)
+        contract = await unpaid(world)
+        assert await reason_of(world, owner, contract)
+        assert await world.token_of(owner.core.keys.identity.wallet().address) == 100
+
+
+async def test_m27_nobody_but_the_paired_gateway_is_funded(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        await allow(world, owner, per_day=5_000, per_contract=5_000)
+        world.off.add("buyer's owner")
+        contract = await unpaid(world)
+        account = world.nodes["buyer"].asset.account(world.operator).address
+        body = FundWanted(operator=world.operator, account=account, contract=contract, missing=2_000)
+        with pytest.raises(PermanentFailure, match="Only the paired gateway"):
+            await world.nodes["seller"].post.send(peer_of(owner.core.card), "user.fund", body.to_json())
+
+
+@pytest.mark.long
+async def test_m62_funded_by_hand_it_is_paid(tmp_path: Path) -> None:
+    async with trading(tmp_path, terms={"escrow": False}) as world:
+        contract = await unpaid(world)
+        await world.pay_in("buyer", 2_000)
+        await world.clock_on(60)
+        await world.reach(contract, "confirmed")
