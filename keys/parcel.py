@@ -13,12 +13,12 @@ has no one spelling, and money and energy are integers anyway.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+import orjson
 import rfc8785
 
 from keys.eip712 import keccak256
@@ -33,7 +33,6 @@ from keys.errors import (
     SignatureError,
 )
 from keys.messages import ParcelSeal, parcel_domain, verify
-from keys.nesting import nesting
 from keys.sealing import OVERHEAD, SealingKey, open_sealed, reader_key_hash, seal
 from keys.signers import Signer
 
@@ -43,12 +42,14 @@ VERSION = 1
 MAX_SIZE = 64 * 1024
 CLOCK_TOLERANCE = 120  # seconds by which two nodes' clocks may differ
 MAX_LIFETIME = 7 * 86400  # bounds how long a receiver has to remember ids
-MAX_DEPTH = 32  # levels of lists and objects; parsers recurse, and their own limit depends on who calls them
-
-_SAFE = 2**53 - 1  # integers that every reader of JSON has exactly (RFC 8785)
+MAX_DEPTH = 32  # levels of lists and objects; parsers recurse, and where each of them ends is its own affair
 
 _HEAD = VERSION.to_bytes(2, "big")
-_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+# Strict: integers up to 2^53 - 1 only, which every reader of JSON has exactly (RFC 8785).
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_CONTAINERS = (dict, list, tuple)
+_ONE_SPELLING = frozenset({*_CONTAINERS, str, int, bool, type(None)})
+_ASTRAL = 0xF0  # the first byte in UTF-8 of a character beyond the basic plane; no other byte is as large
 _BODY = b'{"body":'
 _FIELDS = {"version", "sender", "recipient", "nonce", "kind", "body", "sent_at", "expires_at", "signature"}
 
@@ -70,33 +71,26 @@ class Parcel:
         return self.expires_at + CLOCK_TOLERANCE
 
 
-def _check_depth(value: object) -> None:
-    """For what this process packs; what comes from outside is measured before it is parsed."""
-    level = [value]
+def _check(document: object) -> None:
+    """Levels, and kinds that have one spelling. Raises ParcelMalformed."""
+    level = [document]
     for _ in range(MAX_DEPTH + 1):
-        level = [
-            item
-            for container in level
-            if isinstance(container, dict | list | tuple)
-            for item in (_values(container) if isinstance(container, dict) else container)
-        ]
-        if not level:
+        for kind in {*map(type, level)} - _ONE_SPELLING:
+            if not issubclass(kind, (str, int, *_CONTAINERS)):
+                raise ParcelMalformed(f"a {kind.__name__} has no canonical JSON form")
+        containers = [each for each in level if isinstance(each, _CONTAINERS)]
+        if not containers:
             return
+        level = []
+        for each in containers:
+            level += each.values() if isinstance(each, dict) else each
     raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
 
 
-def _values(names: dict[Any, Any]) -> Iterable[Any]:
-    if not all(isinstance(name, str) for name in names):
-        raise ParcelMalformed("the body has no canonical JSON form: a name is not a text")
-    return names.values()
-
-
 def _canonical(value: object) -> bytes:
-    """What is no integer, or too large a one, is found when it is read again."""
-    _check_depth(value)
+    _check(value)
     try:
-        text = _rewritten(value, plain=True)
-        return text if text.isascii() else _written(value)
+        return _spelled(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParcelMalformed(f"the body has no canonical JSON form: {error}") from error
 
@@ -124,7 +118,6 @@ async def pack(
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise ParcelUntimely(f"a parcel lives 1 to {MAX_LIFETIME} seconds, not {lifetime}")
     body_bytes = _canonical(dict(body))
-    _read(body_bytes)  # what could not be read again is not sent
     if len(body_bytes) > MAX_SIZE:
         raise ParcelTooLarge(f"the body has {len(body_bytes)} bytes; a parcel has at most {MAX_SIZE}")
     recipient = reader_key_hash(recipient_public)
@@ -147,7 +140,7 @@ async def pack(
         "signature": signature.hex(),
     }
     # "body" is the first of the names, and its text is canonical already.
-    plain = _BODY + body_bytes + b"," + _rewritten(fields, plain=kind.isascii())[1:]
+    plain = _BODY + body_bytes + b"," + _spelled(fields)[1:]
     if len(_HEAD) + len(plain) + OVERHEAD > MAX_SIZE:
         raise ParcelTooLarge(f"sealed it would have {len(_HEAD) + len(plain) + OVERHEAD} bytes, more than {MAX_SIZE}")
     return _HEAD + seal(recipient_public, plain, _info(chain_id, recipient))
@@ -199,69 +192,31 @@ def _check_times(message: ParcelSeal, now: int) -> None:
         raise ParcelUntimely(f"expired {now - message.expires_at} seconds ago; check both clocks or send it again")
 
 
-def _written(value: object) -> bytes:
-    """RFC 8785. Raises ValueError, RecursionError."""
-    return bytes(rfc8785.dumps(value))  # type: ignore[arg-type]  # the library checks what it is given
-
-
-def _rewritten(value: object, *, plain: bool) -> bytes:
-    """RFC 8785 of what was read, so of integers within its bounds. Raises ValueError, RecursionError.
-
-    `plain`: its text is ASCII. Then the standard writer will do, which is ten times as quick: its escapes are those of
-    RFC 8785, and names sort by code points as they do by UTF-16.
-    """
-    if not plain:
-        return _written(value)
-    return _WRITER.encode(value).encode()
+def _spelled(value: object) -> bytes:
+    """RFC 8785 of what `_check` let pass. Raises TypeError, ValueError, RecursionError."""
+    text = orjson.dumps(value, option=_OPTIONS)
+    # Names are sorted by code points here and by UTF-16 there; beyond the basic plane the order differs.
+    return text if text.isascii() or max(text) < _ASTRAL else bytes(rfc8785.dumps(value))  # type: ignore[arg-type]
 
 
 def _body_of(plain: bytes, fields: Mapping[str, Any]) -> bytes:
     """The body's bytes as they stand in the parcel: its text is canonical, and "body" is the first of its names."""
     rest = {name: value for name, value in fields.items() if name != "body"}
-    return plain[len(_BODY) : -len(_rewritten(rest, plain=plain.isascii()))]
-
-
-def _integer(text: str) -> int:
-    found = int(text) if len(text) <= 17 else _SAFE + 1
-    if not -_SAFE <= found <= _SAFE:
-        raise ValueError("not an integer that every reader has exactly")
-    return found
-
-
-def _refuse_float(_: str) -> NoReturn:
-    raise ValueError("not an integer")
-
-
-_READER = json.JSONDecoder(parse_int=_integer, parse_float=_refuse_float, parse_constant=_refuse_float)
+    return plain[len(_BODY) : -len(_spelled(rest))]
 
 
 def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object in its one canonical encoding, without floats."""
-    document = _read(data)
     try:
-        canonical = _rewritten(document, plain=data.isascii())
-    except (ValueError, RecursionError) as error:
-        raise _unread(error) from None
+        document = orjson.loads(data)
+        _check(document)
+        canonical = _spelled(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})") from None
     # Also finds names that occur twice, of which two readers might take different ones.
     if canonical != data or not isinstance(document, dict):
         raise ParcelMalformed("not in canonical form (RFC 8785), or not an object")
     return document
-
-
-def _read(data: bytes) -> object:
-    """JSON without floats, of integers that every reader has exactly."""
-    # Where there are not that many brackets in all, inside of texts too, the levels need not be counted.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and nesting(data) > MAX_DEPTH:
-        raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
-    try:
-        found: object = _READER.decode(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise _unread(error) from None
-    return found
-
-
-def _unread(error: Exception) -> ParcelMalformed:
-    return ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})")
 
 
 def _unhex(name: str, value: object, size: int) -> bytes:
