@@ -21,7 +21,9 @@ _GAS = 200_000
 _FUND_GAS = 400_000
 
 
-def allowances_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> Call:
+def allowances_call(
+    address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]
+) -> Call:
     """The call that brings an allowance onto the chain. Raises MessageMalformed."""
     if not isinstance(message, m.Allowance):
         raise MessageMalformed(f"{type(message).__name__} is not a message of the allowances")

@@ -95,7 +95,7 @@ _CALLS: Mapping[type[m.Message], tuple[Callable[..., bytes], int, int]] = Mappin
 )
 
 
-def energy_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> Call:
+def energy_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> Call:
     """The call that brings a signed message onto the chain. Raises MessageMalformed."""
     shape = _CALLS.get(type(message))
     name = type(message).__name__

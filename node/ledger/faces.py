@@ -26,7 +26,7 @@ class CallMaker(Protocol):
     """Makes the call that brings a signed message onto the chain."""
 
     def __call__(
-        self, address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]
+        self, address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]
     ) -> Call:
         """`opening`: what the function takes beside message and signatures. Raises MessageMalformed."""
         ...

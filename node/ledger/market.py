@@ -13,11 +13,11 @@ from contracts.bindings import market as abi
 from contracts.errors import ContractsError
 from keys import messages as m
 from keys.eip712 import Domain
-from keys.errors import KeysError
 from node.ledger.anchors import AnchorViews
 from node.ledger.answers import ask
 from node.ledger.errors import MessageMalformed, RpcRefused
 from node.ledger.faces import Face
+from node.ledger.openings import raw_of, shown_in
 from node.ledger.reader import At, ChainReader
 from node.ledger.reverts import Reason, reason_from, reason_of, rejected_in
 from node.ledger.transaction import Call
@@ -90,49 +90,40 @@ def opened(message: m.Message, domain: Domain) -> bytes:
     return json.dumps(m.typed_data(message, domain), separators=(",", ":")).encode()
 
 
-def _order(raw: bytes, kind: type[T]) -> T:
-    try:
-        message, _ = m.from_typed_data(json.loads(raw))
-    except (KeysError, ValueError) as error:
-        raise MessageMalformed(f"an order beside the match cannot be read: {error}") from error
-    if not isinstance(message, kind):
-        raise MessageMalformed(f"expected a {kind.__name__}, found a {type(message).__name__}")
-    return message
-
-
-def _match(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> bytes:
-    offer, request = _order(opening[0], m.Offer), _order(opening[1], m.Request)
+def _match(message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> bytes:
+    offer, request = shown_in(opening[0], m.Offer), shown_in(opening[1], m.Request)
     return abi.encode_make_contract(message, offer, request, *signatures)  # type: ignore[arg-type]
 
 
-def _provision(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> bytes:
+def _provision(message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> bytes:
     """Opened by one byte: 0 for the first report, 1 for the answer to it."""
     encode = abi.encode_answer if opening[0] == b"\x01" else abi.encode_report
     return encode(message, signatures[0])  # type: ignore[arg-type]
 
 
-def _cancel(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> bytes:
+def _cancel(message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> bytes:
     """Opened by one byte: 0 for an order; 1 for a contract, followed by the partner's signature if there is one."""
-    if opening[0][:1] == b"\x01":
-        return abi.encode_cancel_contract(message, signatures[0], opening[0][1:])  # type: ignore[arg-type]
+    how = raw_of(opening[0])
+    if how[:1] == b"\x01":
+        return abi.encode_cancel_contract(message, signatures[0], how[1:])  # type: ignore[arg-type]
     return abi.encode_cancel_order(message, signatures[0])  # type: ignore[arg-type]
 
 
-def permitted(opening: Sequence[bytes]) -> tuple[int, int, int, bytes, bytes]:
+def permitted(opening: Sequence[m.Opening]) -> tuple[int, int, int, bytes, bytes]:
     """Value, deadline, v, r and s of a token's permit and its signature. Raises MessageMalformed."""
-    permit, raw = _order(opening[0], m.Permit), opening[1]
+    permit, raw = shown_in(opening[0], m.Permit), raw_of(opening[1])
     if len(raw) != 65:
         raise MessageMalformed("a permit is signed by 65 bytes")
     return permit.value, permit.deadline, raw[64], raw[:32], raw[32:64]
 
 
-def _deposit(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> bytes:
+def _deposit(message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> bytes:
     """Opened by the token's permit and its signature."""
     given = abi.PermitSignature(*permitted(opening))
     return abi.encode_deposit_with_permit(message, signatures[0], given)  # type: ignore[arg-type]
 
 
-Encoder = Callable[[m.Message, Sequence[bytes], Sequence[bytes]], bytes]
+Encoder = Callable[[m.Message, Sequence[bytes], Sequence[m.Opening]], bytes]
 
 
 def _plain(encode: Callable[..., bytes]) -> Encoder:
@@ -159,7 +150,7 @@ _CALLS: Mapping[type[m.Message], tuple[Encoder, int, int, int]] = MappingProxyTy
 )
 
 
-def market_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> Call:
+def market_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> Call:
     """The call that brings a signed message onto the chain. Raises MessageMalformed."""
     shape = _CALLS.get(type(message))
     name = type(message).__name__

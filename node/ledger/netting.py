@@ -14,6 +14,7 @@ from node.ledger.answers import ask
 from node.ledger.errors import MessageMalformed
 from node.ledger.faces import Face, Silent
 from node.ledger.market import permitted
+from node.ledger.openings import raw_in
 from node.ledger.reader import At, ChainReader
 from node.ledger.reverts import Reason, reason_from
 from node.ledger.transaction import Call
@@ -33,7 +34,7 @@ class NetState(IntEnum):
     VOID = 3
 
 
-def net_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes]) -> Call:
+def net_call(address: bytes, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> Call:
     """The call for a mandate, a batch (opened by debits and credits), a deposit (by permit and signature) or a
     withdrawal. Raises MessageMalformed."""
     name = type(message).__name__
@@ -43,8 +44,9 @@ def net_call(address: bytes, message: m.Message, signatures: Sequence[bytes], op
         case m.NetMandate(), 0:
             return Call(address, abi.encode_set_mandate(message, signatures[0]), gas=200_000)
         case m.NetBatch(), 2:
-            data = abi.encode_settle_net(message, opening[0], opening[1], signatures[0])
-            return Call(address, data, gas=200_000 + 500 * (len(opening[0]) + len(opening[1])))
+            taken, given = raw_in(opening)
+            data = abi.encode_settle_net(message, taken, given, signatures[0])
+            return Call(address, data, gas=200_000 + 500 * (len(taken) + len(given)))
         case m.Deposit(), 2:
             permit = abi.PermitSignature(*permitted(opening))
             return Call(address, abi.encode_deposit_with_permit(message, signatures[0], permit), gas=400_000)

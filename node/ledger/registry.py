@@ -12,6 +12,7 @@ from contracts.errors import ContractsError
 from keys import messages as m
 from node.ledger.errors import MessageMalformed
 from node.ledger.gas import REVOKE_GAS
+from node.ledger.openings import raw_in, raw_of
 from node.ledger.reverts import Reason, reason_from, rejected_in
 from node.ledger.transaction import Call
 from node.ledger.wire import RawLog
@@ -125,7 +126,7 @@ def registry_call(
     registry: bytes,
     message: m.Message,
     signatures: Sequence[bytes],
-    opening: Sequence[bytes] = (),
+    opening: Sequence[m.Opening] = (),
     sender: bytes = b"",
 ) -> Call:
     """Return the call that puts a signed message on chain.
@@ -142,12 +143,13 @@ def registry_call(
     name = type(message).__name__
     if len(signatures) != signers:
         raise MessageMalformed(f"{name} takes {signers} signature(s), got {len(signatures)}")
-    if tuple(len(part) for part in opening) != openings:
+    shown = raw_in(opening)
+    if tuple(len(part) for part in shown) != openings:
         raise MessageMalformed(f"{name} takes {len(openings)} opening value(s) of {openings} bytes besides")
     if isinstance(message, m.Revoke):
         data = revoke_call(message, signatures[0], sender)
     else:
-        data = encode(message, *opening, *signatures)
+        data = encode(message, *shown, *signatures)
     gas = GAS[type(message)] + _GAS_PER_STREAM * len(getattr(message, "sids", ()))
     # A revocation may meet a grant that a reorganisation took away, which costs more than the estimate says.
     return Call(registry, data, gas=gas, least_gas=REVOKE_GAS if isinstance(message, m.Revoke) else 0)
@@ -169,13 +171,13 @@ def registry_batch(registry: bytes, calls: Sequence[Call]) -> Call:
 _BATCH_RESERVE = 300_000
 
 
-def registry_signers(message: m.Message, opening: Sequence[bytes] = ()) -> tuple[bytes | None, ...]:
+def registry_signers(message: m.Message, opening: Sequence[m.Opening] = ()) -> tuple[bytes | None, ...]:
     """Return who must sign, in the order of the signatures; None for a stream's writer, whom only the chain knows."""
     match message:
         case m.RegisterStream() | m.SetWriter():
             return message.owner, message.writer
         case m.PairDevice():
-            return message.owner, opening[0] if opening else None
+            return message.owner, raw_of(opening[0]) if opening else None
         case m.UnpairDevice() | m.Revoke():
             return (message.account,)
         case m.Grant():

@@ -73,7 +73,7 @@ class Relay:
         self,
         message: m.Message,
         signatures: Sequence[bytes],
-        opening: Sequence[bytes] = (),
+        opening: Sequence[m.Opening] = (),
         domain: Domain | None = None,
     ) -> Relayed:
         """Put a signed message on chain; a second call with the same message finds the first.
@@ -88,7 +88,7 @@ class Relay:
         self,
         message: m.Message,
         signatures: Sequence[bytes],
-        opening: Sequence[bytes],
+        opening: Sequence[m.Opening],
         wanted: Domain,
         *,
         counted: bool,
@@ -109,7 +109,7 @@ class Relay:
         return Relayed(digest, await self._sender.submit(digest, call, again=True))
 
     async def share(
-        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain
+        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening], domain: Domain
     ) -> Relayed:
         """Take a message of a contract beside the registry to be sent together with others, where its kind is; else
         relay it. The caller has checked it; the contract is asked when the batch is made. Raises as `relay` does.
@@ -123,7 +123,7 @@ class Relay:
         digest = m.digest(message, domain)
         return Relayed(digest, await self._sender.submit(digest, call, again=True, state=TxState.GATHERED))
 
-    async def vouch(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> None:
+    async def vouch(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening] = ()) -> None:
         """Raises MessageRefused for a registry message that its account did not sign, or that the registry does not
         take. A key's signature is checked here; that of a contract wallet only where the chain can be asked."""
         call, reason = self._call(message, signatures, opening, self.domain)
@@ -133,7 +133,9 @@ class Relay:
         with suppress(ChainUnreachable):
             await self._simulate(digest, call, reason)
 
-    async def accept(self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes] = ()) -> Relayed:
+    async def accept(
+        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening] = ()
+    ) -> Relayed:
         """Take a registry message to be sent together with others; a second call with the same message finds the first.
 
         The signatures are checked here and the message is on disk when this returns; the contract is asked when its
@@ -158,7 +160,9 @@ class Relay:
             await self._budget.spend(self._signer(message, signatures, domain), type(message).__name__, digest)
 
     @staticmethod
-    def _keys_signed(message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], digest: bytes) -> bool:
+    def _keys_signed(
+        message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening], digest: bytes
+    ) -> bool:
         """Tell whether each signature was made by the key of the account that must sign."""
         try:
             return all(
@@ -173,7 +177,7 @@ class Relay:
             return False
 
     def _call(
-        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain
+        self, message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening], domain: Domain
     ) -> tuple[Call, ErrorDecoder]:
         if domain == self.domain:
             call = registry_call(self._views.address, message, signatures, opening, self._sender.address)
