@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keys.eip712 import Domain
-from keys.messages import Message, digest, typed_data
+from keys.messages import Message, Opening, digest, opening_of, stored_form
 from node.projection.base import Peer
 from node.projection.events import RequestedSubmission
 from node.wire.consents import PartyCard
@@ -38,13 +38,12 @@ def peer_of(card: PartyCard) -> Peer:
 
 
 def wish_for(
-    message: Message, signatures: Sequence[bytes], opening: Sequence[bytes], domain: Domain, now: int
+    message: Message, signatures: Sequence[bytes], opening: Sequence[Opening], domain: Domain, now: int
 ) -> RequestedSubmission:
     """The wish to have a signed message on the chain.
 
     `opening`: what the call discloses beside it (device and salt, the orders of a match).
     """
-    document = {"typed": typed_data(message, domain), "opening": [part.hex() for part in opening]}
-    deadline = getattr(message, "deadline", None)
-    name, text = type(message).__name__, canonical(document)
-    return RequestedSubmission(digest(message, domain), name, text, tuple(signatures), deadline, now)
+    shown = [opening_of(part) if isinstance(part, bytes) else part for part in opening]
+    text, deadline = stored_form(message, domain, shown), getattr(message, "deadline", None)
+    return RequestedSubmission(digest(message, domain), type(message).__name__, text, tuple(signatures), deadline, now)

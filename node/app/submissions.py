@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 
 from keys.eip712 import Domain
-from keys.messages import Message, from_typed_data
+from keys.messages import Message, Opening, call_from_stored, from_stored
 from node.app.core import Core
 from node.app.spelling import wish_for
 from node.errors import NodeError
@@ -30,7 +29,7 @@ def submission_of(
     core: Core,
     message: Message,
     signatures: Sequence[bytes],
-    opening: Sequence[bytes] = (),
+    opening: Sequence[Opening] = (),
     domain: Domain | None = None,
 ) -> RequestedSubmission:
     """The wish to have a signed message on chain, for the registry unless `domain` names another contract.
@@ -49,9 +48,7 @@ class Submissions:
 
     async def submit(self, effect: SubmitMessage) -> None:
         """Hands the message to the relay. Idempotent: the relay knows a message by its digest."""
-        document = json.loads(effect.message)
-        message, domain = from_typed_data(document["typed"])
-        opening = [bytes.fromhex(part) for part in document["opening"]]
+        message, domain, opening = call_from_stored(effect.message)
         try:
             relay = self._core.chain.relay
             if domain == self._core.chain.domain:
@@ -73,6 +70,11 @@ class Submissions:
             self._core.chain.sender.look_again()
             return
         await self._tell_of(known)
+
+    @staticmethod
+    def message_of(effect: SubmitMessage) -> Message:
+        """What is to be brought onto the chain."""
+        return from_stored(effect.message)[0]
 
     async def give_up(self, effect: SubmitMessage, why: str) -> None:
         """It is not sent, and its wish counts as refused."""

@@ -17,13 +17,15 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
+from keys.messages import stored_form_of
 from node.projection import settlement_events as s
 from node.projection.aggregates import KINDS
 from node.projection.base import Effect, Event, State
 from node.projection.effects import EFFECTS, NotifyOrderChanged
 from node.projection.errors import CodecError
-from node.projection.events import EVENTS
+from node.projection.events import EVENTS, RequestedSubmission
 from node.projection.order import Order
+from node.projection.submission import Submission
 from node.projection.trade import Trade
 
 __all__ = ["CODEC", "Codec", "Upgrade", "Written"]
@@ -297,7 +299,13 @@ def _without_progress(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "progress": []}
 
 
+def _kept(field: str) -> Upgrade:
+    """Signed messages are kept in a shorter form; what cannot be read stays, and whoever reads it says so."""
+    return lambda data: {**data, field: stored_form_of(text) if isinstance(text := data.get(field), str) else text}
+
+
 _DETAILED = (Order, s.ReceivedOrder, s.RequestedOrder)
+_SIGNED = (RequestedSubmission, Submission)
 _TIMED = (
     s.LoggedMatched,
     s.LoggedProvisioned,
@@ -315,6 +323,7 @@ _TIMED = (
 _UPGRADES: Mapping[tuple[str, int], Upgrade] = {
     **{(kind.__name__, 1): _with_time for kind in _TIMED},
     **{(kind.__name__, 1): _without_details for kind in _DETAILED},
+    **{(kind.__name__, 1): _kept("message") for kind in _SIGNED},
     ("Order", 2): _without_moment,
     ("Order", 3): _not_refused,
     ("NotifyOrderChanged", 1): _without_reason,
@@ -325,7 +334,7 @@ CODEC = Codec(
     {
         **dict.fromkeys((*EVENTS, *EFFECTS), 1),
         **{kind.state: 1 for kind in KINDS.values()},
-        **dict.fromkeys((*_TIMED, *_DETAILED), 2),
+        **dict.fromkeys((*_TIMED, *_DETAILED, *_SIGNED), 2),
         NotifyOrderChanged: 2,
         Order: 4,
         Trade: 3,

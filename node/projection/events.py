@@ -287,8 +287,8 @@ class DueAskingDeadline(Event):
 class RequestedSubmission(Event):
     """A fully signed message is to be on chain. `digest` is its EIP-712 digest, `kind` its type name ("Grant").
 
-    `message` is its typed-data JSON, `signatures` in the order of the contract call; `deadline` None for Revoke and
-    StreamCommit.
+    `message` is its stored form (`keys.messages.stored`) with what the call discloses beside it, `signatures` stand in
+    the order of the contract call; `deadline` None for Revoke and StreamCommit.
     """
 
     digest: bytes

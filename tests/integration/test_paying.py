@@ -33,7 +33,7 @@ pytestmark = pytest.mark.chain
 async def payments(node: Node) -> list[m.Payment]:
     """What was paid with, in the order in which the market took it."""
     rows = await node.core.storage.views.page(Submission, limit=1_000)
-    found = [m.from_typed_data(json.loads(s.message)["typed"])[0] for _, s in reversed(rows)]
+    found = [m.from_stored(s.message)[0] for _, s in reversed(rows)]
     return [message for message in found if isinstance(message, m.Payment)]
 
 

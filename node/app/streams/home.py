@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +98,7 @@ class HomeRole:
     async def _hand_over(self, effect: SubmitMessage) -> None:
         if effect.kind not in ("Grant", "Revoke", "RegisterStream"):
             return
-        message, _ = from_typed_data(json.loads(effect.message)["typed"])
+        message = self._submissions.message_of(effect)
         peers = await self.places.concerned(message)
         if effect.kind == "Grant":
             key = await self._reader_key(effect.digest)

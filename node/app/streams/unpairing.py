@@ -6,9 +6,7 @@ UnpairDevice cannot name a stream that is not there yet, so the registration wou
 
 from __future__ import annotations
 
-import json
-
-from keys.messages import RegisterStream, from_typed_data
+from keys.messages import RegisterStream, from_stored
 from node.app.core import Core
 from node.app.streams.streamspec import stream_id
 from node.projection.device import Device, DeviceStatus
@@ -27,7 +25,7 @@ async def is_given_up(core: Core, effect: SubmitMessage) -> bool:
     """Whether a message registers a stream of a gateway that its owner has put out since."""
     if effect.kind != "RegisterStream":
         return False
-    message, _ = from_typed_data(json.loads(effect.message)["typed"])
+    message, _ = from_stored(effect.message)
     if not isinstance(message, RegisterStream):
         return False
     facts = core.storage.memory.facts

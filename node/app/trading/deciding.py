@@ -80,7 +80,7 @@ class EvidenceDesk:
 
     async def _match(self, contract_id: bytes) -> m.Match:
         submission = await self._core.storage.views.one(Submission, contract_id)
-        message, _ = m.from_typed_data(json.loads(submission.message)["typed"]) if submission.message else (None, None)
+        message, _ = m.from_stored(submission.message) if submission.message else (None, None)
         if not isinstance(message, m.Match):
             raise NotFound("This market made no such contract.")
         return message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -105,7 +104,7 @@ class MarketDuties:
         """Whoever signed what the chain did not take is told so, signed by this market (A-28)."""
         views, now = self._core.storage.views, self._core.clock.now()
         word = await views.one(Submission, digest)
-        message, _ = m.from_typed_data(json.loads(word.message)["typed"])
+        message, _ = m.from_stored(word.message)
         account = message.payer if isinstance(message, m.Payment) else getattr(message, "account", None)
         reason = word.reason
         if isinstance(message, m.Cancel) and not reason:

@@ -80,7 +80,7 @@ def standing_of(
 
 def fill_of(submission: Submission, operator: bytes) -> Fill | None:
     """What a match on its way takes; None for one of another operator."""
-    message, _ = m.from_typed_data(json.loads(submission.message)["typed"])
+    message, _ = m.from_stored(submission.message)
     if not isinstance(message, m.Match) or message.operator != operator:
         return None
     return Fill(message.offer, message.request, message.wh, message.price)

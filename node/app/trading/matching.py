@@ -7,7 +7,6 @@ the start and follows the journal from then on; each step costs what changed, no
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -265,9 +264,7 @@ class Matching:
         named = named_in(submission.reason)
         if named is not None or not names_somebody(submission.reason):
             return named
-        document = json.loads(submission.message)
-        message, domain = m.from_typed_data(document["typed"])
-        opening = [bytes.fromhex(part) for part in document["opening"]]
+        message, domain, opening = m.call_from_stored(submission.message)
         call = market_call(domain.verifying_contract or b"", message, submission.signatures, opening)
         try:
             await self._core.chain.rpc.call(call.to, call.data, sender=self._core.chain.sender.address)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from channels.asks import Ask, AskKind
 from channels.stores.records import StoredEnvelope
-from keys.messages import Grant, TransferStream, digest, from_typed_data, parcel_domain, verify
+from keys.messages import Grant, TransferStream, digest, from_stored, parcel_domain, verify
 from keys.sealing import reader_key_hash
 from node.app.core import Core, peer_of
 from node.app.facade.streams import Streams
@@ -167,7 +166,7 @@ async def test_both_sign_the_transfer_and_the_new_owner_brings_it_onto_the_chain
     await village.heir.gifts.accept(village.sid)
     owners = village.world.role.owner.address, village.heir.home.owner.address
     [effect] = await _submitted(village.heir.core, "TransferStream")
-    message, domain = from_typed_data(json.loads(effect.message)["typed"])
+    message, domain = from_stored(effect.message)
     assert isinstance(message, TransferStream)
     assert (message.owner, message.new_owner, message.sid) == (*owners, village.sid)
     for signature, account in zip(effect.signatures, owners, strict=True):
