@@ -21,6 +21,7 @@ from node.api.forms import (
     RevokeScope,
     TransferForm,
 )
+from node.api.listing import Page
 from node.api.views import (
     ActionView,
     AlarmView,
@@ -98,7 +99,9 @@ class StreamFacade(Protocol):
 class ConsentFacade(Protocol):
     """Requests and consents, on both sides."""
 
-    async def requests(self) -> tuple[RequestView, ...]: ...
+    async def requests(self, before: int | None, limit: int) -> Page[RequestView]:
+        """On both sides, the newest first; `before` is the `next` of the former page."""
+        ...
 
     async def request(self, request_id: str) -> RequestView: ...
 
@@ -118,7 +121,7 @@ class ConsentFacade(Protocol):
 
     async def deny(self, request_id: str, reason: str) -> RequestView: ...
 
-    async def consents(self) -> tuple[ConsentView, ...]: ...
+    async def consents(self, before: int | None, limit: int) -> Page[ConsentView]: ...
 
     async def consent(self, grant_id: bytes) -> ConsentView: ...
 

@@ -78,6 +78,15 @@ class ApiClient:
         params = {key.rstrip("_"): str(value) for key, value in query.items() if value is not None}
         return asyncio.run(self._call("GET", path, params, None))
 
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """A list that comes page by page, whole."""
+        page = self.get(path)
+        found: list[dict[str, Any]] = page["items"]
+        while page["next"]:
+            page = self.get(path, before=page["next"])
+            found += page["items"]
+        return found
+
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Sent with an idempotency key, so that a broken connection can be tried again without acting twice."""
         return asyncio.run(self._call("POST", path, {}, body))

@@ -138,8 +138,8 @@ def _add_asking(group: typer.Typer) -> None:
 
 
 def _all(client: ApiClient) -> list[dict[str, Any]]:
-    requests = [{**item, "kind": "request"} for item in client.get("/requests")["items"]]
-    consents = [{**item, "kind": "consent", "id": item["grant_id"]} for item in client.get("/consents")["items"]]
+    requests = [{**item, "kind": "request"} for item in client.items("/requests")]
+    consents = [{**item, "kind": "consent", "id": item["grant_id"]} for item in client.items("/consents")]
     return [*requests, *consents]
 
 
@@ -204,7 +204,7 @@ def _add_granting(group: typer.Typer) -> None:
         if unsigned and signature is not None:
             raise UsageError("--unsigned and --signature are two steps.", remedy="First --unsigned, then --signature.")
         client = session_of(context).client()
-        found = pick(client.get("/requests")["items"], "id", request_id, "consent")
+        found = pick(client.items("/requests"), "id", request_id, "consent")
         now = int(time.time())
         path = f"/requests/{found['id']}/grant"
         body: dict[str, Any] = {
@@ -228,7 +228,7 @@ def _add_granting(group: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
-        found = pick(client.get("/requests")["items"], "id", request_id, "consent")
+        found = pick(client.items("/requests"), "id", request_id, "consent")
         Output(as_json).one(client.post(f"/requests/{found['id']}/deny", {"reason": reason}), _REQUEST)
 
 
@@ -250,7 +250,7 @@ def _add_ending(group: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
-        found = pick(client.get("/consents")["items"], "grant_id", grant_id, "consent")
+        found = pick(client.items("/consents"), "grant_id", grant_id, "consent")
         path = f"/consents/{found['grant_id']}/revoke"
         body: dict[str, Any] = {"sid": _sid(found, stream) if stream else None}
         output = Output(as_json)
@@ -274,7 +274,7 @@ def _add_refresh(group: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
-        found = pick(client.get("/consents")["items"], "grant_id", grant_id, "consent")
+        found = pick(client.items("/consents"), "grant_id", grant_id, "consent")
         Output(as_json).one(client.post(f"/consents/{found['grant_id']}/refresh"), _ACTION)
 
 

@@ -80,7 +80,7 @@ def add_erasure_commands(group: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
-        found = pick(client.get("/consents")["items"], "grant_id", grant_id, "consent")
+        found = pick(client.items("/consents"), "grant_id", grant_id, "consent")
         confirm("Erase what was read under this consent, for good?", yes)
         answer = client.post(f"/consents/{found['grant_id']}/erase", {"reason": reason})
         Output(as_json).one(answer, _ERASURE)
@@ -97,7 +97,7 @@ def add_erasure_commands(group: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
-        consent = pick(client.get("/consents")["items"], "grant_id", grant_id, "consent")
+        consent = pick(client.items("/consents"), "grant_id", grant_id, "consent")
         found = client.get(f"/consents/{consent['grant_id']}/erasure")
         if receipt:
             Output(as_json).document(_receipt(found, "The node that read has not answered."))

@@ -219,6 +219,25 @@ async def test_a_consent_that_is_not_there_is_said_with_what_to_do(place: Place)
         await expect(someone.page.get_by_role("alert")).to_contain_text("There is no consent with this id.")
 
 
+async def test_a_list_of_many_pages_is_shown_whole(place: Place) -> None:
+    home = place.cluster.home
+    await place.cluster.grant("beta")
+    given = await home.items("/consents")
+    assert len(given) > 1
+
+    async def one_by_one(route: Route) -> None:
+        url = route.request.url
+        await route.continue_(url=f"{url}{'&' if '?' in url else '?'}limit=1")
+
+    async with at(place.browser, home, "", DESKTOP, "--scope", "read") as someone:
+        page = someone.page
+        await page.route("**/api/v1/consents*", one_by_one)
+        await page.evaluate("() => { location.hash = '#/consents'; }")
+        granted = page.locator("section", has=page.get_by_role("heading", name="Granted", exact=True))
+        for each in given:
+            await expect(granted.locator(f'a[href="#/consents/{each["grant_id"]}"]')).to_be_visible()
+
+
 async def test_streams_with_their_readers_a_day_as_picture_and_figures_and_the_newest_readings(place: Place) -> None:
     cluster = place.cluster
     await cluster.grant("beta")

@@ -32,6 +32,8 @@ from node.app.streams.provider import ProviderRole
 from node.app.streams.refreshing import KeyRefresher
 from node.app.submissions import Submissions
 from node.clock import ManualClock
+from node.projection.base import Block
+from node.projection.events import LoggedGranted
 from node.runtime.broker.authority import client_context, issue_server, make_authority, server_context
 from node.runtime.outbound import Outbound
 from node.runtime.supervisor import Lifecycle
@@ -187,7 +189,37 @@ async def test_a_domain_that_shows_the_partys_own_card_is_verified(world: World)
     await world.step()
     after = await world.party(request_id)
     assert (after.domain_verified, after.domain_reason, after.domain_checked_at) == (True, None, NOW)
-    assert (await world.consents.requests())[0].party.domain_verified
+    assert (await world.consents.requests(None, 10)).items[0].party.domain_verified
+
+
+async def test_every_request_and_consent_is_found_page_by_page(world: World) -> None:
+    """However many there are, and however many on the chain are nobody's here."""
+    asked = [await world.ask() for _ in range(5)]
+    owner = world.consents._as_home().owner.address
+    grants = [bytes([number]) * 32 for number in range(1, 8)]
+    for number, grant in enumerate(grants, 1):
+        whose = owner if number % 2 else bytes(20)
+        block = Block(number, bytes([number]) * 32)
+        terms = (whose, ASKING.card.address, bytes(32), (bytes(32),), NOW, NOW + 86_400, 7, bytes(32))
+        await world.core.storage.journal.apply([LoggedGranted(block, grant, *terms)])
+    for limit in (1, 2, 3, 100):
+        requests, consents = list[str](), list[bytes]()
+        before = None
+        while (page := await world.consents.requests(before, limit)).items:
+            assert len(page.items) <= limit
+            requests += [to_hex(bytes.fromhex(each.id.removeprefix("0x"))) for each in page.items]
+            if page.next is None:
+                break
+            before = page.next
+        before = None
+        while (found := await world.consents.consents(before, limit)).items:
+            assert len(found.items) <= limit
+            consents += [each.grant_id for each in found.items]
+            if found.next is None:
+                break
+            before = found.next
+        assert requests == asked[::-1]
+        assert consents == [grant for number, grant in enumerate(grants, 1) if number % 2][::-1]
 
 
 async def test_a_domain_that_shows_another_party_is_said_so_plainly(world: World) -> None:

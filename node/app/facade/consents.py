@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Literal
 
 from node.api.forms import ConsentRequestForm, EraseForm, ExternalSignature, GrantScope, RevokeScope
+from node.api.listing import Page
 from node.api.views import (
     ActionView,
     ConsentStepView,
@@ -94,12 +96,19 @@ class Consents:
             raise Refused("This node is no provider.", remedy="Add provider to node.roles.")
         return self._provider
 
-    async def requests(self) -> tuple[RequestView, ...]:
-        """Received ones first, newest first."""
+    async def requests(self, before: int | None, limit: int) -> Page[RequestView]:
+        """Received and sent ones, newest first."""
         views = self._core.storage.views
-        received = [await self._received(state) for _, state in await views.page(Request, limit=MANY)]
-        sent = [await self._sent(state) for _, state in await views.page(Asking, limit=MANY)]
-        return (*received, *sent)
+        found: list[tuple[int, Request | Asking]] = [
+            *await views.page(Request, before=before, limit=limit + 1),
+            *await views.page(Asking, before=before, limit=limit + 1),
+        ]
+        found.sort(key=lambda row: -row[0])
+        items = [
+            await (self._received(state) if isinstance(state, Request) else self._sent(state))
+            for _, state in found[:limit]
+        ]
+        return Page(items=tuple(items), next=found[limit - 1][0] if len(found) > limit else None)
 
     async def request(self, request_id: str) -> RequestView:
         """By id, on whichever side it is."""
@@ -198,14 +207,23 @@ class Consents:
         prepared = self._as_home().revoke_unsigned(grant_id, scope.sid)
         return UnsignedView(typed_data=prepared.typed_data, digest=prepared.digest, expires_at=prepared.expires_at)
 
-    async def consents(self) -> tuple[ConsentView, ...]:
-        """Every grant that this node's person gave, or that was given to this node."""
-        found: list[ConsentView] = []
-        for _, state in await self._core.storage.views.page(Consent, limit=MANY):
-            view = await self._consent_view(state)
-            if view is not None:
-                found.append(view)
-        return tuple(found)
+    async def consents(self, before: int | None, limit: int) -> Page[ConsentView]:
+        """Grants that this node's person gave, or that were given to this node, newest first."""
+        found: list[tuple[int, ConsentView]] = []
+        async for each in self._own_consents(before):
+            if len(found) == limit:
+                return Page(items=tuple(view for _, view in found), next=found[-1][0])
+            found.append(each)
+        return Page(items=tuple(view for _, view in found))
+
+    async def _own_consents(self, before: int | None) -> AsyncIterator[tuple[int, ConsentView]]:
+        """Among all that are on the chain, however many."""
+        while rows := await self._core.storage.views.page(Consent, before=before, limit=MANY):
+            for number, state in rows:
+                view = await self._consent_view(state)
+                if view is not None:
+                    yield number, view
+            before = rows[-1][0]
 
     async def consent(self, grant_id: bytes) -> ConsentView:
         """With what its reader got so far."""

@@ -16,6 +16,7 @@ from node.api.forms import (
     RevokeScope,
     TransferForm,
 )
+from node.api.listing import Page
 from node.api.views import (
     ActionView,
     AlarmView,
@@ -100,8 +101,8 @@ class NodeFacadeOfApp:
     async def export(self, sid: bytes) -> ExportView:
         return await self._streams.export(sid)
 
-    async def requests(self) -> tuple[RequestView, ...]:
-        return await self._consents.requests()
+    async def requests(self, before: int | None, limit: int) -> Page[RequestView]:
+        return await self._consents.requests(before, limit)
 
     async def request(self, request_id: str) -> RequestView:
         return await self._consents.request(request_id)
@@ -121,8 +122,8 @@ class NodeFacadeOfApp:
     async def deny(self, request_id: str, reason: str) -> RequestView:
         return await self._consents.deny(request_id, reason)
 
-    async def consents(self) -> tuple[ConsentView, ...]:
-        return await self._consents.consents()
+    async def consents(self, before: int | None, limit: int) -> Page[ConsentView]:
+        return await self._consents.consents(before, limit)
 
     async def consent(self, grant_id: bytes) -> ConsentView:
         return await self._consents.consent(grant_id)

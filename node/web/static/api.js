@@ -63,6 +63,17 @@ export function get(path, query = {}, signal = undefined) {
   return fetched("GET", `api/v1${path}${tail}`, undefined, signal);
 }
 
+/** GET of a list that comes page by page: all of it. */
+export async function all(path) {
+  let page = await get(path);
+  const items = [...page.items];
+  while (page.next) {
+    page = await get(path, { before: page.next });
+    items.push(...page.items);
+  }
+  return items;
+}
+
 /** POST below /api/v1. */
 export function post(path, body) {
   return fetched("POST", `api/v1${path}`, body);

@@ -1,6 +1,6 @@
 // Who asks for what, what was granted, and to whom: the list (permissions.md 1).
 
-import { get, post } from "./api.js";
+import { all, get, post } from "./api.js";
 import { h, put } from "./dom.js";
 import { grantDialog } from "./grant.js";
 import { action, dialog, empty, facts, field, loading, pill, problem, repeat, some, someRows, toast } from "./ui.js";
@@ -42,20 +42,20 @@ export async function consentsPage(place) {
   let shown = "";
   const draw = async () => {
     try {
-      const [requests, consents, streams] = await Promise.all([get("/requests"), get("/consents"), get("/streams")]);
+      const [requests, consents, streams] = await Promise.all([all("/requests"), all("/consents"), get("/streams")]);
       const news = JSON.stringify([requests, consents, streams.items.map((each) => each.name)]);
       if (signal.aborted || news === shown) return;
       shown = news;
-      const known = new Set(consents.items.map((each) => each.grant_id));
-      const open = requests.items.filter((each) => each.state === "requested");
+      const known = new Set(consents.map((each) => each.grant_id));
+      const open = requests.filter((each) => each.state === "requested");
       const own = new Set(streams.items.filter((each) => each.relation === "owner").map((each) => each.name));
       const received = open.filter((each) => each.direction === "received");
       if (home) put(asked, h("h2", null, "They ask"), received.length ? some(received, AT_ONCE, (each) => requestCard(each, { own, owner }, decides, draw))
         : empty("Nobody waits for an answer.", "A provider asks by the address of this home, or by its mailbox."));
       put(sent, sentOf(open.filter((each) => each.direction === "sent")));
-      const coming = requests.items.filter((each) => each.state === "granted" && each.grant_id && !known.has(each.grant_id));
-      put(list, h("h2", null, home ? "Granted" : "Granted to this node"), consentTable(consents.items, coming));
-      put(earlier, earlierOf(requests.items.filter((each) => ["denied", "expired", "failed"].includes(each.state))));
+      const coming = requests.filter((each) => each.state === "granted" && each.grant_id && !known.has(each.grant_id));
+      put(list, h("h2", null, home ? "Granted" : "Granted to this node"), consentTable(consents, coming));
+      put(earlier, earlierOf(requests.filter((each) => ["denied", "expired", "failed"].includes(each.state))));
     } catch (error) {
       if (error.status === 401) throw error;
       shown = "";

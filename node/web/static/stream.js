@@ -1,6 +1,6 @@
 // One stream: facts, members, a day of it as a picture and as figures, and its newest readings.
 
-import { get } from "./api.js";
+import { all, get } from "./api.js";
 import { dayChart, hasPicture, valuesOf } from "./daychart.js";
 import { h, put } from "./dom.js";
 import { figures, legend } from "./charts.js";
@@ -26,12 +26,12 @@ export async function streamPage(place) {
     first.relation === "writer" ? null : daySection(first, signal), members, newest, about);
   await repeat(async () => {
     try {
-      const [stream, consents, status] = await Promise.all([get(`/streams/${sid}`), get("/consents"), get("/status")]);
+      const [stream, consents, status] = await Promise.all([get(`/streams/${sid}`), all("/consents"), get("/status")]);
       const rows = stream.last_reading_at === null ? [] : await lastOf(stream);
       if (signal.aborted) return;
       put(told);
       put(about, h("h2", null, "This stream"), aboutOf(stream, status.now));
-      put(members, h("h2", null, "Who can read it now"), membersOf(stream, consents.items, status.now));
+      put(members, h("h2", null, "Who can read it now"), membersOf(stream, consents, status.now));
       put(newest, stream.relation === "writer" ? [] : [h("h2", null, "Newest readings"), readingsTable(rows)]);
     } catch (error) {
       if (error.status === 401) throw error;

@@ -1,6 +1,6 @@
 // Streams: who writes, who reads, what came last (architecture.md, home and provider).
 
-import { get } from "./api.js";
+import { all, get } from "./api.js";
 import { h, put } from "./dom.js";
 import { empty, loading, problem, repeat, table } from "./ui.js";
 import { ago, interval, short, streamWords } from "./units.js";
@@ -23,8 +23,8 @@ export function streamsPage({ main, signal }) {
   put(list, loading());
   return repeat(async () => {
     try {
-      const [streams, consents, status] = await Promise.all([get("/streams"), get("/consents"), get("/status")]);
-      if (!signal.aborted) put(list, listOf(streams.items, consents.items, status));
+      const [streams, consents, status] = await Promise.all([get("/streams"), all("/consents"), get("/status")]);
+      if (!signal.aborted) put(list, listOf(streams.items, consents, status));
     } catch (error) {
       if (error.status === 401) throw error;
       if (!signal.aborted) put(list, problem(error));

@@ -17,6 +17,7 @@ from node.api.forms import (
     RevokeScope,
     TransferForm,
 )
+from node.api.listing import Page
 from node.api.views import (
     ActionView,
     AlarmView,
@@ -166,8 +167,11 @@ class MemoryNode:
         await self.stream(sid)
         return ExportView(chain_id=31337, registry=REGISTRY, sid=sid, headers=({"number": 1},), events=())
 
-    async def requests(self) -> tuple[RequestView, ...]:
-        return tuple(self.found.values())
+    async def requests(self, before: int | None, limit: int) -> Page[RequestView]:
+        numbered = list(enumerate(self.found.values(), 1))[::-1]
+        rows = [row for row in numbered if before is None or row[0] < before]
+        more = rows[limit - 1][0] if len(rows) > limit else None
+        return Page(items=tuple(view for _, view in rows[:limit]), next=more)
 
     async def request(self, request_id: str) -> RequestView:
         if request_id not in self.found:
@@ -202,8 +206,8 @@ class MemoryNode:
         self.found[request_id] = found.model_copy(update={"state": "denied", "reason": reason})
         return self.found[request_id]
 
-    async def consents(self) -> tuple[ConsentView, ...]:
-        return (await self.consent(GRANT),)
+    async def consents(self, before: int | None, limit: int) -> Page[ConsentView]:
+        return Page(items=(await self.consent(GRANT),))
 
     async def consent(self, grant_id: bytes) -> ConsentView:
         if grant_id != GRANT:

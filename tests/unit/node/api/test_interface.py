@@ -14,7 +14,7 @@ from node.api.marketplace import MARKETPLACE
 from node.api.operations import BinaryBody
 from node.api.views import CheckView
 from node.errors import ChainUnreachable
-from tests.unit.node.api.memory_node import GRANT, NOW, SID
+from tests.unit.node.api.memory_node import GRANT, NOW, SID, request
 from tests.unit.node.api.serving import served, settings
 
 SID_TEXT, GRANT_TEXT = "0x" + SID.hex(), "0x" + GRANT.hex()
@@ -145,6 +145,26 @@ async def test_a_misspelled_limit_never_widens_a_consent() -> None:
         assert status == 422
         assert [error["field"] for error in problem["errors"]] == ["external.signature"]
         assert not api.node.granted
+
+
+async def test_a_long_list_comes_page_by_page() -> None:
+    async with served() as api:
+        for number in range(1, 6):
+            api.node.found[f"req-{number}"] = request(f"req-{number}")
+        seen, query = list[str](), {"limit": "2"}
+        while True:
+            status, page, _ = await api.call("GET", "/api/v1/requests", params=query)
+            assert status == 200
+            assert len(page["items"]) <= 2
+            seen += [each["id"] for each in page["items"]]
+            if page["next"] is None:
+                break
+            query = {"limit": "2", "before": str(page["next"])}
+        assert seen == [f"req-{number}" for number in range(5, 0, -1)]
+        for wrong in ({"limit": "0"}, {"limit": "x"}, {"before": "-1"}):
+            status, problem, _ = await api.call("GET", "/api/v1/requests", params=wrong)
+            assert status == 422
+            assert next(iter(wrong)) in problem["detail"]
 
 
 async def test_every_error_is_a_problem() -> None:

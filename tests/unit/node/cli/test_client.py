@@ -118,6 +118,13 @@ def test_a_broken_connection_is_tried_again_with_the_same_key() -> None:
         assert header(first, "idempotency-key") == header(second, "idempotency-key")
 
 
+def test_a_list_that_comes_page_by_page_is_read_to_its_end() -> None:
+    pages = (b'{"items": [{"id": 3}, {"id": 2}], "next": 2}', b'{"items": [{"id": 1}], "next": null}')
+    with in_thread(scripted(*(answer(200, page) for page in pages))) as (client, heads):
+        assert [each["id"] for each in client.items("/consents")] == [3, 2, 1]
+        assert [head.split()[1] for head in heads] == [b"/api/v1/consents", b"/api/v1/consents?before=2"]
+
+
 def test_a_connection_that_stays_broken_is_said() -> None:
     with in_thread(scripted(b"", b"")) as (client, heads):
         with pytest.raises(NodeUnreachable):
