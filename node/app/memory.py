@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import orjson
 import structlog
 
 from channels.errors import ChannelError
@@ -96,7 +97,8 @@ class Memory:
         texts = tuple(CODEC.encode(event) for event in told)
         entry = {"version": 1, "events": texts, "facts": [list(f) for f in facts]}
         marks = [SetFact(*fact) for fact in facts]
-        written = json.dumps(entry, separators=(",", ":")).encode()
+        # Only a fact can hold what the quick writer does not write, as integers beyond 64 bits.
+        written = json.dumps(entry, separators=(",", ":")).encode() if facts else orjson.dumps(entry)
         applied = await self._logging.submit(_Told(written, told, texts, (*extras, *marks)))
         # What the log has goes into the journal, whether or not somebody still waits for it.
         return await asyncio.shield(applied)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 from aiohttp import ClientConnectorError, ClientError, ClientResponseError, ClientSession, ClientTimeout
 
 from node.clock import Clock
@@ -19,7 +19,6 @@ from node.ledger.reader import Asked, ChainReader
 
 __all__ = ["Endpoint", "Pace"]
 
-_WRITER: Final = json.JSONEncoder(separators=(",", ":"))
 _HEADERS: Final = {"Content-Type": "application/json"}
 # Calls in one JSON-RPC batch to begin with; what common endpoints take.
 _AT_ONCE = 100
@@ -156,11 +155,14 @@ class Endpoint(ChainReader):
         return {"jsonrpc": "2.0", "method": method, "params": list(params), "id": next(self._ids)}
 
     async def _post(self, body: object) -> Any:
-        """One HTTP request on a kept connection, and the JSON of its answer."""
+        """One HTTP request on a kept connection, and the JSON of its answer; `wire` reads the values, which are texts.
+
+        Numbers of more than 64 bits would come as floats; none is taken for a value.
+        """
         if self._session is None or self._session.closed:
             self._session = ClientSession(timeout=ClientTimeout(total=self._pace.timeout), raise_for_status=True)
-        async with self._session.post(self.url, data=_WRITER.encode(body).encode(), headers=_HEADERS) as answer:
-            return json.loads(await answer.read())
+        async with self._session.post(self.url, data=orjson.dumps(body), headers=_HEADERS) as answer:
+            return orjson.loads(await answer.read())
 
     @contextmanager
     def _failures_named(self, what: str) -> Iterator[None]:

@@ -15,7 +15,10 @@ import typing
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from itertools import accumulate, pairwise
+from json.encoder import encode_basestring_ascii
 from typing import Any, TypeVar
+
+import orjson
 
 from keys.messages import stored_form_of
 from node.projection import settlement_events as s
@@ -32,7 +35,6 @@ __all__ = ["CODEC", "Codec", "Upgrade", "Written"]
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 T = TypeVar("T")
-_WRITER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 _OPEN = '{"data":'
 
 
@@ -66,7 +68,7 @@ def _tuple_text(value: tuple[Any, ...]) -> str:
 
 
 def _enum_text(value: StrEnum) -> str:
-    return _WRITER.encode(value.value)
+    return encode_basestring_ascii(value.value)
 
 
 def _class_text(kind: type[Any]) -> Callable[[Any], str]:
@@ -81,7 +83,7 @@ def _class_text(kind: type[Any]) -> Callable[[Any], str]:
 _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     bytes: _bytes_text,
     int: int.__repr__,
-    str: _WRITER.encode,
+    str: encode_basestring_ascii,
     bool: _bool_text,
     type(None): lambda _: "null",
     tuple: _tuple_text,
@@ -191,6 +193,14 @@ def _fits(decoder: Decoder, value: Any) -> bool:
     return True
 
 
+def _read(text: str) -> object:
+    try:
+        found: object = json.loads(text)
+    except ValueError as error:
+        raise CodecError("not JSON") from error
+    return found
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Written:
     """A state, its text, and the places in it before, between and after its fields, in the order of their names; none
@@ -241,9 +251,12 @@ class Codec:
     def decode(self, text: str, base: type[T]) -> T:
         """The value, checked to be a `base`. Raises CodecError for anything that `encode` could not have written."""
         try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise CodecError("not JSON") from error
+            return self._decoded(orjson.loads(text), base)
+        except (ValueError, CodecError):
+            # Integers beyond 64 bits come as floats, which no type takes; half a surrogate pair does not come at all.
+            return self._decoded(_read(text), base)
+
+    def _decoded(self, document: object, base: type[T]) -> T:
         if not isinstance(document, dict) or set(document) != {"type", "v", "data"}:
             raise CodecError("not a stored value")
         name, version, data = document["type"], document["v"], document["data"]

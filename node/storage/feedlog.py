@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,13 @@ __all__ = ["FeedLog"]
 
 _PAGE: Final = 5_000
 _WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def _text(data: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # an integer beyond 64 bits, or half a character in a reason that another node gave
+        return _WRITER.encode(data)
 
 
 class FeedLog:
@@ -47,7 +55,7 @@ class FeedLog:
                 a.block.number if a.block else None,
                 a.block.hash if a.block else None,
                 a.undo,
-                _WRITER.encode(a.data) if a.data else "{}",
+                _text(a.data) if a.data else "{}",
             )
             for a in announcements
         )

@@ -125,6 +125,16 @@ async def test_a_kill_between_the_two_writes_loses_nothing_of_the_group(w: _Worl
     assert await w.logged() == 31
 
 
+async def test_facts_of_any_size_outlive_a_kill_between_the_two_writes(w: _World) -> None:
+    w.journal.broken = True
+    facts = [("f", "large", 10**30), ("f", "text", "caf\u00e9 \ud800"), ("f", "none", None)]
+    await asyncio.gather(w.memory.keep([_wish(1)], facts), w.memory.keep([_wish(2)]), return_exceptions=True)
+    w.journal.broken = False
+    await w.open()
+    assert await w.order() == ["m1", "m2"]
+    assert await w.memory.facts.all("f") == {"large": 10**30, "text": "caf\u00e9 \ud800"}
+
+
 async def test_after_a_refusal_a_restart_replays_only_what_the_database_does_not_have(w: _World) -> None:
     await asyncio.gather(
         w.memory.keep([_wish(1)]), w.memory.keep([UNKNOWN]), w.memory.keep([_wish(2)]), return_exceptions=True

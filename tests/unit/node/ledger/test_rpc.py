@@ -198,7 +198,7 @@ async def test_garbled_answers_are_errors_not_values() -> None:
         Rpc([proxy.url], chain.chain_id, SystemClock(), QUICK) as rpc,
     ):
         await rpc.head()
-        wrongs: tuple[Any, ...] = ({"number": "0x1"}, "0x", 7, [], {"number": "1", "hash": "0x00"})
+        wrongs: tuple[Any, ...] = ({"number": "0x1"}, "0x", 7, 10**30, [], {"number": "1", "hash": "0x00"})
         for wrong in wrongs:
             proxy.swallow = {"eth_getBlockByNumber": wrong}
             with pytest.raises(RpcGarbled):

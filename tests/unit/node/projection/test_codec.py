@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from node.projection.aggregates import KINDS
 from node.projection.base import Effect, Event, State
-from node.projection.codec import CODEC, Codec
+from node.projection.codec import CODEC, Codec, _read
 from node.projection.effects import EFFECTS
 from node.projection.errors import CodecError
 from node.projection.events import EVENTS
@@ -37,6 +37,34 @@ def test_every_value_comes_back_as_it_was(value: Any) -> None:
 def test_the_text_is_json_with_sorted_keys_and_no_spaces(value: Any) -> None:
     text = CODEC.encode(value)
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("size", [2**53, 2**63, 2**64 - 1, 2**64, 10**30, 10**400])
+@pytest.mark.parametrize("name", ["a", "\u00e9\x7f\x00", "\U00010000", "\ud800", "\udc00\ud800"])
+def test_numbers_and_texts_that_the_quick_reader_does_not_read_come_back_as_they_were(size: int, name: str) -> None:
+    codec = Codec({ReceivedThing: 1})
+    for signed in (size, -size):
+        text = codec.encode(ReceivedThing(name, signed))
+        assert text.isascii()
+        assert codec.decode(text, Event) == ReceivedThing(name, signed)
+
+
+@given(STORED, st.data())
+def test_both_readers_take_the_same_texts(value: Any, data: st.DataObject) -> None:
+    text = CODEC.encode(value)
+    at = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(at, min(len(text), at + 2)))
+    put = data.draw(
+        st.sampled_from(["", "0", "9" * 20, "-", ".0", "e1", ",", "]", "}", "NaN", "\\ud800", "\ufeff", "\x00"])
+    )
+    changed, base = text[:at] + put + text[end:], _base(value)
+    try:
+        slowly = CODEC._decoded(_read(changed), base)
+    except CodecError:
+        with pytest.raises(CodecError):
+            CODEC.decode(changed, base)
+        return
+    assert CODEC.decode(changed, base) == slowly
 
 
 def _broken(change: Any) -> str:

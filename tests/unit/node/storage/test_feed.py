@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from node.projection.errors import ContradictingFact
 from node.projection.feed import ANNOUNCED
 from node.storage.database import Database
 from node.storage.feed import Feed, FeedEvent, FeedFilter, Subscriptions
+from node.storage.feedlog import _text
 from node.storage.journal import Journal
 from tests.unit.node.projection.kit import HOME, OWNER, address, block, commit, granted, h32, revoked
 
@@ -158,3 +161,19 @@ async def test_pruning_keeps_what_somebody_waits_for(journal: Journal, database:
     assert [event.seq for event in await told(database, after=2)] == [3, 4]
     with pytest.raises(Gone):
         await feed.read(0, 10, ALL)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"status": "open", "left_wh": 2**64 - 1, "reason": "caf\u00e9"},
+        {"minted_mwh": 2**64, "index": -(2**63) - 1},
+        {"reason": "half of a pair: \ud800"},
+        {"streams": ["0x01", "0x02"], "account": "0x00"},
+    ],
+)
+def test_whatever_an_announcement_says_has_a_text_in_the_order_of_its_names(data: dict[str, Any]) -> None:
+    text = _text(data)
+    assert text.encode()
+    assert json.loads(text) == data
+    assert list(json.loads(text)) == sorted(data)
