@@ -27,6 +27,7 @@ class TransactionBook:
         self._all: dict[bytes, Transaction] = {}
         self._queued: dict[bytes, None] = {}
         self._gathered: dict[bytes, None] = {}
+        self._gathered_for: dict[bytes, dict[bytes, None]] = {}
         self._sent: dict[int, bytes] = {}
         self._used: dict[int, bytes] = {}
         self._heap: list[int] = []
@@ -53,7 +54,7 @@ class TransactionBook:
 
     def gathered(self, to: bytes = b"") -> Iterator[Transaction]:
         """Those that wait for others, in the order of their coming; those of one contract only."""
-        return (tx for key in self._gathered if (tx := self._all[key]).call.to == to or not to)
+        return (self._all[key] for key in (self._gathered_for.get(to, ()) if to else self._gathered))
 
     def unplaced(self) -> list[Transaction]:
         """Return those that no block has."""
@@ -98,6 +99,7 @@ class TransactionBook:
             return
         if tx.state is TxState.GATHERED:
             self._gathered[tx.key] = None
+            self._gathered_for.setdefault(tx.call.to, {})[tx.key] = None
         if tx.nonce is None:  # carried by another one, which has the nonce
             return
         nonce = self._nonce(tx)
@@ -114,7 +116,9 @@ class TransactionBook:
         if tx.state is TxState.QUEUED:
             del self._queued[tx.key]
             return
-        self._gathered.pop(tx.key, None)
+        if tx.state is TxState.GATHERED:
+            del self._gathered[tx.key]
+            del self._gathered_for[tx.call.to][tx.key]
         if tx.nonce is None:
             return
         nonce = self._nonce(tx)

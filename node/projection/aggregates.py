@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -236,6 +237,7 @@ def aggregate_of(state: State) -> AggregateId:
     return AggregateId(name, getattr(state, KINDS[name].key))
 
 
+@lru_cache(maxsize=4_096)  # a store asks when it looks for a state and again when it writes it
 def initial(aggregate: AggregateId) -> State:
     """The state of an aggregate that nothing has happened to. Raises WrongAggregate for an unknown kind."""
     if aggregate.kind not in KINDS:
