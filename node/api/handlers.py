@@ -29,7 +29,7 @@ from node.api.lifecycle import LIFE_OPERATIONS
 from node.api.listing import Page
 from node.api.marketplace import MARKETPLACE_OPERATIONS
 from node.api.netting import NETTING_OPERATIONS
-from node.api.operations import Answer, BinaryBody, Call, Operation, Parameter
+from node.api.operations import PAGE_PARAMETERS, Answer, BinaryBody, Call, Operation, Parameter
 from node.api.sessions import SESSION_OPERATIONS
 from node.api.settlement import SETTLEMENT_OPERATIONS
 from node.api.tokens import TokenRecord
@@ -121,13 +121,8 @@ async def _export(call: Call) -> ExportView:
     return await call.facade.export(call.values["sid"])
 
 
-def _page(call: Call) -> tuple[int | None, int]:
-    """The number to stay below, None for the newest, and how many."""
-    return call.values.get("before"), min(call.values.get("limit", _MOST), _MOST)
-
-
 async def _requests(call: Call) -> Page[RequestView]:
-    return await call.facade.requests(*_page(call))
+    return await call.facade.requests(*call.page())
 
 
 async def _request(call: Call) -> RequestView:
@@ -157,7 +152,7 @@ async def _deny(call: Call) -> RequestView:
 
 
 async def _consents(call: Call) -> Page[ConsentView]:
-    return await call.facade.consents(*_page(call))
+    return await call.facade.consents(*call.page())
 
 
 async def _consent(call: Call) -> ConsentView:
@@ -278,11 +273,6 @@ _RANGE = (
     Parameter("cursor", "text", "`next` of the page before"),
     Parameter("limit", "count", "readings per page, at most 10000; 1000 by default"),
 )
-_MOST = 1_000
-_PAGE = (
-    Parameter("limit", "count", f"at most {_MOST}, which is the default"),
-    Parameter("before", "number", "`next` of the former page"),
-)
 _API = "/api/v1"
 
 # fmt: off
@@ -315,7 +305,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", f"{_API}/streams/{{sid}}/export", "exportStream", "read", "Headers, events, log for `verify`",
               _export, ExportView, tag="streams", parameters=(_SID,)),
     Operation("GET", f"{_API}/requests", "listRequests", "read", "Consents asked for, the newest first", _requests,
-              Page[RequestView], tag="consent", parameters=_PAGE),
+              Page[RequestView], tag="consent", parameters=PAGE_PARAMETERS),
     Operation("POST", f"{_API}/requests", "requestConsent", "consent", "Ask a home for consent (provider)", _ask,
               RequestView, ConsentRequestForm, 201, tag="consent"),
     Operation("GET", f"{_API}/requests/{{request_id}}", "getRequest", "read", "One request", _request, RequestView,
@@ -330,7 +320,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("POST", f"{_API}/requests/{{request_id}}/deny", "deny", "consent", "Deny a request", _deny, RequestView,
               DenyForm, tag="consent", parameters=(_REQUEST,)),
     Operation("GET", f"{_API}/consents", "listConsents", "read", "Consents given and received, the newest first",
-              _consents, Page[ConsentView], tag="consent", parameters=_PAGE),
+              _consents, Page[ConsentView], tag="consent", parameters=PAGE_PARAMETERS),
     Operation("GET", f"{_API}/consents/{{grant_id}}", "getConsent", "read", "One consent", _consent, ConsentView,
               tag="consent", parameters=(_GRANT,)),
     Operation("GET", f"{_API}/consents/{{grant_id}}/life", "getConsentLife", "read", "What became of a consent",

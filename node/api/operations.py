@@ -16,6 +16,7 @@ from node.errors import InvalidInput
 from node.types import HASH_BYTES, address_from_text, from_hex
 
 __all__ = [
+    "PAGE_PARAMETERS",
     "Access",
     "Answer",
     "BinaryBody",
@@ -44,6 +45,13 @@ class Parameter:
     kind: Literal["hash", "time", "count", "number", "text"]
     description: str
     location: Literal["query", "path"] = "query"
+
+
+_MOST: Final = 1_000
+PAGE_PARAMETERS: Final = (
+    Parameter("limit", "count", f"at most {_MOST}, which is the default"),
+    Parameter("before", "number", "`next` of the former page"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,10 @@ class Call:
         if self.values["from"] >= self.values["to"]:
             raise InvalidInput("to must be later than from.", field="to")
         return self.values["from"], self.values["to"]
+
+    def page(self) -> tuple[int | None, int]:
+        """The part of a long list that is asked for: below which number, None for the newest, and at most how many."""
+        return self.values.get("before"), min(self.values.get("limit", _MOST), _MOST)
 
     def account(self, name: str) -> bytes | None:
         """An address in the query (20 bytes), if it is there. Raises InvalidInput for anything else."""

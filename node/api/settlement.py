@@ -6,8 +6,9 @@ import re
 from typing import Protocol
 
 from node.api.flows import FLOW_OPERATIONS, FlowFacade
+from node.api.listing import Page
 from node.api.marketdata import MARKET_DATA_OPERATIONS, MarketDataFacade
-from node.api.operations import Answer, Call, Operation, Parameter
+from node.api.operations import PAGE_PARAMETERS, Answer, Call, Operation, Parameter
 from node.api.settlementviews import (
     DepositForm,
     EnergyView,
@@ -56,7 +57,7 @@ class EnergyFacade(Protocol):
 class MarketFacade(Protocol):
     """Orders and contracts, at an asset and at a market. Errors as in `node.api.facade`."""
 
-    async def orders(self) -> tuple[OrderView, ...]: ...
+    async def orders(self, before: int | None, limit: int) -> Page[OrderView]: ...
 
     async def order(self, form: OrderForm) -> OrderView: ...
 
@@ -131,8 +132,8 @@ async def _claim(call: Call) -> ActionView:
     return await _parts(call).energy.claim(call.values["source"])
 
 
-async def _orders(call: Call) -> Items[OrderView]:
-    return Items(items=await _parts(call).market.orders())
+async def _orders(call: Call) -> Page[OrderView]:
+    return await _parts(call).market.orders(*call.page())
 
 
 async def _order(call: Call) -> OrderView:
@@ -208,8 +209,8 @@ SETTLEMENT_OPERATIONS: tuple[Operation, ...] = (
               ShareForm, 202, tag="energy"),
     Operation("POST", f"{_API}/energy/sources/{{source}}/claim", "claimEnergy", "admin",
               "Claim what the shares earned", _claim, ActionView, status=202, tag="energy", parameters=(_SOURCE,)),
-    Operation("GET", f"{_API}/market/orders", "listOrders", "read", "Offers and requests", _orders, Items[OrderView],
-              tag="market"),
+    Operation("GET", f"{_API}/market/orders", "listOrders", "read", "Offers and requests, the newest first", _orders,
+              Page[OrderView], tag="market", parameters=PAGE_PARAMETERS),
     Operation("POST", f"{_API}/market/orders", "placeOrder", "admin", "Offer or request energy (gateway)", _order,
               OrderView, OrderForm, 201, tag="market"),
     Operation("GET", f"{_API}/market/trades", "listTrades", "read",

@@ -146,7 +146,7 @@ def _add_decisions(market: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client = session_of(context).client()
-        found = pick(client.get("/market/orders")["items"], "id", order, "order", "wattpact market orders")
+        found = pick(client.items("/market/orders"), "id", order, "order", "wattpact market orders")
         Output(as_json).one(client.post(f"/market/orders/{found['id']}/cancel"), _ACTION)
 
     @market.command(

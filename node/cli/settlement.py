@@ -248,9 +248,8 @@ def _add_book(market: typer.Typer) -> None:
     @market.command(help="Offers and requests.\n\n  wattpact market orders --json")
     @guarded
     def orders(context: typer.Context, as_json: JsonFlag = False) -> None:
-        Output(as_json).many(
-            session_of(context).client().get("/market/orders")["items"], _ORDERS, "No offers or requests."
-        )
+        found = session_of(context).client().items("/market/orders")
+        Output(as_json).many(found, _ORDERS, "No offers or requests.")
 
     @market.command(help="The order book (market).\n\n  wattpact market book")
     @guarded

@@ -62,7 +62,11 @@ async def test_m12_m13_an_order_at_its_address_and_at_no_other(tmp_path: Path) -
         assert (await api.sealed("/bids/request", buyer, "market.order", buys))[0] == 200
         assert await orders(world.market) == 2
         offers = MarketPart(world.market.core, None, world.market.market)
-        shown = {view.side: view for view in await offers.orders()}
+        newest = await offers.orders(None, 1)
+        assert newest.next is not None
+        older = await offers.orders(newest.next, 1)
+        assert older.next is None
+        shown = {view.side: view for view in (*newest.items, *older.items)}
         for side, name, seed in (("offer", "seller", "Initial offer"), ("request", "buyer", "Initial request")):
             view = shown[side]  # type: ignore[index]
             assert (view.seed_status, view.wh, view.filled_wh, view.price) == (seed, 500, 0, 100)

@@ -49,7 +49,7 @@ async def test_a28_a_refused_order_is_over_says_why_and_another_one_is_made(tmp_
         offer = await refused(world, start)
         order = await seller.order(offer)
         assert (order.status, order.left, order.refused) == (OrderStatus.REFUSED, 0, SIDE)
-        shown = {each.id: each for each in await MarketPart(seller.core, seller.asset, None).orders()}
+        shown = {each.id: each for each in (await MarketPart(seller.core, seller.asset, None).orders(None, 100)).items}
         assert (shown[offer].state, shown[offer].reason, shown[offer].seed_status) == ("refused", SIDE, "Cancelled")
         assert {each.reason for key, each in shown.items() if key != offer} == {""}
         open_ = await seller.core.storage.views.page(Order, status="open", limit=9)

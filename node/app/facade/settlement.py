@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from keys import messages as m
+from node.api.listing import Page
 from node.api.settlementviews import (
     AskedSourceView,
     DepositForm,
@@ -75,8 +76,10 @@ class EnergyPart:
 
     async def energy(self) -> EnergyView:
         views, account = self._views(), self.core.keys.identity.wallet().address
-        rows = await self.core.storage.views.page(Source, limit=MANY)
-        sources = [await self._source(source, account) for _, source in rows if source.counts]
+        sources, before = list[SourceView](), None
+        while rows := await self.core.storage.views.page(Source, before=before, limit=MANY):
+            sources += [await self._source(source, account) for _, source in rows if source.counts]
+            before = rows[-1][0]
         return EnergyView(
             token=views.address,
             account=account,
@@ -177,9 +180,11 @@ class MarketPart:
     asset: AssetRole | None
     operator: MarketRole | None
 
-    async def orders(self) -> tuple[OrderView, ...]:
-        rows = await self.core.storage.views.page(Order, limit=MANY)
-        return tuple(_order(order) for _, order in rows if order.terms is not None)
+    async def orders(self, before: int | None, limit: int) -> Page[OrderView]:
+        """Newest first; a page may have fewer than `limit`, as one that is known by its id alone is not shown."""
+        rows = await self.core.storage.views.page(Order, before=before, limit=limit + 1)
+        shown = tuple(_order(order) for _, order in rows[:limit] if order.terms is not None)
+        return Page(items=shown, next=rows[limit - 1][0] if len(rows) > limit else None)
 
     async def order(self, form: OrderForm) -> OrderView:
         if self.asset is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from node.api.assets import AssetForm, AssetTotalsView, AssetView, FundForm, WalletView, WithdrawalForm
 from node.api.flows import FlowQuery, FlowRowView, FlowsView, MemberFlowView
 from node.api.lifecycle import AllowanceForm, DisputeForm, RulingForm, WithdrawForm
+from node.api.listing import Page
 from node.api.marketdata import FillView, LiveSlotView, SlotPricesView
 from node.api.netting import MandateForm, NetContractView, NetDayView, NetLeftView
 from node.api.settlementviews import (
@@ -104,18 +105,17 @@ class MemoryMarket:
     said: list[object] = field(default_factory=list)
     refused: str = ""
 
-    async def orders(self) -> tuple[OrderView, ...]:
+    async def orders(self, before: int | None, limit: int) -> Page[OrderView]:
         state = "refused" if self.refused else "open"
-        return (
-            OrderView(
-                id=ORDER, side="offer", state=state, reason=self.refused, account=ASSET, wh=1_500, filled_wh=500,
-                price=200, start=1_000, end=1_900, valid_until=1_000, timestamp=400,
-            ),
+        order = OrderView(
+            id=ORDER, side="offer", state=state, reason=self.refused, account=ASSET, wh=1_500, filled_wh=500,
+            price=200, start=1_000, end=1_900, valid_until=1_000, timestamp=400,
         )  # fmt: skip
+        return Page(items=(order,))
 
     async def order(self, form: OrderForm) -> OrderView:
         self.said.append(form)
-        return (await self.orders())[0]
+        return (await self.orders(None, 1)).items[0]
 
     async def trades(self, query: TradeQuery) -> tuple[TradeView, ...]:
         self.asked.append(query)
