@@ -45,7 +45,9 @@ class Keeper:
         """One commit for all. Raises StorageError or the database's own; then nothing changed."""
         if not changed:
             return
-        await self.store.save(changed)
+        # What the book has is stored: it came from there, or was put in after it had been saved.
+        known = {tx.key: before for tx in changed if (before := self.book.get(tx.key)) is not None}
+        await self.store.save(changed, known)
         await self.saved(changed)
 
     async def saved(self, changed: Sequence[Transaction]) -> None:

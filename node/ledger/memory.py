@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.ledger.batch import ChainBatch
 from node.ledger.headers import Header
+from node.ledger.ports import NOTHING
 from node.ledger.transaction import Transaction
 
 __all__ = ["MemoryHeaders", "MemoryTransactions"]
@@ -21,7 +22,7 @@ class MemoryTransactions:
     async def admit(self, fresh: Transaction) -> Transaction:
         return self._rows.setdefault((fresh.chain_id, fresh.sender, fresh.key), fresh)
 
-    async def save(self, transactions: Sequence[Transaction]) -> None:
+    async def save(self, transactions: Sequence[Transaction], known: Mapping[bytes, Transaction] = NOTHING) -> None:
         self._rows.update({(tx.chain_id, tx.sender, tx.key): tx for tx in transactions})
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> Transaction | None:

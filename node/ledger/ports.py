@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar
 
 from node.ledger.transaction import Transaction
 from node.ledger.wire import RawLog
 
-__all__ = ["BudgetKeeper", "HeaderLike", "HeaderStore", "LogDecoder", "TransactionStore"]
+__all__ = ["NOTHING", "BudgetKeeper", "HeaderLike", "HeaderStore", "LogDecoder", "TransactionStore"]
 
 E_co = TypeVar("E_co", covariant=True)
+
+NOTHING: Final[Mapping[bytes, Transaction]] = MappingProxyType({})
 
 
 class HeaderLike(Protocol):
@@ -54,8 +57,11 @@ class TransactionStore(Protocol):
         """Insert it, or return what is stored under (chain id, sender, key). Calls at one time share a commit."""
         ...
 
-    async def save(self, transactions: Sequence[Transaction]) -> None:
-        """Insert or replace by (chain id, sender, key), all of them or none."""
+    async def save(self, transactions: Sequence[Transaction], known: Mapping[bytes, Transaction] = NOTHING) -> None:
+        """Insert or replace by (chain id, sender, key), all of them or none.
+
+        ``known`` is what is stored under some of the keys: what never changes need not be written again.
+        """
         ...
 
     async def find(self, chain_id: int, sender: bytes, key: bytes) -> Transaction | None:

@@ -1,21 +1,15 @@
-"""One transaction of the sender, from queued to final, as it is stored. Frozen; every step returns a new one."""
+"""One transaction of the sender, from queued to final. Frozen; every step returns a new one."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 from node.ledger.reverts import Reason
 
-__all__ = ["VERSION", "Attempt", "Call", "Inclusion", "Transaction", "TxState"]
-
-VERSION = 2
-_READ = frozenset({1, VERSION})
-_WRITER = json.JSONEncoder(separators=(",", ":"))
+__all__ = ["Attempt", "Call", "Inclusion", "Transaction", "TxState"]
 
 
 class TxState(StrEnum):
@@ -64,27 +58,6 @@ class Call:
     least_gas: int = 0
     known_gas: int = 0
     item: bytes = b""
-
-
-def _call_text(call: Call) -> str:
-    """The fields of a call inside of the stored form, without the brackets."""
-    data = call.data.hex()
-    return _WRITER.encode(
-        {
-            "to": call.to.hex(),
-            "data": data,
-            "value": str(call.value),
-            "gas_fallback": call.gas,
-            "least_gas": call.least_gas,
-            "known_gas": call.known_gas,
-            "item": data if call.item == call.data else call.item.hex(),
-        }
-    )[1:-1]
-
-
-_SHORT = 2_048
-_kept_text = lru_cache(maxsize=1_024)(_call_text)
-"""A transaction is stored at each of its steps and its call never changes. Long ones are batches, which are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,81 +147,3 @@ class Transaction:
         """The most wei that it can take while it is out."""
         latest = self.latest
         return 0 if latest is None else self.gas * latest.max_fee + (0 if latest.cancels else self.call.value)
-
-    def to_json(self) -> str:
-        """Return the stored form; begins with its version."""
-        inclusion, why = self.inclusion, self.reason
-        text = _WRITER.encode(
-            {
-                "v": VERSION,
-                "key": self.key.hex(),
-                "chain_id": self.chain_id,
-                "sender": self.sender.hex(),
-                "order": self.order,
-                "carrier": None if self.carrier is None else self.carrier.hex(),
-                "members": [member.hex() for member in self.members],
-                "created_at": self.created_at,
-                "state": self.state.value,
-                "nonce": self.nonce,
-                "gas": self.gas,
-                "attempts": [
-                    [a.raw.hex(), a.hash.hex(), str(a.max_fee), str(a.priority_fee), a.sent_at, a.cancels]
-                    for a in self.attempts
-                ],
-                "inclusion": None
-                if inclusion is None
-                else [
-                    inclusion.block_number,
-                    inclusion.block_hash.hex(),
-                    inclusion.transaction_hash.hex(),
-                    inclusion.gas_used,
-                    str(inclusion.gas_price),
-                    inclusion.ok,
-                ],
-                "reason": None if why is None else [why.name, why.arguments, why.notice],
-            }
-        )
-        called = _kept_text(self.call) if len(self.call.data) <= _SHORT else _call_text(self.call)
-        return f"{text[:-1]},{called}}}"
-
-    @classmethod
-    def from_json(cls, text: str) -> Transaction:
-        """Read the stored form. Raises ValueError for another version or a damaged document."""
-        doc = json.loads(text)
-        if doc.get("v") not in _READ:
-            raise ValueError(f"a stored transaction of version {doc.get('v')}, this program reads up to {VERSION}")
-        try:
-            found, why = doc["inclusion"], doc["reason"]
-            return cls(
-                key=bytes.fromhex(doc["key"]),
-                chain_id=doc["chain_id"],
-                sender=bytes.fromhex(doc["sender"]),
-                call=Call(
-                    bytes.fromhex(doc["to"]),
-                    bytes.fromhex(doc["data"]),
-                    int(doc["value"]),
-                    doc["gas_fallback"],
-                    doc["least_gas"],
-                    doc.get("known_gas", 0),
-                    bytes.fromhex(doc.get("item", "")),
-                ),
-                created_at=doc["created_at"],
-                state=TxState(doc["state"]),
-                nonce=doc["nonce"],
-                gas=doc["gas"],
-                attempts=tuple(
-                    Attempt(bytes.fromhex(h), bytes.fromhex(raw), int(fee), int(tip), at, *cancels)
-                    for raw, h, fee, tip, at, *cancels in doc["attempts"]
-                ),
-                inclusion=None
-                if found is None
-                else Inclusion(
-                    found[0], bytes.fromhex(found[1]), bytes.fromhex(found[2]), found[3], int(found[4]), found[5]
-                ),
-                reason=None if why is None else Reason(why[0], tuple((str(k), str(v)) for k, v in why[1]), why[2]),
-                order=doc.get("order", 0),
-                carrier=bytes.fromhex(doc["carrier"]) if doc.get("carrier") else None,
-                members=tuple(bytes.fromhex(member) for member in doc.get("members", ())),
-            )
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError("a damaged stored transaction") from error

@@ -104,20 +104,26 @@ def _pieces(part: _Part) -> Iterator[Statement]:
         start += count
 
 
-async def insert_absent(database: Database, table: Table, rows: Sequence[Row]) -> set[Row]:
+async def insert_absent(
+    database: Database, table: Table, rows: Sequence[Row], *, before: tuple[tuple[Table, Sequence[Row]], ...] = ()
+) -> set[Row]:
     """Insert those rows whose primary key is not there; return the keys of these, in the order of the key's columns.
+    The rows of other tables that come `before` are inserted in the same transaction, where theirs is not there.
 
-    One statement is the whole transaction, for all rows: no way to the database and back is wasted while callers wait.
-    At most 1,000 rows at once.
+    All rows of a table are one statement: no way to the database and back is wasted while callers wait. At most 1,000
+    rows at once.
     """
     if not rows:
         return set()
-    spelling = functools.partial(_absent, table)
+    parts = [(functools.partial(_absent, into), some) for into, some in (*before, (table, rows)) if some]
     if database.concurrent:
         async with database.write() as connection:
-            return await _insert_absent(connection, spelling, rows)
-    values = [value for row in rows for value in row]
-    return {tuple(key) for key in await database.transact([Statement(spelling("sqlite", len(rows)), values)])}
+            found = [await _insert_absent(connection, spelling, some) for spelling, some in parts]
+        return found[-1]
+    statements = [
+        Statement(spelling("sqlite", len(some)), [value for row in some for value in row]) for spelling, some in parts
+    ]
+    return {tuple(key) for key in await database.transact(statements)}
 
 
 async def _insert_absent(

@@ -23,6 +23,7 @@ from sqlalchemy import (
 __all__ = [
     "METADATA",
     "blocks",
+    "calls",
     "cursors",
     "deliveries",
     "facts",
@@ -150,6 +151,15 @@ transactions = Table(
     Column("document", Text, nullable=False),
     Index("transactions_unfinished", "chain_id", "sender", "finished", "created_at"),
     Index("transactions_by_nonce", "chain_id", "sender", "nonce"),
+)
+# Written once for each transaction, and apart: a row that is written again is written as a whole.
+calls = Table(
+    "calls",
+    METADATA,
+    Column("chain_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sender", LargeBinary, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("call", LargeBinary, nullable=False),
 )
 parcels = Table(
     "parcels",

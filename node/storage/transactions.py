@@ -1,8 +1,9 @@
-"""The sender's memory: one row per message, its versioned document beside what it is looked up by."""
+"""The sender's memory: one row per message, its versioned document beside what it is looked up by. What it does is
+written once, apart from what becomes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,22 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, select
 from node.storage.bulk import Writes, insert_absent
 from node.storage.database import Database
 from node.storage.group import GroupCommit
-from node.storage.schema import transactions
+from node.storage.schema import calls, transactions
 
 __all__ = ["TransactionRow", "TransactionRows"]
 
 # Chain id, sender and key.
 _Key = tuple[int, bytes, bytes]
 # Built once: building it for each group would cost more than running it.
-_THERE = select(transactions).where(
+_WHOLE = select(transactions, calls.c.call).outerjoin(
+    calls,
+    and_(
+        calls.c.chain_id == transactions.c.chain_id,
+        calls.c.sender == transactions.c.sender,
+        calls.c.key == transactions.c.key,
+    ),
+)
+_THERE = _WHOLE.where(
     transactions.c.chain_id == bindparam("chain_id"),
     transactions.c.sender == bindparam("sender"),
     transactions.c.key.in_(bindparam("keys", expanding=True)),
@@ -27,7 +36,11 @@ _THERE = select(transactions).where(
 
 @dataclass(frozen=True, slots=True)
 class TransactionRow:
-    """`key` (32 bytes) is the message digest; `document` holds nonce, signed bytes, fees and inclusion as JSON."""
+    """`key` (32 bytes) is the message digest; `document` holds signed bytes, fees and inclusion as JSON.
+
+    `call` is what it does. Read, None is a row of a time when the document had it; saved, None leaves the one that is
+    stored.
+    """
 
     chain_id: int
     sender: bytes
@@ -37,6 +50,7 @@ class TransactionRow:
     finished: bool
     created_at: int
     document: str
+    call: bytes | None = None
 
 
 class TransactionRows:
@@ -52,7 +66,8 @@ class TransactionRows:
 
     async def _admit(self, rows: Sequence[TransactionRow]) -> Sequence[TransactionRow | None]:
         fresh = {_key(row): row for row in reversed(rows)}  # of two in one group the first one counts
-        inserted = await insert_absent(self._database, transactions, [_tuple(row) for row in fresh.values()])
+        new = [_tuple(row) for row in fresh.values()]
+        inserted = await insert_absent(self._database, transactions, new, before=((calls, _calls(fresh.values())),))
         there = fresh | {_key(row): row for row in await self._there(fresh.keys() - inserted)}
         answers: list[TransactionRow | None] = []
         for row in rows:
@@ -74,6 +89,7 @@ class TransactionRows:
     async def save(self, rows: Sequence[TransactionRow]) -> None:
         """Insert or replace by (chain id, sender, key), in one commit."""
         writes = Writes()
+        writes.add(calls, _calls(rows), overwrite=True)
         writes.add(transactions, [_tuple(row) for row in rows], overwrite=True)
         await writes.commit(self._database)
 
@@ -109,7 +125,7 @@ class TransactionRows:
         mine = and_(transactions.c.chain_id == chain_id, transactions.c.sender == sender, more)
         order = (transactions.c.created_at, transactions.c.nonce, transactions.c.key)
         async with self._database.read() as connection:
-            rows = await connection.execute(select(transactions).where(mine).order_by(*order))
+            rows = await connection.execute(_WHOLE.where(mine).order_by(*order))
             return [_read(row) for row in rows]
 
 
@@ -128,6 +144,10 @@ def _tuple(row: TransactionRow) -> tuple[Any, ...]:
         row.created_at,
         row.document,
     )
+
+
+def _calls(rows: Iterable[TransactionRow]) -> list[tuple[Any, ...]]:
+    return [(*_key(row), row.call) for row in rows if row.call is not None]
 
 
 def _read(row: Row[Any]) -> TransactionRow:

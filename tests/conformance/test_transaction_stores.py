@@ -51,6 +51,19 @@ async def test_what_was_saved_is_found_whole_and_replaced_by_key(store: Transact
     assert await store.find(CHAIN, SENDER, b"\xff" * 32) is None
 
 
+async def test_what_changes_is_written_beside_a_call_that_is_stored(store: TransactionStore) -> None:
+    """Whoever says what is there saves the writing of it, and finds the same; another call is written anew."""
+    first, other = tx("a"), tx("b")
+    await store.save([first])
+    second = sent(first, 4)
+    await store.save([second, other], {first.key: first})
+    assert await store.find(CHAIN, SENDER, first.key) == second
+    assert await store.find(CHAIN, SENDER, other.key) == other
+    third = second.to(TxState.QUEUED, nonce=None, gas=0, attempts=(), call=replace(second.call, known_gas=7, data=b""))
+    await store.save([third], {first.key: second})
+    assert await store.find(CHAIN, SENDER, first.key) == third
+
+
 async def test_unfinished_ones_come_oldest_first(store: TransactionStore) -> None:
     late, early = tx("a", at=9), tx("b", at=1)
     refused = tx("c").to(TxState.REFUSED, reason=Reason("Why", (("id", "7"),), "So."))

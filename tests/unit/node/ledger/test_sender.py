@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from keys.signers import LocalSigner
 from node.errors import ExitCode
 from node.ledger.errors import CallReverted, FeesTooHigh, RpcUnreachable, SenderBusy, SenderUnfunded
 from node.ledger.fees import FeePolicy, Fees
 from node.ledger.nonce_lock import NonceLock
-from node.ledger.reverts import Reason
-from node.ledger.transaction import Attempt, Call, Transaction, TxState
+from node.ledger.transaction import Call, Transaction, TxState
 from tests.support.processes import PATIENCE, until
 from tests.support.sending import TOPIC, key, outcome, settle, state, world
 
@@ -374,35 +372,6 @@ async def test_reorganisations_restarts_and_drops_in_any_order_end_with_each_cal
             assert sorted(await w.words()) == [b"%d" % turn for turn in range(6)]
             assert await w.nonce() == 6
             assert sender.waiting == 0
-
-
-def test_a_stored_transaction_reads_back_and_names_its_version() -> None:
-    signer = LocalSigner.generate()
-    plain = Transaction(key("a"), 5, signer.address, Call(b"t" * 20, b"data", 3, 9, 8), 1_700)
-    assert Transaction.from_json(plain.to_json()) == plain
-    refused = plain.to(TxState.REFUSED, reason=Reason("A", (("b", "c"),), "D."))
-    assert Transaction.from_json(refused.to_json()) == refused
-    with pytest.raises(ValueError, match="version 3"):
-        Transaction.from_json(plain.to_json().replace('"v":2', '"v":3'))
-    with pytest.raises(ValueError, match="damaged"):
-        Transaction.from_json('{"v":1}')
-
-
-def test_a_transaction_stored_by_the_first_version_still_reads() -> None:
-    stored = (
-        '{"v":1,"key":"'
-        + "aa" * 32
-        + '","chain_id":5,"sender":"'
-        + "bb" * 20
-        + '","to":"'
-        + "cc" * 20
-        + '","data":"01",'
-        '"value":"2","gas_fallback":9,"least_gas":8,"created_at":1700,"state":"sent","nonce":4,"gas":50000,'
-        '"attempts":[["0a0b","' + "dd" * 32 + '","7","6",1701]],"inclusion":null,"reason":null}'
-    )
-    found = Transaction.from_json(stored)
-    assert found.attempts == (Attempt(b"\xdd" * 32, b"\x0a\x0b", 7, 6, 1701),)
-    assert found.call == Call(b"\xcc" * 20, b"\x01", 2, 9, 8)
 
 
 def test_a_move_that_does_not_exist_is_an_error() -> None:

@@ -36,6 +36,18 @@ async def test_transactions_are_kept_by_their_message(database: Database) -> Non
     assert await rows.unfinished(31337, address("z")) == []
 
 
+async def test_what_a_transaction_does_is_written_once(database: Database) -> None:
+    rows = TransactionRows(database)
+    first = replace(row("a", None, 10), call=b"does")
+    assert await rows.admit(first) is None
+    assert await rows.admit(replace(first, call=b"another")) == first
+    await rows.save([replace(first, nonce=1, call=None), replace(row("b", 2, 11), call=b"")])
+    assert await rows.find(31337, SENDER, h32("a")) == replace(first, nonce=1)
+    await rows.save([replace(first, call=b"another")])
+    found = await rows.unfinished(31337, SENDER)
+    assert [each.call for each in found] == [b"another", b""]
+
+
 async def test_tokens_are_found_by_hash_until_revoked(database: Database) -> None:
     rows = TokenRows(database)
     token = TokenRow("t1", "grafana", frozenset({"read", "consent"}), h32("d"), 5, 99)
