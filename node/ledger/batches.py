@@ -8,7 +8,7 @@ batch that reverts as a whole sets its members free, and each goes alone: one ba
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -80,7 +80,7 @@ class Batches:
         self._options = options or BatchOptions()
         self._tries: dict[bytes, int] = {}
         self._tried_at: bytes = b""
-        self._moved: set[bytes] = set(self._keeper.book.carried())
+        self._moved: dict[bytes, Transaction | None] = dict.fromkeys(self._keeper.book.carried())
         self._settling = asyncio.Lock()
         self._ahead: dict[bytes, bytes] = {}
         self._placed: dict[bytes, int] = {}
@@ -106,7 +106,7 @@ class Batches:
             if not self._face.takes(tx.call):
                 continue
             if tx.members and tx.state is not TxState.QUEUED:
-                self._moved.add(tx.key)
+                self._moved[tx.key] = tx
             elif tx.state is not TxState.GATHERED:
                 self._tries.pop(tx.key, None)
         self._wake.set()
@@ -135,7 +135,7 @@ class Batches:
 
     @property
     def _gathered(self) -> bool:
-        return any(True for _ in self._keeper.book.gathered(self._face.contract))
+        return self._keeper.book.any_gathered(self._face.contract)
 
     # --- making them --------------------------------------------------------------------------------------------------
 
@@ -225,26 +225,33 @@ class Batches:
         """Move the members of every batch that moved, in one commit. Raises RpcError; then it is tried again. When it
         is over, all is told that had moved when it was called."""
         async with self._settling:
-            moved = frozenset(self._moved)
-            self._moved -= moved  # what moves again meanwhile is told again
+            moved, self._moved = self._moved, {}  # what moves again meanwhile is told again
             with ExitStack() as untold:
-                untold.callback(self._moved.update, moved)
+                untold.callback(self._put_back, moved)
                 await self._settle(moved)
                 untold.pop_all()
 
-    async def _settle(self, moved: Collection[bytes]) -> None:
-        carriers = [
-            tx for key in moved if (tx := await self._sender.find(key)) is not None and self._face.takes(tx.call)
-        ]
+    def _put_back(self, moved: Mapping[bytes, Transaction | None]) -> None:
+        self._moved = {**moved, **self._moved}
+
+    async def _settle(self, moved: Mapping[bytes, Transaction | None]) -> None:
+        # As it is now; one that is finished is not in the book any more, and is as it was when it moved.
+        found = [self._keeper.book.get(key) or tx or await self._sender.find(key) for key, tx in moved.items()]
+        carriers = [tx for tx in found if tx is not None and self._face.takes(tx.call)]
         members = {carrier.key: await self._members(carrier) for carrier in carriers}
-        asked = {c.key: c.inclusion.transaction_hash for c in carriers if c.inclusion and _untold(c, members[c.key])}
-        found = await self._rpc.receipts(list(asked.values())) if asked else []
-        receipts = dict(zip(asked, found, strict=True))
+        receipts = await self._receipts([c for c in carriers if _untold(c, members[c.key])])
         changed = [each for c in carriers for each in self._outcome(c, members[c.key], receipts)]
         if changed:
             async with self._sender.mutex:
                 await self._keeper.keep(changed)
             self._sender.wake()
+
+    async def _receipts(self, carriers: Sequence[Transaction]) -> dict[bytes, Receipt | None]:
+        """By key; those that the sender has not just read itself are asked for."""
+        read = {carrier.key: self._sender.read_receipt(carrier) for carrier in carriers}
+        asked = {c.key: c.inclusion.transaction_hash for c in carriers if c.inclusion and read[c.key] is None}
+        found = await self._rpc.receipts(list(asked.values())) if asked else []
+        return {**read, **dict(zip(asked, found, strict=True))}
 
     async def _members(self, carrier: Transaction) -> list[Transaction]:
         return [tx for key in carrier.members if (tx := await self._sender.find(key)) and tx.carrier == carrier.key]

@@ -56,6 +56,10 @@ class TransactionBook:
         """Those that wait for others, in the order of their coming; those of one contract only."""
         return (self._all[key] for key in (self._gathered_for.get(to, ()) if to else self._gathered))
 
+    def any_gathered(self, to: bytes = b"") -> bool:
+        """Tell whether any waits for others, of one contract only."""
+        return to in self._gathered_for if to else bool(self._gathered)
+
     def unplaced(self) -> list[Transaction]:
         """Return those that no block has."""
         return [tx for tx in self._all.values() if tx.inclusion is None]
@@ -119,6 +123,8 @@ class TransactionBook:
         if tx.state is TxState.GATHERED:
             del self._gathered[tx.key]
             del self._gathered_for[tx.call.to][tx.key]
+            if not self._gathered_for[tx.call.to]:
+                del self._gathered_for[tx.call.to]
         if tx.nonce is None:
             return
         nonce = self._nonce(tx)

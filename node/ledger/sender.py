@@ -26,6 +26,7 @@ from node.ledger.reverts import ErrorDecoder, Reason, reverted
 from node.ledger.rpc import Rpc
 from node.ledger.transaction import Call, Transaction, TxState
 from node.ledger.watch import CANCELLED, Sight, Watch
+from node.ledger.wire import Receipt
 from node.storage.errors import StorageError
 
 __all__ = ["Sender", "SenderOptions"]
@@ -202,6 +203,11 @@ class Sender:
         """Return what became of a key, None when it was never submitted here."""
         known = self._keeper.book.get(key)
         return known or await self._keeper.store.find(self._rpc.chain_id, self.address, key)
+
+    def read_receipt(self, carrier: Transaction) -> Receipt | None:
+        """The receipt by which one with members was put into its block, where this process read it a short while ago;
+        told once. None otherwise: ask for it."""
+        return self._watch.read_receipt(carrier)
 
     async def wait(self, key: bytes, until: TxState = TxState.MINED) -> Transaction:
         """Return when the transaction is at least this far. Raises CallReverted when it was refused or reverted."""

@@ -28,6 +28,8 @@ CANCELLED = Reason("Cancelled", (), "It was cancelled before the chain took it."
 _MANY = 16
 # Blocks whose receipts are read in one pass; what is older is looked up by hash.
 _BLOCKS = 32
+# Receipts of batches that are kept for whoever tells what became of their items: some hundred logs each.
+_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,20 @@ class Watch:
         self._by_blocks = True
         self._missing_since: dict[bytes, int] = {}
         self._looked: set[bytes] = set()
+        self._receipts: dict[bytes, Receipt] = {}
 
     def forget_place(self) -> None:
         """The chain was reorganised: nothing that was read from blocks counts."""
         self._read_to = None
         self._checked = b""
+
+    def read_receipt(self, carrier: Transaction) -> Receipt | None:
+        """The receipt of one with members, if it was read here and says what is known of it; it is told once."""
+        receipt, found = self._receipts.pop(carrier.key, None), carrier.inclusion
+        if receipt is None or found is None:
+            return None
+        same = (receipt.transaction_hash, receipt.block_hash) == (found.transaction_hash, found.block_hash)
+        return receipt if same else None
 
     async def look(self, sight: Sight, meanwhile: Callable[[], Awaitable[None]]) -> None:
         """Move everything that is out to where it belongs; do ``meanwhile`` as soon as it is clear what is gone.
@@ -190,6 +201,10 @@ class Watch:
                 continue
             self._missing_since.pop(tx.key, None)
             self._looked.discard(tx.key)
+            if tx.members:
+                self._receipts[tx.key] = receipt
+                if len(self._receipts) > _KEPT:
+                    del self._receipts[next(iter(self._receipts))]
             changed.append(await self._included(sight.endpoint, tx, receipt))
         await self._keeper.keep(changed)
         there = {tx.key for tx in changed}

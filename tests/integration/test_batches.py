@@ -14,7 +14,7 @@ from keys import messages as m
 from keys.signers import LocalSigner
 from node.clock import SystemClock
 from node.ledger.batches import Batches, BatchFace, BatchOptions
-from node.ledger.errors import CallReverted, CancelRefused, MessageRefused
+from node.ledger.errors import CallReverted, CancelRefused, MessageRefused, RpcUnreachable
 from node.ledger.gas import REVOKE_GAS, known_gas
 from node.ledger.registry import registry_batch, registry_reason, rejections
 from node.ledger.transaction import Transaction, TxState
@@ -241,3 +241,35 @@ async def test_limits_from_the_table_are_enough_for_every_kind(tmp_path: Path) -
             assert tx.succeeded, type(message)
             assert tx.gas == known_gas(message) > 0
         assert known_gas(unknown) == REVOKE_GAS == 75_000
+
+
+async def test_the_receipt_that_the_sender_has_read_is_told_once_and_only_of_the_block_that_it_names(
+    tmp_path: Path,
+) -> None:
+    async with batching(tmp_path) as (w, batches):
+        digests = await streams(w, 3)
+        await batches.step()
+        carrier = (await found(w, digests[0])).carrier
+        assert carrier is not None
+        sent = await found(w, carrier)
+        assert w.sender.read_receipt(sent) is None
+        await w.settle()
+        mined = await found(w, carrier)
+        assert mined.inclusion is not None
+        elsewhere = replace(mined, inclusion=replace(mined.inclusion, block_hash=b"\x01" * 32))
+        assert w.sender.read_receipt(elsewhere) is None
+        assert w.sender.read_receipt(mined) is None, "asked for once, whatever was answered"
+        await batches.settle()
+        assert {(await found(w, digest)).state for digest in digests} == {TxState.MINED}
+
+
+async def test_a_batch_is_told_of_without_another_question_to_the_chain(tmp_path: Path) -> None:
+    async with batching(tmp_path) as (w, batches):
+        digests = await streams(w, 3)
+        await batches.step()
+        await w.settle()
+        await w.devnet.rpc.close()
+        for endpoint in w.devnet.rpc.endpoints:
+            endpoint.demote(RpcUnreachable("it is gone"))
+        await batches.settle()
+        assert {(await found(w, digest)).state for digest in digests} == {TxState.MINED}

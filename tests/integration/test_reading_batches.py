@@ -197,7 +197,7 @@ async def test_a_batch_that_moves_while_its_outcome_is_told_is_told_again(tmp_pa
 
         c.batches._face = replace(c.batches._face, rejections=meanwhile)
         await c.batches.settle()
-        assert c.batches._moved == {carrier.key}
+        assert c.batches._moved == {carrier.key: carrier}
 
 
 async def test_two_contracts_share_a_sender_and_no_transaction(tmp_path: Path) -> None:
