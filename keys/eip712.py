@@ -96,9 +96,11 @@ _load_20 = _load_hex(20)
 
 def _load_address(where: str, value: object) -> bytes:
     address = _load_20(where, value)
+    if value == _checksummed(address):
+        return address
     text = str(value)[2:]
     # EIP-55: an address in mixed case carries a checksum; a wrong one is a typing error or a forgery of the eye.
-    if text != text.lower() and text != text.upper() and _checksummed(address)[2:] != text:
+    if text != text.lower() and text != text.upper():
         raise MessageError(f"{where}: the address checksum (EIP-55) is wrong")
     return address
 
@@ -224,6 +226,7 @@ class Struct:
         "_document",
         "_encoders",
         "_loaders",
+        "_names",
         "_values",
         "fields",
         "name",
@@ -249,6 +252,7 @@ class Struct:
             (field.attribute, field.type.load, where, field.name)
             for field, where in zip(self.fields, places, strict=True)
         )
+        self._names = frozenset(field.name for field in self.fields)
         self._document = [{"name": field.name, "type": field.type.name} for field in self.fields]
 
     def __repr__(self) -> str:
@@ -286,7 +290,8 @@ class Struct:
         """Values by attribute name; MessageError names a missing, an extra or an ill-formed field."""
         if not isinstance(document, Mapping):
             raise MessageError(f"{self.name}: expected an object")
-        expect_keys(self.name, document, [field.name for field in self.fields])
+        if document.keys() != self._names:
+            expect_keys(self.name, document, [field.name for field in self.fields])
         return {attribute: load(where, document[name]) for attribute, load, where, name in self._loaders}
 
 
