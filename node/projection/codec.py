@@ -318,6 +318,7 @@ def _kept(field: str) -> Upgrade:
 
 
 _DETAILED = (Order, s.ReceivedOrder, s.RequestedOrder)
+_ORDERED = {Order: 4, s.ReceivedOrder: 2, s.RequestedOrder: 2}
 _SIGNED = (RequestedSubmission, Submission)
 _TIMED = (
     s.LoggedMatched,
@@ -339,6 +340,7 @@ _UPGRADES: Mapping[tuple[str, int], Upgrade] = {
     **{(kind.__name__, 1): _kept("message") for kind in _SIGNED},
     ("Order", 2): _without_moment,
     ("Order", 3): _not_refused,
+    **{(kind.__name__, version): _kept("body") for kind, version in _ORDERED.items()},
     ("NotifyOrderChanged", 1): _without_reason,
     ("Trade", 1): _watched,
     ("Trade", 2): _without_progress,
@@ -349,7 +351,7 @@ CODEC = Codec(
         **{kind.state: 1 for kind in KINDS.values()},
         **dict.fromkeys((*_TIMED, *_DETAILED, *_SIGNED), 2),
         NotifyOrderChanged: 2,
-        Order: 4,
+        **{kind: version + 1 for kind, version in _ORDERED.items()},
         Trade: 3,
     },
     _UPGRADES,

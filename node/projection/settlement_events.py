@@ -63,7 +63,7 @@ class OrderTerms:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedOrder(Event):
-    """At the market: an asset's signed offer or request, verified. `peer`: its node, None for none; `details`: JSON."""
+    """At the market: an asset's order, verified. `body`: `stored_form`; `peer`: its node or None; `details`: JSON."""
 
     order_id: bytes
     terms: OrderTerms

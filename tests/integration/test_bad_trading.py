@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from node.app.core import Core
 from node.app.trading.markets import ShownTerms, fetch_terms
 from node.errors import NodeError
 from node.ledger.errors import MessageRefused
-from node.ledger.market import opened
 from node.projection.order import Order
 from node.wire.consents import PartyCard
 from tests.support.marketface import face
@@ -51,7 +49,7 @@ async def put(world: World, offer: bytes, request: bytes, **changes: Any) -> Non
     )  # fmt: skip
     message = replace(message, **changes)
     signature = await core.keys.identity.wallet().sign_message(message, domain)
-    beside = [opened(m.from_typed_data(json.loads(order.body))[0], domain) for order in orders]
+    beside = [m.from_stored(order.body)[0] for order in orders]
     await core.chain.relay.relay(message, [signature, *(order.signature for order in orders)], beside, domain)
     await core.chain.sender.step()
     await world.mine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ async def test_conditions_decide_and_the_chain_learns_nothing_of_them(tmp_path: 
         [trade] = await world.market.trades()
         assert trade.terms is not None
         assert (trade.terms.offer, trade.terms.request, trade.terms.price) == (sunny, asked, 150)
-        signed, _ = m.from_typed_data(json.loads((await world.market.order(asked)).body))
+        signed, _ = m.from_stored((await world.market.order(asked)).body)
         kept = OrderDetails.model_validate_json((await world.market.order(asked)).details)
         assert isinstance(signed, m.Request)
         assert signed.nonce == kept.nonce()
@@ -85,9 +84,9 @@ async def test_details_that_were_not_signed_are_refused(tmp_path: Path) -> None:
         honest = OrderDetails(salt=b"\x05" * 32, area="north")
         wanted = Wanted(False, 500, 200, start, start + SLOT, details=honest)
         order = await buyer.order(await buyer.asset.order(world.market.url, wanted))
-        card = buyer.core.card
+        card, typed = buyer.core.card, m.typed_data(*m.from_stored(order.body))
         for details in (honest.model_copy(update={"area": "south"}), honest.model_copy(update={"salt": b"\x06" * 32})):
-            body = OrderPlaced(typed=json.loads(order.body), signature=order.signature, card=card, details=details)
+            body = OrderPlaced(typed=typed, signature=order.signature, card=card, details=details)
             now = world.clock.now()
             parcel = Parcel(card.address, "market.order", body.to_json(), b"\x01" * 32, now, now + HOUR)
             with pytest.raises(NodeError, match="does not commit"):
@@ -95,7 +94,7 @@ async def test_details_that_were_not_signed_are_refused(tmp_path: Path) -> None:
         # Attack: without a card, or with another one than the sender's, an order would stand for whoever brings it.
         other = world.nodes["seller"].core.card
         for shown, sender in ((None, other.address), (card, other.address), (other, card.address)):
-            body = OrderPlaced(typed=json.loads(order.body), signature=order.signature, card=shown, details=honest)
+            body = OrderPlaced(typed=typed, signature=order.signature, card=shown, details=honest)
             parcel = Parcel(sender, "market.order", body.to_json(), b"\x01" * 32, now, now + HOUR)
             with pytest.raises(NodeError, match="card"):
                 read_order((market_domain_of(world.market.core),), parcel)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from keys import messages as m
 from keys.parcel import pack
 from keys.signers import LocalSigner
 from node.app.facade.settlement import MarketPart
@@ -124,7 +125,8 @@ async def parcel(world: World, node: Node, order: Order) -> bytes:
     """The order on its way to the market once more."""
     key, now = world.market.core.keys.sealing.public_bytes, world.clock.now()
     card, details = node.core.card, OrderDetails.model_validate_json(order.details) if order.details else None
-    body = OrderPlaced(typed=json.loads(order.body), signature=order.signature, card=card, details=details).to_json()
+    typed = m.typed_data(*m.from_stored(order.body))
+    body = OrderPlaced(typed=typed, signature=order.signature, card=card, details=details).to_json()
     chain_id = world.devnet.chain_id
     return await pack(node.core.signer, key, "market.order", body, chain_id=chain_id, now=now, lifetime=600)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -90,9 +89,8 @@ def _terms(order: Order, **changes: Any) -> Order:
 
 
 def _body(order: Order, **changes: Any) -> Order:
-    typed = json.loads(order.body)
-    typed["message"] |= changes
-    return replace(order, body=json.dumps(typed))
+    message, domain = m.from_stored(order.body)
+    return replace(order, body=m.stored_form(replace(message, **changes), domain))
 
 
 def _made(trade: Trade, **changes: Any) -> Trade:
@@ -104,7 +102,7 @@ ATTACKS: dict[str, tuple[str, Any, Any]] = {
     "M-45 a request of another asset": ("request", lambda o: replace(o, own=False), None),
     "M-46 a contract that is paid already": ("status", None, lambda t: replace(t, status=TradeStatus.PAID)),
     "M-48 a signature by another key": ("signature", lambda o: replace(o, signature=b"\x01" * 64 + b"\x1b"), None),
-    "M-48 a body that was not signed": ("signature", lambda o: _body(o, wh="99999"), None),
+    "M-48 a body that was not signed": ("signature", lambda o: _body(o, wh=99_999), None),
     "M-49 stored for more than was signed": ("request", lambda o: _terms(o, wh=5_000_000), None),
     "M-49 stored at a higher price than was signed": ("request", lambda o: _terms(o, price=9_999), None),
     "M-50 a contract for another buyer": ("buyer", None, lambda t: _made(t, buyer=b"\x09" * 20)),

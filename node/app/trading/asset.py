@@ -122,7 +122,7 @@ class AssetRole:
         event = RequestedOrder(
             order_id,
             terms,
-            canonical(typed),
+            m.stored_form(message, domain),
             signature,
             canonical(body.to_json()),
             peer_of(joined.card),

@@ -6,7 +6,6 @@ settlement and sent until the market has taken them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -115,7 +114,7 @@ class AssetNetContracts:
             raise Refused("The price is outside of the order's limit.", field="price")
         if made.start < terms.start or made.end > terms.end or made.start >= made.end:
             raise Refused("The delivery is outside of the order's time.", field="start")
-        message, domain = m.from_typed_data(json.loads(order.body))
+        message, domain = m.from_stored(order.body)
         partner = getattr(message, "partner", _NOBODY)
         if partner not in (_NOBODY, made.buyer if sells else made.seller):
             raise Refused("The order names another partner.", field="seller")

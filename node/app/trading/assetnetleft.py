@@ -378,7 +378,7 @@ class AssetNetLeft:
         order_id, typed = m.digest(message, domain), m.typed_data(message, domain)
         placed = OrderPlaced(typed=typed, signature=signature, card=self._core.card)
         terms = OrderTerms(sells, signer.address, wh, price, now - EARLY_S, until, until)
-        texts = canonical(typed), signature, canonical(placed.to_json())
+        texts = m.stored_form(message, domain), signature, canonical(placed.to_json())
         event = RequestedOrder(order_id, terms, *texts, peer_of(joined.card), now)
         await self._core.storage.memory.keep([event], (_fact(body, order_id),))
         (await self.all())[bytes(body.leaf)] = (body, order_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from eth_utils.crypto import keccak
 
 from contracts.bindings import market as abi
@@ -59,7 +57,7 @@ class EvidenceDesk:
         core, market = self._core, _views(self._core)
         match = await self._match(body.contract)
         order = await core.storage.views.one(Order, match.offer if body.of_seller else match.request)
-        message, _ = m.from_typed_data(json.loads(order.body)) if order.body else (None, None)
+        message, _ = m.from_stored(order.body) if order.body else (None, None)
         if not isinstance(message, m.Offer | m.Request):
             raise NotFound("This market took no such order.")
         found = await market.contract(match.operator, body.contract)

@@ -5,7 +5,6 @@ How much of an order is filled and whether it is still open does change: that is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Final
 
@@ -50,7 +49,7 @@ class KnownOrders:
         """What was signed; None for an order that is known by the chain alone."""
         found = self._signed.get(order.order_id)
         if found is None and order.terms is not None:
-            message, domain = m.from_typed_data(json.loads(order.body))
+            message, domain = m.from_stored(order.body)
             if isinstance(message, m.Offer | m.Request):
                 found = (message, domain)
                 self.note(order.order_id, found)

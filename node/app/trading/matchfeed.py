@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from keys import messages as m
@@ -50,7 +49,7 @@ def rules_of(chosen: MarketTermsSettings, remote: RemoteBook | None = None) -> R
 def _message(order: Order, domain: Domain | None, signed: Signed | None) -> m.Offer | m.Request | None:
     if order.terms is None:
         return None
-    message, named = signed or m.from_typed_data(json.loads(order.body))
+    message, named = signed or m.from_stored(order.body)
     return message if isinstance(message, m.Offer | m.Request) and domain in (None, named) else None
 
 

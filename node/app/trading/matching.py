@@ -24,6 +24,7 @@ from node.app.trading.netlines import net_domain_of
 from node.app.trading.watching import Watch
 from node.ledger.errors import RpcError, RpcRefused
 from node.ledger.market import market_call, refusal_of
+from node.projection.events import RequestedSubmission
 from node.projection.order import Order, OrderStatus
 from node.projection.submission import Submission, SubmissionStatus
 from node.projection.trade import Trade, TradeStatus
@@ -306,7 +307,7 @@ class Matching:
                 await self._net(desk, self._netted, some)
                 continue
             orders = await self._orders.many({key for fill in some for key in (fill.offer, fill.request)})
-            wishes = [await signed_match(self._core, f, orders[f.offer], orders[f.request]) for f in some]
+            wishes = [await self._wish(f, orders[f.offer], orders[f.request]) for f in some]
             last = at + AT_ONCE >= len(fills)
             for fill, wish in zip(some, wishes, strict=True):
                 desk.signed(wish.digest, fill)
@@ -316,6 +317,10 @@ class Matching:
         self._closed = desk.closed
         if fills:
             self._core.wake()
+
+    async def _wish(self, fill: Fill, offer: Order, request: Order) -> RequestedSubmission:
+        signed = [self._orders.signed(order) for order in (offer, request)]
+        return await signed_match(self._core, fill, offer, request, signed=signed)
 
     async def _net(self, desk: Desk, netted: NetContracts, fills: Sequence[Fill]) -> None:
         """Contracts by the operator's word. What a buyer's mandate does not cover is not matched for a while."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 from keys import messages as m
 from keys.eip712 import Domain
@@ -26,9 +27,15 @@ def market_domain_of(core: Core) -> Domain:
 
 
 async def signed_match(
-    core: Core, fill: Fill, offer: Order, request: Order, times: tuple[int, int] | None = None
+    core: Core,
+    fill: Fill,
+    offer: Order,
+    request: Order,
+    times: tuple[int, int] | None = None,
+    signed: Sequence[tuple[m.Message, Domain] | None] = (None, None),
 ) -> RequestedSubmission:
-    """The wish to have this node's market make a contract of a fill. `times`: its delivery, by default the offer's."""
+    """The wish to have this node's market make a contract of a fill. `times`: its delivery, by default the offer's.
+    `signed`: what both orders say, where it was read already."""
     assert offer.terms is not None  # noqa: S101 (only orders with terms are matched)
     assert request.terms is not None  # noqa: S101 (as above)
     start, end = times or (offer.terms.start, offer.terms.end)
@@ -46,5 +53,7 @@ async def signed_match(
     )
     domain = market_domain_of(core)
     signature = await wallet.sign_message(message, domain)
-    orders_beside = [order.body.encode() for order in (offer, request)]  # documents for this same contract
-    return submission_of(core, message, [signature, offer.signature, request.signature], orders_beside, domain)
+    signatures = [signature, offer.signature, request.signature]
+    # Both were signed for this same contract.
+    orders = [(known or m.from_stored(order.body))[0] for known, order in zip(signed, (offer, request), strict=True)]
+    return submission_of(core, message, signatures, orders, domain)

@@ -6,7 +6,6 @@ what counts. What is not done yet is read off them, so a restart goes on where i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -223,7 +222,7 @@ class NetContracts:
     async def _line(self, request: Order, seller: bytes, price: int, wh: int, amount: int) -> Sequence[Fact]:
         """One line for all that a request takes of a seller at a price: two alike would be one for the contract."""
         body = NetLineSigned(
-            typed=json.loads(request.body),
+            typed=m.typed_data(*m.from_stored(request.body)),
             signature=request.signature,
             seller=seller,
             wh=wh,

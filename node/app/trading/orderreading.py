@@ -29,13 +29,13 @@ _NOBODY = bytes(20)
 
 
 class ReadOrder(NamedTuple):
-    """A signed offer or request, for the contract of `domain`. `typed` and `details` are its documents as the journal
-    keeps them."""
+    """A signed offer or request, for the contract of `domain`. `body` and `details` are its texts as the journal keeps
+    them."""
 
     order_id: bytes
     message: m.Offer | m.Request
     domain: Domain
-    typed: str
+    body: str
     signature: bytes
     peer: Peer | None
     particulars: Particulars
@@ -60,7 +60,7 @@ def read_order(domains: Sequence[Domain], parcel: Parcel) -> ReadOrder:
         signed,
         message,
         domain,
-        canonical(body.typed),
+        m.stored_form(message, domain),
         body.signature,
         peer_of(body.card) if body.card is not None else None,
         particulars_of(message.partner, details),

@@ -142,7 +142,7 @@ class OrderTaking:
             sells, message.account, message.wh, message.price, message.start, message.end, message.deadline
         )
         self._orders.note(order.order_id, (message, order.domain))
-        event = ReceivedOrder(order.order_id, terms, order.typed, order.signature, order.peer, now, order.details)
+        event = ReceivedOrder(order.order_id, terms, order.body, order.signature, order.peer, now, order.details)
         return Kept((event,))
 
     def _check(self, message: m.Offer | m.Request, now: int, terms: bytes | None) -> None:

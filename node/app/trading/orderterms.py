@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from contracts.bindings import market as abi
 from keys import messages as m
 from node.projection.order import Order
@@ -16,7 +14,7 @@ def terms_named(order: Order) -> bytes | None:
     """The id of the terms in a signed offer or request; None where its text is not here."""
     if not order.body:
         return None
-    message, _ = m.from_typed_data(json.loads(order.body))
+    message, _ = m.from_stored(order.body)
     return message.terms if isinstance(message, m.Offer | m.Request) else None
 
 

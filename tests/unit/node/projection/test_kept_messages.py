@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
 from keys import messages as m
+from keys.parcel import Parcel
+from keys.signers import LocalSigner
 from node.app.spelling import canonical, wish_for
+from node.app.trading.orderreading import ReadOrder, read_order
 from node.projection import events as e
+from node.projection import settlement_events as s
 from node.projection.base import Event, State
 from node.projection.codec import CODEC
+from node.projection.order import Order, reduce_order
 from node.projection.submission import Submission, reduce_submission
+from node.wire.settlement import OrderPlaced
 from tests.unit.keys.builders import MESSAGES
+from tests.unit.node.projection.alphabets import order_terms
+from tests.unit.node.projection.kit import PROVIDER
 
 DOMAIN = m.market_domain(31337, bytes(range(20)))
 BY_KIND = {type(message): message for message in MESSAGES}
@@ -66,6 +76,45 @@ def test_the_same_message_said_again_is_no_second_message() -> None:
     assert before.message == _wish().message
     step = reduce_submission(before, _wish())
     assert (step.state, step.effects) == (before, ())
+
+
+async def _placed(spelled: Callable[[dict[str, Any]], dict[str, Any]]) -> ReadOrder:
+    """An order of an asset without a node, as its program spells it."""
+    signer = LocalSigner(b"\x07" * 32)
+    _, *values = m.struct_values(BY_KIND[m.Offer])
+    offer = m.Offer(signer.address, *values)
+    typed, signature = spelled(m.typed_data(offer, DOMAIN)), await signer.sign_message(offer, DOMAIN)
+    body = OrderPlaced(typed=typed, signature=signature).to_json()
+    return read_order((DOMAIN,), Parcel(signer.address, "market.order", body, b"\x01" * 32, 1, 600))
+
+
+def _plainly(typed: dict[str, Any]) -> dict[str, Any]:
+    """Without the checksums of EIP-55, and with plain integers."""
+    message = {k: int(v) if v.isdigit() else v.lower() for k, v in ((k, str(v)) for k, v in typed["message"].items())}
+    return {**typed, "message": message}
+
+
+async def test_an_order_said_again_in_another_spelling_is_the_same_order() -> None:
+    """Also where an earlier version took it in, with the text that its asset chose."""
+    first, again = [await _placed(each) for each in (dict, _plainly)]
+    assert (first.order_id, first.body) == (again.order_id, again.body)
+    event = s.ReceivedOrder(first.order_id, order_terms(), first.body, first.signature, None, 1)
+    taken = reduce_order(Order(first.order_id), event).state
+    before = _earlier(taken, State, 4, body=canonical(_plainly(m.typed_data(first.message, DOMAIN))))
+    assert before == taken
+    assert isinstance(before, Order)
+    step = reduce_order(before, replace(event, body=again.body))
+    assert (step.state, step.effects) == (before, ())
+
+
+def test_orders_of_an_earlier_version_are_those_of_this_one() -> None:
+    offer = BY_KIND[m.Offer]
+    kept, whole = m.stored_form(offer, DOMAIN), _document(offer)
+    taken = s.ReceivedOrder(bytes(32), order_terms(), kept, SIGNED[0], None, 1)
+    placed = s.RequestedOrder(bytes(32), order_terms(), kept, SIGNED[0], "{}", PROVIDER, 1)
+    for event in (taken, placed):
+        assert _earlier(event, Event, 2, body=whole) == event
+    assert m.from_stored(kept) == (offer, DOMAIN)
 
 
 @pytest.mark.parametrize("text", ["{}", "", "m1", '{"typed":{},"opening":[]}'])
