@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from keys.eip712 import Domain
-from keys.messages import Message, Opening, call_from_stored, from_stored
+from keys.errors import KeysError
+from keys.messages import Message, Opening, StoredCall, call_from_stored
 from node.app.core import Core
 from node.app.spelling import wish_for
 from node.errors import NodeError
@@ -21,8 +22,9 @@ from node.projection.events import (
     RequestedSubmission,
 )
 from node.projection.submission import Submission, SubmissionStatus
+from node.runtime.errors import PermanentFailure
 
-__all__ = ["Submissions", "submission_of"]
+__all__ = ["Submissions", "said_by", "submission_of"]
 
 
 def submission_of(
@@ -39,6 +41,16 @@ def submission_of(
     return wish_for(message, signatures, opening, domain or core.chain.domain, core.clock.now())
 
 
+async def said_by(core: Core, digest: bytes) -> tuple[Submission, StoredCall]:
+    """A submission, and the message that it is to bring onto the chain. Raises PermanentFailure for one that is not
+    here, or whose text nobody can read."""
+    submission = await core.storage.views.one(Submission, digest)
+    try:
+        return submission, call_from_stored(submission.message)
+    except KeysError as error:
+        raise PermanentFailure(f"The message {digest.hex()} cannot be read: {error}") from error
+
+
 class Submissions:
     """Carries out `SubmitMessage` and turns what the sender says into events."""
 
@@ -48,13 +60,13 @@ class Submissions:
 
     async def submit(self, effect: SubmitMessage) -> None:
         """Hands the message to the relay. Idempotent: the relay knows a message by its digest."""
-        message, domain, opening = call_from_stored(effect.message)
+        submission, (message, domain, opening) = await said_by(self._core, effect.digest)
         try:
             relay = self._core.chain.relay
             if domain == self._core.chain.domain:
-                relayed = await relay.relay(message, effect.signatures, opening, domain)
+                relayed = await relay.relay(message, submission.signatures, opening, domain)
             else:
-                relayed = await relay.share(message, effect.signatures, opening, domain)
+                relayed = await relay.share(message, submission.signatures, opening, domain)
         except MessageRefused as refused:
             await self._tell(ReceivedSubmissionRefused(effect.digest, str(refused), self._core.clock.now()))
             return
@@ -70,11 +82,6 @@ class Submissions:
             self._core.chain.sender.look_again()
             return
         await self._tell_of(known)
-
-    @staticmethod
-    def message_of(effect: SubmitMessage) -> Message:
-        """What is to be brought onto the chain."""
-        return from_stored(effect.message)[0]
 
     async def give_up(self, effect: SubmitMessage, why: str) -> None:
         """It is not sent, and its wish counts as refused."""

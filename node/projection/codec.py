@@ -24,7 +24,7 @@ from keys.messages import stored_form_of
 from node.projection import settlement_events as s
 from node.projection.aggregates import KINDS
 from node.projection.base import Effect, Event, State
-from node.projection.effects import EFFECTS, NotifyOrderChanged
+from node.projection.effects import EFFECTS, NotifyOrderChanged, SubmitMessage
 from node.projection.errors import CodecError
 from node.projection.events import EVENTS, RequestedSubmission
 from node.projection.order import Order
@@ -317,6 +317,11 @@ def _kept(field: str) -> Upgrade:
     return lambda data: {**data, field: stored_form_of(text) if isinstance(text := data.get(field), str) else text}
 
 
+def _named(data: dict[str, Any]) -> dict[str, Any]:
+    """A message on its way is named, and read from its submission."""
+    return {name: data.get(name) for name in ("digest", "kind")}
+
+
 _DETAILED = (Order, s.ReceivedOrder, s.RequestedOrder)
 _ORDERED = {Order: 4, s.ReceivedOrder: 2, s.RequestedOrder: 2}
 _SIGNED = (RequestedSubmission, Submission)
@@ -342,6 +347,7 @@ _UPGRADES: Mapping[tuple[str, int], Upgrade] = {
     ("Order", 3): _not_refused,
     **{(kind.__name__, version): _kept("body") for kind, version in _ORDERED.items()},
     ("NotifyOrderChanged", 1): _without_reason,
+    ("SubmitMessage", 1): _named,
     ("Trade", 1): _watched,
     ("Trade", 2): _without_progress,
 }
@@ -351,6 +357,7 @@ CODEC = Codec(
         **{kind.state: 1 for kind in KINDS.values()},
         **dict.fromkeys((*_TIMED, *_DETAILED, *_SIGNED), 2),
         NotifyOrderChanged: 2,
+        SubmitMessage: 2,
         **{kind: version + 1 for kind, version in _ORDERED.items()},
         Trade: 3,
     },

@@ -63,13 +63,11 @@ class SendParcel(Effect):
 
 @dataclass(frozen=True, slots=True)
 class SubmitMessage(Effect):
-    """Bring the signed message onto the chain. Idempotent by `digest`: one that is already on its way is left alone."""
+    """Bring a signed message onto the chain; what it says and who signed it is in its submission's state. Idempotent by
+    `digest`: one that is already on its way is left alone."""
 
     digest: bytes
     kind: str
-    message: str
-    signatures: tuple[bytes, ...]
-    deadline: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,9 +108,7 @@ class Submission(State):
 
 
 def _submit(submission: Submission) -> SubmitMessage:
-    return SubmitMessage(
-        submission.digest, submission.kind, submission.message, submission.signatures, submission.deadline
-    )
+    return SubmitMessage(submission.digest, submission.kind)
 
 
 def _queue(submission: Submission, event: Event) -> Step[Submission]:

@@ -20,7 +20,7 @@ from node.app.streams.nonces import next_nonce
 from node.app.streams.places import Places
 from node.app.streams.streamspec import check_stream_key, stream_id
 from node.app.streams.unpairing import OFFERED_BY, PUT_OUT, is_given_up
-from node.app.submissions import Submissions, submission_of
+from node.app.submissions import Submissions, said_by, submission_of
 from node.errors import Conflict, InvalidInput, NotFound, Refused
 from node.projection.base import Peer
 from node.projection.device import Device, DeviceStatus
@@ -98,13 +98,13 @@ class HomeRole:
     async def _hand_over(self, effect: SubmitMessage) -> None:
         if effect.kind not in ("Grant", "Revoke", "RegisterStream"):
             return
-        message = self._submissions.message_of(effect)
+        submission, (message, _, _) = await said_by(self._core, effect.digest)
         peers = await self.places.concerned(message)
         if effect.kind == "Grant":
             key = await self._reader_key(effect.digest)
             if key is not None and isinstance(message, Grant):
                 body = GrantForWriter(
-                    grant_id=effect.digest, grant=fields_of(message), reader_key=key, signature=effect.signatures[0]
+                    grant_id=effect.digest, grant=fields_of(message), reader_key=key, signature=submission.signatures[0]
                 )
                 await self.places.send(self._post, peers, "stream.grant", body.to_json())
         elif effect.kind == "Revoke":
@@ -112,7 +112,7 @@ class HomeRole:
                 account=getattr(message, "account", b""),
                 grant_id=getattr(message, "grant_id", b""),
                 sid=getattr(message, "sid", b""),
-                signature=effect.signatures[0],
+                signature=submission.signatures[0],
             )
             await self.places.send(self._post, peers, "consent.revoked", revoked.to_json())
         elif isinstance(message, RegisterStream):

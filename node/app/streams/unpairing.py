@@ -6,9 +6,10 @@ UnpairDevice cannot name a stream that is not there yet, so the registration wou
 
 from __future__ import annotations
 
-from keys.messages import RegisterStream, from_stored
+from keys.messages import RegisterStream
 from node.app.core import Core
 from node.app.streams.streamspec import stream_id
+from node.app.submissions import said_by
 from node.projection.device import Device, DeviceStatus
 from node.projection.effects import SubmitMessage
 
@@ -25,7 +26,7 @@ async def is_given_up(core: Core, effect: SubmitMessage) -> bool:
     """Whether a message registers a stream of a gateway that its owner has put out since."""
     if effect.kind != "RegisterStream":
         return False
-    message, _ = from_stored(effect.message)
+    message = (await said_by(core, effect.digest))[1].message
     if not isinstance(message, RegisterStream):
         return False
     facts = core.storage.memory.facts

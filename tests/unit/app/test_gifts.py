@@ -12,7 +12,7 @@ import pytest
 
 from channels.asks import Ask, AskKind
 from channels.stores.records import StoredEnvelope
-from keys.messages import Grant, TransferStream, digest, from_stored, parcel_domain, verify
+from keys.messages import Grant, TransferStream, digest, parcel_domain, verify
 from keys.sealing import reader_key_hash
 from node.app.core import Core, peer_of
 from node.app.facade.streams import Streams
@@ -27,7 +27,7 @@ from node.app.streams.places import place_of
 from node.app.streams.provider import ProviderRole
 from node.app.streams.resyncs import ResyncPost
 from node.app.streams.rotating import Rotator
-from node.app.submissions import Submissions
+from node.app.submissions import Submissions, said_by
 from node.errors import Conflict, NotFound, Refused
 from node.projection import events as e
 from node.projection.base import Block, Peer
@@ -166,10 +166,10 @@ async def test_both_sign_the_transfer_and_the_new_owner_brings_it_onto_the_chain
     await village.heir.gifts.accept(village.sid)
     owners = village.world.role.owner.address, village.heir.home.owner.address
     [effect] = await _submitted(village.heir.core, "TransferStream")
-    message, domain = from_stored(effect.message)
+    submission, (message, domain, _) = await said_by(village.heir.core, effect.digest)
     assert isinstance(message, TransferStream)
     assert (message.owner, message.new_owner, message.sid) == (*owners, village.sid)
-    for signature, account in zip(effect.signatures, owners, strict=True):
+    for signature, account in zip(submission.signatures, owners, strict=True):
         verify(message, domain, signature, account)
     assert await _submitted(village.world.home._core, "TransferStream") == [], "the former owner needs no gas for it"
 

@@ -48,7 +48,7 @@ def test_from_the_request_to_finality() -> None:
     final, effects = fold(asked(), SENT, INCLUDED, e.LoggedFinalized(5, 50))
     assert final.status is SubmissionStatus.FINAL
     assert effects == [
-        f.SubmitMessage(D, "Grant", '{"a":1}', SIGNATURES, 100),
+        f.SubmitMessage(D, "Grant"),
         f.NotifySubmissionFinal(D, "Grant"),
     ]
 

@@ -5,21 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import pytest
+from sqlalchemy import update
 
 from keys import messages as m
 from keys.parcel import Parcel
 from keys.signers import LocalSigner
+from node.app.core import Core
 from node.app.spelling import canonical, wish_for
+from node.app.submissions import said_by
 from node.app.trading.orderreading import ReadOrder, read_order
+from node.clock import ManualClock
 from node.projection import events as e
 from node.projection import settlement_events as s
 from node.projection.base import Event, State
 from node.projection.codec import CODEC
+from node.projection.effects import SubmitMessage
 from node.projection.order import Order, reduce_order
 from node.projection.submission import Submission, reduce_submission
+from node.runtime.errors import PermanentFailure
+from node.storage.database import Database
+from node.storage.journal import Journal
+from node.storage.outbox import Outbox
+from node.storage.schema import outbox, states
+from node.storage.views import Views
 from node.wire.settlement import OrderPlaced
 from tests.unit.keys.builders import MESSAGES
 from tests.unit.node.projection.alphabets import order_terms
@@ -122,3 +135,34 @@ def test_what_no_version_can_read_stays_as_it_is(text: str) -> None:
     read = _earlier(_wish(), Event, 1, message=text)
     assert isinstance(read, e.RequestedSubmission)
     assert read.message == text
+
+
+async def test_a_job_of_an_earlier_version_names_its_submission(tmp_path: Path) -> None:
+    """A row of the outbox that has the whole message; the handler reads it from the state, which is as old."""
+    database = await Database.open(f"sqlite:///{tmp_path / 'node.db'}")
+    journal, wish = Journal(database, ManualClock(1_000)), _wish()
+    await journal.apply([wish])
+    state = json.loads(CODEC.encode(_read(wish)))
+    effect: dict[str, Any] = {
+        "digest": wish.digest.hex(),
+        "kind": "Match",
+        "message": _whole(),
+        "deadline": wish.deadline,
+    }
+    effect["signatures"] = [each.hex() for each in SIGNED]
+    rows = {
+        outbox: {"effect": json.dumps({"type": "SubmitMessage", "v": 1, "data": effect})},
+        states: {"document": json.dumps({**state, "v": 1, "data": {**state["data"], "message": _whole()}})},
+    }
+    async with database.write() as connection:
+        for table, values in rows.items():
+            assert (await connection.execute(update(table).values(values))).rowcount == 1
+    [item] = await Outbox(database, "test").claim(1_000, 10, 60)
+    assert item.effect == SubmitMessage(wish.digest, "Match")
+    core = SimpleNamespace(storage=SimpleNamespace(views=Views(database)))
+    submission, said = await said_by(cast(Core, core), wish.digest)
+    assert (submission.signatures, said) == (SIGNED, (MATCH, DOMAIN, ORDERS))
+    with pytest.raises(PermanentFailure):
+        await said_by(cast(Core, core), bytes(32))
+    await journal.close()
+    await database.close()
