@@ -109,7 +109,8 @@ class Batches:
                 self._moved[tx.key] = tx
             elif tx.state is not TxState.GATHERED:
                 self._tries.pop(tx.key, None)
-        self._wake.set()
+                continue
+            self._wake.set()
 
     async def run(self) -> None:
         """Make batches and tell results for ever. An endpoint that fails is asked again later."""
@@ -288,7 +289,7 @@ def _with_carrier(tx: Transaction, carrier: Transaction, rejected: Mapping[bytes
         return tx
     if tx.state is TxState.CARRIED or (tx.state is TxState.MINED and not _same_place(tx, carrier)):
         reason = rejected.get(tx.key)
-        tx = tx.to(TxState.MINED, inclusion=replace(found, ok=reason is None), reason=reason)
+        tx = tx.to(TxState.MINED, inclusion=found if reason is None else replace(found, ok=False), reason=reason)
     if carrier.state is TxState.FINAL and tx.state is TxState.MINED:
         return tx.to(TxState.FINAL if tx.succeeded else TxState.REFUSED)
     return tx

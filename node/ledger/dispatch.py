@@ -151,7 +151,7 @@ class Dispatch:
 
     async def _replace(self, sight: Sight, txs: Sequence[Transaction]) -> None:
         """Broadcast the lowest with higher fees, and with it those behind it that could not be included either."""
-        today = await self._options.fees.current(sight.endpoint)
+        today = await self._options.fees.current(sight.endpoint, sight.base_fee)
         balance = await sight.endpoint.balance(self._signer.address)
         changed: list[Transaction] = []
         extra = 0
@@ -206,7 +206,7 @@ class Dispatch:
         self.more = False
         if not book.any_queued or book.out >= self._window:
             return
-        fees = await self._options.fees.current(sight.endpoint)
+        fees = await self._options.fees.current(sight.endpoint, sight.base_fee)
         balance = await sight.endpoint.balance(self._signer.address)
         looked: set[bytes] = set()
         signed: Sequence[Transaction] = ()

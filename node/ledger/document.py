@@ -7,6 +7,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from node.ledger.reverts import Reason
 from node.ledger.transaction import Attempt, Call, Inclusion, Transaction, TxState
 from node.storage.transactions import TransactionRow
@@ -78,7 +80,10 @@ def _steps(tx: Transaction) -> str:
         ]
     if why is not None:
         doc["reason"] = [why.name, why.arguments, why.notice]
-    return _WRITER.encode(doc)
+    try:
+        return orjson.dumps(doc).decode()
+    except orjson.JSONEncodeError:  # a number of more than 64 bits, or half a character, which somebody else has told
+        return _WRITER.encode(doc)
 
 
 def _without(data: bytes, raw: bytes) -> str:

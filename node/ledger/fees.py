@@ -29,21 +29,26 @@ class FeePolicy:
     priority_fee_cap: int = 50 * GWEI
     bump_percent: int = 13
 
-    async def current(self, reader: ChainReader) -> Fees:
-        """Return fees that get into one of the next blocks. Raises FeesTooHigh above the cap, RpcError."""
-        base, tip = await self.asked(reader)
+    async def current(self, reader: ChainReader, base: int | None = None) -> Fees:
+        """Return fees that get into one of the next blocks. Raises FeesTooHigh above the cap, RpcError.
+
+        ``base`` is what the newest block asks, for who has just read it.
+        """
+        base, tip = await self.asked(reader, base)
         if base + tip > self.max_fee_cap:
             raise self.too_high(base + tip)
         return Fees(min(2 * base + tip, self.max_fee_cap), tip, base)
 
-    async def asked(self, reader: ChainReader) -> tuple[int, int]:
+    async def asked(self, reader: ChainReader, base: int | None = None) -> tuple[int, int]:
         """Return what the newest block asks and the tip that is usual, at most its cap. Raises RpcError."""
-        newest = await reader.block("latest")
+        if base is None:
+            newest = await reader.block("latest")
+            base = newest.base_fee if newest is not None else 0
         try:
             tip = await reader.priority_fee()
         except RpcRefused:  # chains without a fee market do not know the method
             tip = 0
-        return (newest.base_fee if newest is not None else 0), min(tip, self.priority_fee_cap)
+        return base, min(tip, self.priority_fee_cap)
 
     def too_high(self, asked: int) -> FeesTooHigh:
         """Return the error that names what is asked and the cap."""

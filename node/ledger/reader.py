@@ -49,11 +49,15 @@ class ChainReader(abc.ABC):
         """
 
     async def head(self) -> Header:
+        """Return the header of the newest block."""
+        return (await self.newest()).header
+
+    async def newest(self) -> Block:
         """Return the newest block."""
         found = await self.block("latest")
         if found is None:
             raise RpcGarbled("the endpoint has no newest block")
-        return found.header
+        return found
 
     async def block(self, at: At) -> Block | None:
         """Return a block by height, hash or tag; None where the endpoint has no such block."""

@@ -288,7 +288,8 @@ class Sender:
             raise
 
     async def _sight(self, endpoint: Endpoint) -> Sight:
-        head = await endpoint.head()
+        newest = await endpoint.newest()
+        head = newest.header
         # At this very block: a nonce of a later one would speak of transactions that the head does not have.
         nonce = await endpoint.nonce(self.address, at=head.number)
-        return Sight(endpoint, head, nonce, await self._options.finality.height(endpoint, head))
+        return Sight(endpoint, head, nonce, await self._options.finality.height(endpoint, head), newest.base_fee)

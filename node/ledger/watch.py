@@ -29,17 +29,19 @@ _MANY = 16
 # Blocks whose receipts are read in one pass; what is older is looked up by hash.
 _BLOCKS = 32
 # Receipts of batches that are kept for whoever tells what became of their items: some hundred logs each.
-_KEPT = 16
+_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one endpoint says in one pass: its head, the sender's next nonce there, and the highest final height."""
+    """What one endpoint says in one pass: its head, the sender's next nonce there, the highest final height, and what
+    the head asked for gas (wei)."""
 
     endpoint: Endpoint
     head: Header
     nonce: int
     final: int
+    base_fee: int
 
 
 class Watch:

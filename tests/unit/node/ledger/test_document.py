@@ -88,6 +88,15 @@ def test_a_step_of_a_batch_is_short_although_each_of_its_signed_versions_has_the
     assert len(row_of(tx).call or b"") < len(tx.call.data) + len(tx.members) * 32 + 200
 
 
+def test_numbers_and_words_that_others_tell_are_kept_whatever_they_are() -> None:
+    tx = batch()
+    assert tx.inclusion is not None
+    for told in (replace(tx.inclusion, block_number=2**200), replace(tx.inclusion, gas_used=2**64)):
+        assert read(row_of(replace(tx, inclusion=told))).inclusion == told
+    why = Reason("\ud800", (("\0", "\udfff"),), "\u20ac")
+    assert read(row_of(replace(tx, reason=why))).reason == why
+
+
 def test_an_address_of_another_length_is_not_stored() -> None:
     with pytest.raises(ValueError, match="20 bytes"):
         row_of(replace(batch(), call=Call(b"t" * 19, b"")))
