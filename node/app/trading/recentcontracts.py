@@ -36,6 +36,8 @@ class RecentContracts:
 
     def _heard(self, applied: Applied) -> None:
         for record in applied.records:
+            if self._from is None and record.seq is not None:
+                self._from = Position(record.seq - 1, b"\xff" * 32)
             for change in record.changes:
                 if isinstance(change.state, Trade):
                     self._take(Position(record.seq or 0, change.state.contract_id), change.state)

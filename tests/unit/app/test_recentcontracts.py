@@ -84,6 +84,18 @@ async def test_it_agrees_with_the_database_wherever_it_knows(
     assert len(recent._moved) <= MOST
 
 
+async def test_what_it_heard_before_anybody_asked_it_knows(
+    parts: tuple[RecentContracts, Journal, Accounts],
+) -> None:
+    recent, journal, accounts = parts
+    ((first, _),) = await accounts.contracts(ACCOUNTS[1], START)
+    before = Position(first.seq, b"\xff" * 32)
+    await matched(journal, 5, 2)
+    everything = await accounts.contracts(ACCOUNTS[1], before)
+    assert [trade.contract_id for _, trade in everything] == [key(5)]
+    assert await recent.after(ACCOUNTS[1], before) == everything
+
+
 async def test_what_was_before_it_began_it_does_not_know(parts: tuple[RecentContracts, Journal, Accounts]) -> None:
     recent, journal, accounts = parts
     account = ACCOUNTS[1]
