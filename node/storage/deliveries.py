@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, t
 from node.projection.order import Order
 from node.projection.trade import Trade
 from node.storage.bulk import Writes
+from node.storage.bykey import states_of
 from node.storage.database import Database
 from node.storage.schema import cursors, deliveries, states
 from node.wire.orderdetails import ELECTRIC
@@ -97,17 +98,11 @@ class Deliveries:
 
     async def orders(self, ids: Sequence[bytes]) -> dict[bytes, Order]:
         """Those of these orders that this node knows, by id."""
-        found, read = dict[bytes, Order](), self._database.remembered.read
-        for begin in range(0, len(ids), 500):
-            query = select(states.c.key, states.c.document).where(
-                states.c.kind == "order", states.c.key.in_(ids[begin : begin + 500])
-            )
-            async with self._database.read() as connection:
-                for key, document in await connection.execute(query):
-                    order = read("order", key, document)
-                    if isinstance(order, Order) and order.terms is not None:
-                        found[key] = order
-        return found
+        async with self._database.read() as connection:
+            rows = await states_of(connection, "order", ids)
+        read = self._database.remembered.read
+        orders = {row.key: read("order", row.key, row.document) for row in rows}
+        return {key: each for key, each in orders.items() if isinstance(each, Order) and each.terms is not None}
 
     async def put(self, rows: Sequence[DeliveryRow], position: Position) -> None:
         """Keep these, over what was known of the same contracts, and where to go on: both or neither."""

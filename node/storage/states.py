@@ -6,21 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from node.projection.aggregates import Route, index_of, initial
 from node.projection.base import AggregateId, State, StateIndex
 from node.storage.bulk import Writes
+from node.storage.bykey import states_of
 from node.storage.remembered import Remembered
 from node.storage.schema import state_links, states, timers
 
 __all__ = ["StateSet"]
 
-_CHUNK: Final = 400
 _STATES: Final = select(states.c.kind, states.c.key, states.c.created_seq, states.c.document)
-# Built once: building it for each transaction would cost more than running it.
-_BY_KEY: Final = _STATES.where(states.c.kind == bindparam("kind"), states.c.key.in_(bindparam("keys", expanding=True)))
 Row = tuple[Any, ...]
 
 
@@ -42,8 +40,8 @@ class StateSet:
         for aggregate in missing:
             by_kind.setdefault(aggregate.kind, []).append(aggregate.key)
         for kind, keys in by_kind.items():
-            for start in range(0, len(keys), _CHUNK):
-                await self._take(_BY_KEY, {"kind": kind, "keys": keys[start : start + _CHUNK]})
+            for key, created, document in await states_of(self._connection, kind, keys):
+                self._take(AggregateId(kind, key), created, document)
         for aggregate in missing:
             self._known.setdefault(aggregate, initial(aggregate))
 
@@ -68,18 +66,17 @@ class StateSet:
         self._changed[aggregate] = seq
 
     async def _read(self, where: ColumnElement[bool]) -> set[AggregateId]:
-        return await self._take(_STATES.where(where), {})
-
-    async def _take(self, query: Select[Any], values: dict[str, Any]) -> set[AggregateId]:
-        rows = await self._connection.execute(query, values)
         found = set()
-        for kind, key, created, document in rows:
-            aggregate = AggregateId(kind, key)
-            found.add(aggregate)
-            if aggregate not in self._known:
-                self._known[aggregate] = self._stored[aggregate] = self._remembered.read(kind, key, document)
-                self._created[aggregate] = created
+        for kind, key, created, document in await self._connection.execute(_STATES.where(where)):
+            found.add(AggregateId(kind, key))
+            self._take(AggregateId(kind, key), created, document)
         return found
+
+    def _take(self, aggregate: AggregateId, created: int, document: str) -> None:
+        """Unless this transaction has it already, and perhaps changed it."""
+        if aggregate not in self._known:
+            self._known[aggregate] = self._stored[aggregate] = self._remembered.read(*aggregate, document)
+            self._created[aggregate] = created
 
     def flush(self, writes: Writes) -> int | None:
         """Hands over what changed to be written: states, the links to find them by, and their timers. When the first

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 
 from node.projection.aggregates import KINDS, initial
 from node.projection.base import AggregateId, Event, State
 from node.projection.codec import CODEC
 from node.projection.errors import WrongAggregate
+from node.storage.bykey import states_of
 from node.storage.database import Database
 from node.storage.group import GroupCommit
 from node.storage.schema import journal, journal_targets, state_links, states
@@ -19,11 +20,6 @@ from node.storage.schema import journal, journal_targets, state_links, states
 __all__ = ["HistoryEntry", "Views"]
 
 S = TypeVar("S", bound=State)
-_CHUNK: Final = 400
-# Built once: building it each time would cost more than running it.
-_STATES: Final = select(states.c.key, states.c.document).where(
-    states.c.kind == bindparam("kind"), states.c.key.in_(bindparam("keys", expanding=True))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +56,8 @@ class Views:
         found: dict[tuple[str, bytes], str] = {}
         async with self._database.read() as connection:
             for kind, wanted in keys.items():
-                rows = await connection.execute(_STATES, {"kind": kind, "keys": sorted(wanted)})
-                found |= {(kind, key): document for key, document in rows}
+                rows = await states_of(connection, kind, sorted(wanted))
+                found |= {(kind, row.key): row.document for row in rows}
         return [found.get((each.kind, each.key)) for each in asked]
 
     async def head(self) -> int:
@@ -75,13 +71,10 @@ class Views:
 
     async def many(self, kind: type[S], keys: Iterable[bytes]) -> dict[bytes, S]:
         """The states that there are of these, by key, in few queries."""
-        name, wanted, found = _name(kind), list(keys), dict[bytes, S]()
+        name = _name(kind)
         async with self._database.read() as connection:
-            for start in range(0, len(wanted), _CHUNK):
-                some = {"kind": name, "keys": wanted[start : start + _CHUNK]}
-                rows = await connection.execute(_STATES, some)
-                found |= {key: _of(kind, self._remembered.read(name, key, document)) for key, document in rows}
-        return found
+            rows = await states_of(connection, name, list(keys))
+        return {row.key: _of(kind, self._remembered.read(name, row.key, row.document)) for row in rows}
 
     async def page(
         self,
