@@ -81,9 +81,10 @@ def _steps(tx: Transaction) -> str:
     if why is not None:
         doc["reason"] = [why.name, why.arguments, why.notice]
     try:
-        return orjson.dumps(doc).decode()
+        text = orjson.dumps(doc)
     except orjson.JSONEncodeError:  # a number of more than 64 bits, or half a character, which somebody else has told
         return _WRITER.encode(doc)
+    return text.decode() if text.isascii() else _WRITER.encode(doc)  # not every database takes every character
 
 
 def _without(data: bytes, raw: bytes) -> str:
@@ -102,6 +103,8 @@ def _with(data: bytes, text: str) -> bytes:
 def _packed(call: Call, members: tuple[bytes, ...]) -> bytes:
     if len(call.to) != 20:
         raise ValueError("a call goes to an address of 20 bytes")
+    if any(len(member) != _MEMBER for member in members):
+        raise ValueError(f"a member of a batch has a key of {_MEMBER} bytes")
     twice = call.item == call.data
     head = _HEAD.pack(
         _CALL_VERSION,

@@ -97,7 +97,7 @@ def _match(message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.
 
 def _provision(message: m.Message, signatures: Sequence[bytes], opening: Sequence[m.Opening]) -> bytes:
     """Opened by one byte: 0 for the first report, 1 for the answer to it."""
-    encode = abi.encode_answer if opening[0] == b"\x01" else abi.encode_report
+    encode = abi.encode_answer if raw_of(opening[0]) == b"\x01" else abi.encode_report
     return encode(message, signatures[0])  # type: ignore[arg-type]
 
 

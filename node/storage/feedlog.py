@@ -22,9 +22,10 @@ _WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 def _text(data: dict[str, Any]) -> str:
     try:
-        return orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()
+        text = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # an integer beyond 64 bits, or half a character in a reason that another node gave
         return _WRITER.encode(data)
+    return text.decode() if text.isascii() else _WRITER.encode(data)  # not every database takes every character
 
 
 class FeedLog:

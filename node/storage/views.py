@@ -85,7 +85,8 @@ class Views:
         before: int | None = None,
         limit: int = 100,
     ) -> list[tuple[int, S]]:
-        """States with their creation numbers, newest first; the last number as `before` gives the next page.
+        """States with their creation numbers, newest first; the last number as `before` gives the next page. Those
+        of one number, which one event made, are never parted: then there are more than `limit`.
 
         `link`: a name and value of `StateIndex.links`, for example ("sid", sid) or ("reader", address).
         """
@@ -100,9 +101,13 @@ class Views:
                 state_links.c.name == link[0], state_links.c.value == link[1], state_links.c.kind == name
             )
             query = query.where(states.c.key.in_(keys))
-        query = query.order_by(states.c.created_seq.desc()).limit(limit)
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = list(await connection.execute(query.order_by(states.c.created_seq.desc()).limit(limit + 1)))
+            over = rows[limit].created_seq if len(rows) > limit else None
+            del rows[limit:]
+            if rows and rows[-1].created_seq == over:
+                of_it = await connection.execute(query.where(states.c.created_seq == over))
+                rows = [*(row for row in rows if row.created_seq != over), *of_it]
         return [(seq, _of(kind, self._remembered.read_once(name, key, document))) for seq, key, document in rows]
 
     async def overdue(self, kind: type[State], chain_time: int) -> bool:

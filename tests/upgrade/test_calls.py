@@ -80,3 +80,25 @@ async def test_a_damaged_transaction_stays_damaged(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Expecting"):
         await store.unfinished(5, SENDER)
     await database.close()
+
+
+async def test_a_row_of_an_older_program_that_runs_on_beside_this_one_keeps_its_call(tmp_path: Path) -> None:
+    """It came after the upgrade, which therefore did not see it."""
+    path = tmp_path / "node.db"
+    database, _ = await _reopened(path)
+    await database.close()
+    doc = SECOND | {"state": "sent", "key": f"{1:064x}", "nonce": 0}
+    with sqlite3.connect(path) as connection:
+        row = (5, SENDER, bytes.fromhex(doc["key"]), 0, "sent", False, 1_700, json.dumps(doc))  # type: ignore[arg-type]
+        connection.execute("insert into transactions values (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.close()
+    database, store = await _reopened(path)
+    (sent,) = await store.unfinished(5, SENDER)
+    moved = sent.to(TxState.SENT, attempts=(*sent.attempts, Attempt(b"\x01" * 32, b"again", 8, 7, 1_702)))
+    await store.save([moved], {sent.key: sent})
+    again = moved.to(TxState.SENT, attempts=(*moved.attempts, Attempt(b"\x02" * 32, b"more", 9, 8, 1_703)))
+    await store.save([again], {moved.key: moved})
+    await database.close()
+    database, store = await _reopened(path)
+    assert list(await store.unfinished(5, SENDER)) == [again]
+    await database.close()

@@ -217,13 +217,31 @@ class Consents:
         return Page(items=tuple(view for _, view in found))
 
     async def _own_consents(self, before: int | None) -> AsyncIterator[tuple[int, ConsentView]]:
-        """Among all that are on the chain, however many."""
-        while rows := await self._core.storage.views.page(Consent, before=before, limit=MANY):
-            for number, state in rows:
-                view = await self._consent_view(state)
+        """By the number of the grant that was given, or of the request that was granted. The chain has many more, which
+        are never looked at."""
+        views = self._core.storage.views
+        owner = self._home.owner.address if self._home is not None else None
+        while True:
+            given = await views.page(Consent, link=("owner", owner), before=before, limit=MANY) if owner else []
+            asked = await views.page(Asking, before=before, limit=MANY)
+            # Below the last one of a whole page there may be others of its kind.
+            floor = max((rows[-1][0] for rows in (given, asked) if len(rows) == MANY), default=0)
+            numbered: list[tuple[int, Consent | Asking]] = [*given, *asked]
+            for number, state in sorted(numbered, key=lambda row: -row[0]):
+                if number < floor:
+                    break
+                consent = state if isinstance(state, Consent) else await self._granted(state)
+                twice = isinstance(state, Asking) and consent.terms is not None and consent.terms.owner == owner
+                view = None if twice else await self._consent_view(consent)
                 if view is not None:
                     yield number, view
-            before = rows[-1][0]
+            if not floor:
+                return
+            before = floor
+
+    async def _granted(self, asking: Asking) -> Consent:
+        """What a request of this node came to: nothing that is on chain, mostly, while it has no answer."""
+        return await self._core.storage.views.one(Consent, asking.grant_id or bytes(32))
 
     async def consent(self, grant_id: bytes) -> ConsentView:
         """With what its reader got so far."""

@@ -181,10 +181,11 @@ class MarketPart:
     operator: MarketRole | None
 
     async def orders(self, before: int | None, limit: int) -> Page[OrderView]:
-        """Newest first; a page may have fewer than `limit`, as one that is known by its id alone is not shown."""
-        rows = await self.core.storage.views.page(Order, before=before, limit=limit + 1)
-        shown = tuple(_order(order) for _, order in rows[:limit] if order.terms is not None)
-        return Page(items=shown, next=rows[limit - 1][0] if len(rows) > limit else None)
+        """Newest first; one that is known by its id alone is not shown, so a page may have fewer than `limit`, and one
+        more where a match told of two that were not known."""
+        rows = await self.core.storage.views.page(Order, before=before, limit=limit)
+        shown = tuple(_order(order) for _, order in rows if order.terms is not None)
+        return Page(items=shown, next=rows[-1][0] if len(rows) >= limit else None)
 
     async def order(self, form: OrderForm) -> OrderView:
         if self.asset is None:

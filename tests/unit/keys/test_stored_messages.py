@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,7 @@ from keys.messages import (
     stored_form_of,
     typed_data,
 )
+from keys.messages.table import STRUCTS
 from tests.unit.keys.builders import DOMAIN, MESSAGES
 
 NAMES = [type(message).__name__ for message in MESSAGES]
@@ -142,6 +144,15 @@ def test_what_is_no_message_is_refused(text: str) -> None:
     with pytest.raises(MessageError):
         from_stored(text)
     assert stored_form_of(text) == text
+
+
+def test_a_changed_type_needs_another_version_of_the_form() -> None:
+    """Values stand in the order of their type and name nothing: by another type, what is stored would be read into
+    another meaning. Where a type changes, the form gets a new version, and the former types are still read."""
+    types = "\n".join(sorted(struct.type_string for struct in STRUCTS.values()))
+    assert hashlib.sha256(types.encode()).hexdigest() == (
+        "1172208755163a6bf08786887caf238db20c69a857bbf812fc8c0f51fb31d949"
+    )
 
 
 @given(st.text())
