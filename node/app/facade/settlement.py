@@ -183,9 +183,11 @@ class MarketPart:
     async def orders(self, before: int | None, limit: int) -> Page[OrderView]:
         """Newest first; one that is known by its id alone is not shown, so a page may have fewer than `limit`, and one
         more where a match told of two that were not known."""
-        rows = await self.core.storage.views.page(Order, before=before, limit=limit)
+        views = self.core.storage.views
+        rows = await views.page(Order, before=before, limit=limit)
         shown = tuple(_order(order) for _, order in rows if order.terms is not None)
-        return Page(items=shown, next=rows[-1][0] if len(rows) >= limit else None)
+        older = await views.page(Order, before=rows[-1][0], limit=1) if rows else []
+        return Page(items=shown, next=rows[-1][0] if older else None)
 
     async def order(self, form: OrderForm) -> OrderView:
         if self.asset is None:
