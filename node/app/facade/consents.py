@@ -230,18 +230,20 @@ class Consents:
             for number, state in sorted(numbered, key=lambda row: -row[0]):
                 if number < floor:
                     break
-                consent = state if isinstance(state, Consent) else await self._granted(state)
-                twice = isinstance(state, Asking) and consent.terms is not None and consent.terms.owner == owner
-                view = None if twice else await self._consent_view(consent)
+                consent = state if isinstance(state, Consent) else await self._received_for(state, owner)
+                view = await self._consent_view(consent) if consent is not None else None
                 if view is not None:
                     yield number, view
             if not floor:
                 return
             before = floor
 
-    async def _granted(self, asking: Asking) -> Consent:
-        """What a request of this node came to: nothing that is on chain, mostly, while it has no answer."""
-        return await self._core.storage.views.one(Consent, asking.grant_id or bytes(32))
+    async def _received_for(self, asking: Asking, owner: bytes | None) -> Consent | None:
+        """What a request of this node came to; None while nothing did, and for one that this node gave itself."""
+        if asking.grant_id is None:
+            return None
+        consent = await self._core.storage.views.one(Consent, asking.grant_id)
+        return None if consent.terms is not None and consent.terms.owner == owner else consent
 
     async def consent(self, grant_id: bytes) -> ConsentView:
         """With what its reader got so far."""
