@@ -183,7 +183,7 @@ class Dispatch:
                 key = keccak(b"gap" + self._signer.address + nonce.to_bytes(8, "big") + self._clock.now().to_bytes(8))
                 call = Call(self._signer.address, b"", known_gas=_TRANSFER_GAS)
                 fresh = Transaction(key, self._rpc.chain_id, self._signer.address, call, self._clock.now())
-                await self._keeper.saved([await self._keeper.store.admit(fresh)])
+                await self._keeper.admit(fresh)
 
     async def cancel(self, tx: Transaction) -> Transaction:
         """Take the nonce of one that is out with a transfer of nothing to the sender itself, at higher fees."""

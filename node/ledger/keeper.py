@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from node.ledger.book import TransactionBook
 from node.ledger.ports import TransactionStore
@@ -12,6 +13,7 @@ from node.ledger.transaction import Transaction
 
 __all__ = ["Keeper", "Listener"]
 
+T = TypeVar("T")
 # Told what changed, after it was saved, in order.
 Listener = Callable[[Sequence[Transaction]], Awaitable[None]]
 # Whether a transaction has come as far as somebody waits for.
@@ -19,7 +21,8 @@ Reached = Callable[[Transaction], bool]
 
 
 class Keeper:
-    """The book and its durable copy. Nothing is remembered, told or broadcast before it was saved.
+    """The book and its durable copy. Nothing is remembered, told or broadcast before it was saved. What was saved is
+    remembered and told, also when its caller is cancelled meanwhile: the cancellation comes when that is done.
 
     ``on_change`` hears of every change at once, ``listener`` after it.
     """
@@ -41,10 +44,22 @@ class Keeper:
         for hear in self.on_change:
             hear(found)
 
+    async def admit(self, fresh: Transaction) -> Transaction:
+        """Store a new one and remember it, or return what is stored under its key. Calls at one time share a commit."""
+        return await _unbroken(self._admit(fresh))
+
+    async def _admit(self, fresh: Transaction) -> Transaction:
+        known = await self.store.admit(fresh)
+        if known is fresh:
+            await self.saved([fresh])
+        return known
+
     async def keep(self, changed: Sequence[Transaction]) -> None:
         """One commit for all. Raises StorageError or the database's own; then nothing changed."""
-        if not changed:
-            return
+        if changed:
+            await _unbroken(self._keep(changed))
+
+    async def _keep(self, changed: Sequence[Transaction]) -> None:
         # What the book has is stored: it came from there, or was put in after it had been saved.
         known = {tx.key: before for tx in changed if (before := self.book.get(tx.key)) is not None}
         await self.store.save(changed, known)
@@ -84,3 +99,18 @@ class Keeper:
             del mine[waiter]
             if not mine:
                 del self._waiters[key]
+
+
+async def _unbroken(work: Coroutine[None, None, T]) -> T:
+    """Do it to its end. Cancelled meanwhile, raise that only then: a commit is not taken back, and the caller's locks
+    hold until the book has it."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as again:
+            cancelled = cancelled or again
+    if cancelled is not None:
+        raise cancelled from None if task.cancelled() else task.exception()
+    return task.result()

@@ -98,7 +98,8 @@ class Relay:
         digest = m.digest(message, wanted)
         known = await self._sender.find(digest)
         if known is not None and known.state is not TxState.REFUSED:
-            return Relayed(digest, known)
+            # Open, it may be so in the store alone.
+            return Relayed(digest, known if known.finished else await self._sender.submit(digest, call))
         if wanted == self.domain and await self._views.has_effect(message, digest):
             return Relayed(digest, None)
         await self._simulate(digest, call, reason)

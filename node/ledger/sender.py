@@ -147,15 +147,25 @@ class Sender:
         self._keeper.last_order += 1
         order = self._keeper.last_order
         fresh = Transaction(key, self._rpc.chain_id, self.address, call, self._clock.now(), state, order=order)
-        known = await self._keeper.store.admit(fresh)
-        if known is fresh:
-            await self._keeper.saved([fresh])
-        elif again and known.state is TxState.REFUSED:
+        known = await self._keeper.admit(fresh)
+        if again and known.state is TxState.REFUSED:
             return await self._again(key, call, order, state)
-        else:
-            return self._keeper.book.get(key) or known
+        if known is not fresh:
+            return self._keeper.book.get(key) or (known if known.finished else await self._take_up(key))
         self._wake.set()
         return fresh
+
+    async def _take_up(self, key: bytes) -> Transaction:
+        """One that is open in the store alone: a database that went away during the commit told nobody what became of
+        it. Raises ValueError for a key that the store does not have."""
+        async with self._mutex:
+            known = await self.find(key)
+            if known is None:
+                raise ValueError("only what the store has is taken up")
+            if not known.finished and self._keeper.book.get(key) is None:
+                await self._keeper.saved([known])
+        self._wake.set()
+        return known
 
     async def _again(self, key: bytes, call: Call, order: int, state: TxState) -> Transaction:
         async with self._mutex:

@@ -19,7 +19,7 @@ from node.ledger.relay import Relay
 from node.ledger.rpc import Rpc
 from node.ledger.sender import Sender, SenderOptions
 from node.ledger.stored import StoredTransactions
-from node.ledger.transaction import TxState
+from node.ledger.transaction import Call, Transaction, TxState
 from node.ledger.views import RegistryViews
 from node.storage.database import Database
 from node.storage.transactions import TransactionRow, TransactionRows
@@ -64,6 +64,27 @@ async def test_a_bad_message_among_many_gets_its_own_error_and_sinks_nobody(data
     again = found[40]
     assert not isinstance(again, BaseException)
     assert again.digest == m.digest(grants[0], relay.domain)
+
+
+async def test_a_message_that_is_open_in_the_store_alone_is_taken_up_by_the_relay(
+    database: Database, tmp_path: Path
+) -> None:
+    """A database that went away during the commit stored it and told nobody."""
+    owner = LocalSigner.generate()
+    store = StoredTransactions(TransactionRows(database))
+    async with (
+        Rpc([NOWHERE], CHAIN, SystemClock()) as rpc,
+        Sender(rpc, owner, store, SystemClock(), registry_reason, SenderOptions(tmp_path, Finality(1))) as sender,
+    ):
+        relay = Relay(rpc, sender, RegistryViews(rpc, REGISTRY, CHAIN))
+        for nonce, again in enumerate([relay.relay, relay.accept]):
+            grant = _grant(owner.address, nonce)
+            digest = m.digest(grant, relay.domain)
+            await store.admit(Transaction(digest, CHAIN, owner.address, Call(REGISTRY, b"what it was"), 5))
+            relayed = await again(grant, [await owner.sign_message(grant, relay.domain)])
+            assert relayed.transaction is not None
+            assert relayed.transaction.call.data == b"what it was"
+            assert sender.waiting == nonce + 1
 
 
 def _row(key: int, document: str = "{}") -> TransactionRow:
