@@ -43,6 +43,7 @@ MAX_SIZE = 64 * 1024
 CLOCK_TOLERANCE = 120  # seconds by which two nodes' clocks may differ
 MAX_LIFETIME = 7 * 86400  # bounds how long a receiver has to remember ids
 MAX_DEPTH = 32  # levels of lists and objects; parsers recurse, and where each of them ends is its own affair
+_BODY_DEPTH = MAX_DEPTH - 1  # the fields around the body are a level, too
 
 _HEAD = VERSION.to_bytes(2, "big")
 # Strict: integers up to 2^53 - 1 only, which every reader of JSON has exactly (RFC 8785).
@@ -71,10 +72,10 @@ class Parcel:
         return self.expires_at + CLOCK_TOLERANCE
 
 
-def _check(document: object) -> None:
+def _check(document: object, depth: int) -> None:
     """Levels, and kinds that have one spelling. Raises ParcelMalformed."""
     level = [document]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(depth + 1):
         for kind in {*map(type, level)} - _ONE_SPELLING:
             if not issubclass(kind, (str, int, *_CONTAINERS)):
                 raise ParcelMalformed(f"a {kind.__name__} has no canonical JSON form")
@@ -84,11 +85,12 @@ def _check(document: object) -> None:
         level = []
         for each in containers:
             level += each.values() if isinstance(each, dict) else each
-    raise ParcelMalformed(f"nested deeper than {MAX_DEPTH} levels")
+    raise ParcelMalformed(f"nested deeper than {depth} levels")
 
 
 def _canonical(value: object) -> bytes:
-    _check(value)
+    """A body's text."""
+    _check(value, _BODY_DEPTH)
     try:
         return _spelled(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -111,9 +113,9 @@ async def pack(
 ) -> bytes:
     """Seal a signed message to `recipient_public` (1,216 bytes).
 
-    `body` is a JSON object of strings, integers up to 2^53 - 1, booleans, null, lists and objects; `now` and
-    `lifetime` in seconds. Raises ParcelMalformed, ParcelTooLarge, ParcelUntimely (lifetime not in 1..MAX_LIFETIME) or
-    SealError.
+    `body` is a JSON object of strings, integers up to 2^53 - 1, booleans, null, lists and objects, 31 levels of them at
+    most; `now` and `lifetime` in seconds. Raises ParcelMalformed, ParcelTooLarge, ParcelUntimely (lifetime not in
+    1..MAX_LIFETIME) or SealError.
     """
     if not 1 <= lifetime <= MAX_LIFETIME:
         raise ParcelUntimely(f"a parcel lives 1 to {MAX_LIFETIME} seconds, not {lifetime}")
@@ -209,7 +211,7 @@ def _parse(data: bytes) -> dict[str, Any]:
     """A JSON object in its one canonical encoding, without floats."""
     try:
         document = orjson.loads(data)
-        _check(document)
+        _check(document, MAX_DEPTH)
         canonical = _spelled(document)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParcelMalformed(f"not JSON as parcels carry it ({type(error).__name__})") from None

@@ -308,11 +308,15 @@ def nest(levels: int) -> dict[str, Any]:
 
 
 async def test_depth_is_bounded_on_both_sides() -> None:
-    """A parser that recurses must meet its limit here and not wherever the stack happens to end."""
+    """A parser that recurses must meet its limit here and not wherever the stack happens to end. Both sides have the
+    same one: who writes a body that is too deep hears of it, and not who gets it."""
     body = nest(MAX_DEPTH - 1)
     assert opened(await packed(body=body)).body == body
-    with pytest.raises(ParcelMalformed, match="deeper"):
-        await packed(body=nest(3000))
+    for levels in (MAX_DEPTH, MAX_DEPTH + 1, 3000):
+        with pytest.raises(ParcelMalformed, match=f"deeper than {MAX_DEPTH - 1} levels"):
+            await packed(body=nest(levels))
+    with pytest.raises(ParcelMalformed, match=f"deeper than {MAX_DEPTH} levels"):
+        opened(resealed({**fields_of(await packed()), "body": nest(MAX_DEPTH)}))
     with pytest.raises(ParcelMalformed, match="deeper"):
         opened(resealed({**fields_of(await packed()), "body": nest(200)}))
 
