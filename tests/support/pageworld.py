@@ -20,7 +20,9 @@ from node.app.facade.jobs import JobsPart
 from node.app.facade.lifecycle import LifePart
 from node.app.facade.marketdata import MarketDataPart
 from node.app.facade.settlement import MarketPart
+from node.app.facade.statements import StatementPart
 from node.app.facade.twins import TwinPart
+from node.app.trading.statements import StatementBook
 from node.web import page_routes
 from node.wire.assets import AssetConfig
 from tests.support.browser import chromium
@@ -129,4 +131,5 @@ def _parts(world: World, owner: Node) -> SimpleNamespace:
         twins=TwinPart(market.core, market.twins),
         life=LifePart(seller.asset, None),
         jobs=JobsPart(seller.core, seller.pool),
+        statements=StatementPart(market.core, StatementBook(market.core), None, market.market),
     )

@@ -46,21 +46,29 @@ async function fetched(method, path, body, signal) {
     const remedy = "See whether `wattpact run` is running on its machine; the page goes on by itself.";
     throw new Problem(0, { detail: "The node does not answer.", remedy });
   }
-  let document = {};
-  try {
-    document = text ? JSON.parse(text, whole) : {};
-  } catch {
-    document = {};
-  }
+  const document = read(text);
   if (!response.ok && !(response.status === 503 && document.checks)) throw new Problem(response.status, document);
   return document;
 }
 
+// What is no JSON says nothing; its status does.
+function read(text) {
+  try {
+    return text ? JSON.parse(text, whole) : {};
+  } catch {
+    return {};
+  }
+}
+
 /** GET below /api/v1, with a query. */
 export function get(path, query = {}, signal = undefined) {
-  const chosen = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
-  const tail = chosen.length ? `?${new URLSearchParams(chosen)}` : "";
-  return fetched("GET", `api/v1${path}${tail}`, undefined, signal);
+  const asked = tail(query);
+  return fetched("GET", `api/v1${path}${asked ? `?${asked}` : ""}`, undefined, signal);
+}
+
+// What is chosen of a query, as it stands in an address.
+function tail(query) {
+  return new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "")).toString();
 }
 
 /** GET of a list that comes page by page: all of it. */
@@ -72,6 +80,26 @@ export async function all(path) {
     items.push(...page.items);
   }
   return items;
+}
+
+/** GET of a file below /api/v1, which the browser then keeps under the name that the node gives it. A file that broke off on
+ *  the way is a Problem, and is not kept. */
+export async function download(path, query) {
+  let response;
+  let file;
+  try {
+    response = await fetch(`api/v1${path}?${tail(query)}`, { headers: PAGE });
+    file = await response.blob();
+  } catch {
+    throw new Problem(0, { detail: "The file broke off on its way.", remedy: "Try again; if it happens again, the log of the node says why." });
+  }
+  if (!response.ok) throw new Problem(response.status, read(await file.text()));
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "statement";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(file);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
 /** POST below /api/v1. */

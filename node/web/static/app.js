@@ -11,6 +11,7 @@ import { marketPage } from "./market.js";
 import { overview } from "./overview.js";
 import { pairingPage } from "./pairing.js";
 import { signIn } from "./signin.js";
+import { statementsPage } from "./statements.js";
 import { streamPage } from "./stream.js";
 import { streamsPage } from "./streams.js";
 import { transactionsPage } from "./transactions.js";
@@ -30,6 +31,7 @@ const PAGES = [
   [/^more$/, morePage, "More"],
   [/^transactions$/, transactionsPage, "Transactions"],
   [/^market$/, marketPage, "Market"],
+  [/^statements$/, statementsPage, "Statements"],
   [/^jobs$/, jobsPage, "Jobs"],
 ];
 const WALLET_EVERY_S = 10;
@@ -93,6 +95,7 @@ function linksOf(roles) {
   links.push(["#/transactions", "Transactions"]);
   if (has("market")) links.push(["#/market", "Market"]);
   if (has("home", "gateway")) links.push(["#/pairing", "Pairing"]);
+  if (has("market", "gateway")) links.push(["#/statements", "Statements"]);
   links.push(["#/jobs", "Jobs"]);
   return links;
 }

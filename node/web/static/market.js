@@ -4,7 +4,7 @@ import { follow, get } from "./api.js";
 import { depthChart, figures, legend, priceChart } from "./charts.js";
 import { h, put } from "./dom.js";
 import { empty, loading, pill, problem, table } from "./ui.js";
-import { kwh, money, price, short, span } from "./units.js";
+import { kwh, money, price, short, span, symbol } from "./units.js";
 
 const FILLS = 20;
 const AFTER_MS = 500;
@@ -89,7 +89,8 @@ function pricesOf(items) {
     ["Contracts", (row) => String(row.contracts), "number"],
   ];
   const rows = [...items].sort((a, b) => a.start - b.start);
-  return [priceChart(rows.map((row) => ({ start: row.start, price: row.mean }))), figures(columns, rows)];
+  const what = h("p", { class: "muted" }, `Mean price of each time of delivery, ${symbol()} per kWh.`);
+  return [what, priceChart(rows.map((row) => ({ start: row.start, price: row.mean }))), figures(columns, rows)];
 }
 
 function fillsOf(items) {

@@ -79,6 +79,15 @@ export function time(seconds) {
 /** Seconds since 1970 as local time, to the minute. */
 export const minute = (seconds) => time(seconds).slice(0, 16);
 
+/** Seconds since 1970 as a day of UTC, and the first second of such a day. */
+export const day = (seconds) => new Date(Math.floor(seconds) * 1000).toISOString().slice(0, 10);
+
+export function typedDay(text) {
+  const at = Date.parse(`${text}T00:00:00Z`);
+  if (Number.isNaN(at)) throw new Error("Type a day such as 2026-11-29.");
+  return at / 1000;
+}
+
 /** From when to when; without an end until somebody revokes. */
 export function interval(start, end) {
   return end === null || end === undefined ? `from ${minute(start)} until revoked` : `${minute(start)} to ${minute(end)}`;
