@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from node.api.tokens import Scope
 from node.api.values import AddressHex, Form, HashHex, SignatureHex, UnixTime
@@ -114,11 +114,22 @@ class ConsentRequestForm(Form):
     end: UnixTime | None = Field(default=None, description="none: until revoked")
     valid_for_s: int = Field(default=604_800, ge=60, le=31_536_000, description="the request expires after this")
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.start is not None and self.end is not None and self.start >= self.end:
+    # Of one field each, so that a form can show what is wrong where it is.
+
+    @field_validator("streams")
+    @classmethod
+    def _each_once(cls, streams: tuple[StreamName, ...]) -> tuple[StreamName, ...]:
+        if len(set(streams)) != len(streams):
+            raise ValueError("one stream is named twice")
+        return streams
+
+    @field_validator("end")
+    @classmethod
+    def _in_order(cls, end: int | None, known: ValidationInfo) -> int | None:
+        start = known.data.get("start")
+        if start is not None and end is not None and start >= end:
             raise ValueError("end must be later than start")
-        return self
+        return end
 
 
 class PairForm(Form):

@@ -93,9 +93,18 @@ class CardShown:
                     await connected.wait()
 
 
-async def fetch_card(core: Core, place: str) -> PartyCard:
+async def fetch_card(core: Core, place: str, field: str | None = None) -> PartyCard:
     """The card that a node shows of itself, at its address or, for a node without one, beside its mailbox (whose topic
-    is the place). Raises NodeUnreachable, or Refused for something that is no signed card."""
+    is the place). Raises NodeUnreachable, or Refused for something that is no signed card; `field` is the member of a
+    caller's form that named the place."""
+    try:
+        return await _shown(core, place)
+    except (NodeUnreachable, Refused) as error:
+        error.field = field
+        raise
+
+
+async def _shown(core: Core, place: str) -> PartyCard:
     if not place.startswith(MAILBOXES):
         return await _over_http(core, place)
     try:

@@ -28,7 +28,7 @@ from node.app.streams.streamports import slot_after
 from node.app.streams.streamspec import check_stream_key
 from node.app.streams.writers import STREAM_KEYS, public_hash, reader_params, terms_of
 from node.app.submissions import submission_of
-from node.errors import NotFound, Refused
+from node.errors import InvalidInput, NotFound, Refused
 from node.projection.asking import Asking, AskingStatus
 from node.projection.base import ADDRESS_ZERO
 from node.projection.consent import Consent, ConsentStatus
@@ -169,17 +169,21 @@ class ProviderRole:
     # Asking
 
     async def ask(self, form: ConsentRequestForm) -> Asking:
-        """Sends a request to a home; returns once it will not be lost. Raises NodeUnreachable or Refused."""
+        """Sends a request to a home; returns once it will not be lost. Raises NodeUnreachable, Refused, InvalidInput."""
         core = self._core
-        card = await fetch_card(core, form.home)
+        now = core.clock.now()
+        start = now if form.start is None else form.start
+        if form.end is not None and form.end <= start:
+            remedy = "Choose a later end, or an earlier start."
+            raise InvalidInput("The end is not later than the start, which is now.", field="end", remedy=remedy)
+        card = await fetch_card(core, form.home, "home")
         if form.owner is not None and card.address != form.owner:
             raise Refused(
                 "The home's card names another wallet than expected.", field="owner", remedy="Check the address."
             )
-        request_id, now = os.urandom(32), core.clock.now()
+        request_id = os.urandom(32)
         secret = SealingKey.generate()
         core.keys.keystore.put(consent_key_name(request_id), "sealing", secret.to_bytes())
-        start = now if form.start is None else form.start
         wish = Ask(
             tuple(form.streams),
             start,

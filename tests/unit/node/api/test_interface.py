@@ -147,6 +147,20 @@ async def test_a_misspelled_limit_never_widens_a_consent() -> None:
         assert not api.node.granted
 
 
+async def test_what_is_wrong_with_a_request_is_said_of_its_field() -> None:
+    async with served() as api:
+        ask = {"home": "https://home.example", "streams": ["gas/1h"], "purpose": "x", "start": NOW}
+        for wrong, field in (
+            ({"end": NOW}, "end"), ({"start": None, "end": -1}, "end"), ({"streams": []}, "streams"),
+            ({"streams": ["gas/1h", "gas/1h"]}, "streams"), ({"streams": ["gas/2h"]}, "streams.0"),
+            ({"home": ""}, "home"), ({"purpose": "x" * 501}, "purpose"), ({"purpose_tag": 2**32}, "purpose_tag"),
+        ):  # fmt: skip
+            status, problem, _ = await api.call("POST", "/api/v1/requests", json={**ask, **wrong})
+            assert (status, problem["field"]) == (422, field), wrong
+            assert (problem["errors"][0]["field"], bool(problem["remedy"])) == (field, True)
+        assert not api.node.asked
+
+
 async def test_a_long_list_comes_page_by_page() -> None:
     async with served() as api:
         for number in range(1, 6):
