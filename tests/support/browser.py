@@ -65,14 +65,16 @@ class Visit:
 
 
 @asynccontextmanager
-async def visit(browser: Browser, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> AsyncIterator[Visit]:
-    """A profile of its own: nobody else's cookies. Times are UTC."""
+async def visit(
+    browser: Browser, size: tuple[int, int] = DESKTOP, *, dark: bool = False, zone: str = "UTC"
+) -> AsyncIterator[Visit]:
+    """A profile of its own: nobody else's cookies. Times are those of the zone."""
     width, height = size
     context = await browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         reduced_motion="reduce",
-        timezone_id="UTC",
+        timezone_id=zone,
         locale="en-GB",
         has_touch=width < 640,
     )

@@ -28,10 +28,15 @@ async def link(node: NodeProcess, *more: str) -> str:
 
 @asynccontextmanager
 async def at(
-    browser: Browser, node: NodeProcess, where: str, size: tuple[int, int] = DESKTOP, *scope: str
+    browser: Browser,
+    node: NodeProcess,
+    where: str,
+    size: tuple[int, int] = DESKTOP,
+    *scope: str,
+    zone: str = "UTC",
 ) -> AsyncIterator[Visit]:
     """Somebody logged in by a fresh link, at a page (what stands behind `#/`); phones are dark."""
-    async with visit(browser, size, dark=size != DESKTOP) as someone:
+    async with visit(browser, size, dark=size != DESKTOP, zone=zone) as someone:
         await someone.page.goto(await link(node, *scope))
         await someone.page.get_by_role("button", name="Log out").wait_for()
         await someone.page.evaluate("where => { location.hash = where; }", f"#/{where}")

@@ -169,9 +169,8 @@ class ProviderRole:
     # Asking
 
     async def ask(self, form: ConsentRequestForm) -> Asking:
-        """Sends a request to a home; returns once it will not be lost. Raises NodeUnreachable, Refused, InvalidInput."""
-        core = self._core
-        now = core.clock.now()
+        """Sends a request to a home; returns once it is kept. Raises InvalidInput, Refused, NodeUnreachable."""
+        core, now = self._core, self._core.clock.now()
         start = now if form.start is None else form.start
         if form.end is not None and form.end <= start:
             remedy = "Choose a later end, or an earlier start."

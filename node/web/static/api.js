@@ -32,10 +32,10 @@ function once() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function fetched(method, path, body, signal) {
+async function fetched(method, path, body, signal, key = once()) {
   const headers = { ...PAGE };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (method === "POST") headers["Idempotency-Key"] = once();
+  if (method === "POST") headers["Idempotency-Key"] = key;
   let response;
   let text;
   try {
@@ -105,6 +105,27 @@ export async function download(path, query) {
 /** POST below /api/v1. */
 export function post(path, body) {
   return fetched("POST", `api/v1${path}`, body);
+}
+
+/** POST below /api/v1 for a form that somebody may send again because no answer came: the same words act once. */
+export function postOnce(path) {
+  let [key, sent] = [once(), null];
+  return async (body) => {
+    const words = written(body);
+    if (words !== sent) [key, sent] = [once(), words];
+    try {
+      return await fetched("POST", `api/v1${path}`, body, undefined, key);
+    } catch (error) {
+      // An answer that says no is kept under its key; the world may have changed when the same is asked again.
+      if (error.status >= 400 && error.status < 500 && error.status !== 409) sent = null;
+      throw error;
+    }
+  };
+}
+
+/** What this node shows of itself to others: its card, without the signature. */
+export async function ownCard() {
+  return (await fetched("GET", ".well-known/wattpact.json")).card;
 }
 
 /** DELETE below /api/v1. */

@@ -1,7 +1,8 @@
 // One consent: what was agreed, what was delivered under it, its life, and its end.
 
 import { get } from "./api.js";
-import { domainOf, partyOf, policyLink, stateOf } from "./consents.js";
+import { domainOf, partyOf, policyLink } from "./asked.js";
+import { stateOf } from "./consents.js";
 import { h, put } from "./dom.js";
 import { showErasure } from "./erasure.js";
 import { signer } from "./signer.js";

@@ -1,10 +1,12 @@
 // Who asks for what, what was granted, and to whom: the list (permissions.md 1).
 
 import { all, get, post } from "./api.js";
+import { askDialog } from "./askform.js";
+import { askedFacts, partyOf } from "./asked.js";
 import { h, put } from "./dom.js";
 import { grantDialog } from "./grant.js";
-import { action, dialog, empty, facts, field, loading, pill, problem, repeat, some, someRows, toast } from "./ui.js";
-import { interval, minute, short, streamWords } from "./units.js";
+import { action, dialog, empty, field, loading, pill, problem, repeat, some, someRows, toast } from "./ui.js";
+import { interval, minute, short } from "./units.js";
 
 const EVERY_S = 4;
 const AT_ONCE = 20;
@@ -16,35 +18,23 @@ export function stateOf(state) {
   return pill(state, WORDS[state] ?? state);
 }
 
-/** A name proves nothing, so the state of the domain stands beside it. */
-export function partyOf(row) {
-  const { party } = row;
-  const name = party?.name || short(row.reader ?? party?.address);
-  const domain = party?.domain ? `${party.domain}, ${party.domain_verified ? "verified" : "not verified"}` : "";
-  return h("span", null, h("strong", { class: "wrap" }, name), domain ? h("span", { class: "muted wrap" }, ` (${domain})`) : null);
-}
-
-/** The same in full: why a domain is not verified, and when it was asked last. */
-export function domainOf(row) {
-  const { party } = row;
-  if (!party?.domain) return null;
-  const asked = party.domain_checked_at ? `Asked ${minute(party.domain_checked_at)}.` : "";
-  const state = party.domain_verified ? "It shows this party's signed card." : `Not verified. ${party.domain_reason ?? ""}`;
-  return h("span", { class: "wrap" }, [`${party.domain}: ${state}`, asked].filter(Boolean).join(" "));
-}
-
 export async function consentsPage(place) {
   const { main, signal, roles, decides, owner } = place;
   const [asked, sent, list, earlier] = Array.from({ length: 4 }, () => h("section"));
   const home = roles.includes("home");
-  put(main, h("h1", null, "Consents"), asked, list, sent, earlier);
+  const told = h("div");
+  const title = h("div", { class: "title-row" }, h("h1", null, "Consents"));
+  put(main, title, told, asked, sent, list, earlier);
   put(list, loading());
   let shown = "";
+  let rounds = 0;
   const draw = async () => {
+    const round = ++rounds;
     try {
       const [requests, consents, streams] = await Promise.all([all("/requests"), all("/consents"), get("/streams")]);
       const news = JSON.stringify([requests, consents, streams.items.map((each) => each.name)]);
-      if (signal.aborted || news === shown) return;
+      // A round that began before something was asked or decided must not take it off the page again.
+      if (signal.aborted || round !== rounds || news === shown) return;
       shown = news;
       const known = new Set(consents.map((each) => each.grant_id));
       const open = requests.filter((each) => each.state === "requested");
@@ -62,28 +52,8 @@ export async function consentsPage(place) {
       if (!signal.aborted) put(list, problem(error));
     }
   };
+  if (decides && roles.includes("provider")) title.append(action("Ask for consent …", () => askDialog(draw), { kind: "primary", where: told }));
   return repeat(draw, EVERY_S, signal);
-}
-
-/** What is asked, whole: nothing of it is hidden behind a click. */
-export function askedFacts(request) {
-  return facts([
-    ["Who", partyOf(request)],
-    ["Domain", domainOf(request)],
-    ["Purpose", h("span", { class: "wrap" }, request.purpose)],
-    ["Streams", h("ul", { class: "plain" }, request.streams.map((each) => h("li", null, streamWords(each.name))))],
-    ["Time", interval(request.start, request.end)],
-    ["Contact", request.party.contact ? h("span", { class: "wrap" }, request.party.contact) : null],
-    ["Policy", policyLink(request.party.policy_url)],
-    ["Their address", h("code", { class: "wrap" }, request.party.address)],
-  ]);
-}
-
-/** A link that somebody else chose: followed over https only, and told nothing. */
-export function policyLink(url) {
-  if (!url) return null;
-  if (!/^https:\/\//i.test(url)) return h("span", { class: "wrap" }, url);
-  return h("a", { href: url, rel: "noopener noreferrer", target: "_blank", class: "wrap" }, url);
 }
 
 // That a person had it before them is part of its life. Who may not answer is not that person; failing is no harm.
@@ -146,7 +116,9 @@ function sentOf(rows) {
     ["Household", partyOf],
     ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose)],
     ["Streams", (row) => names(row)],
+    ["Time", (row) => interval(row.start, row.end)],
     ["Answer until", (row) => minute(row.expires_at)],
+    ["State", (row) => stateOf(row.state)],
   ], rows)];
 }
 

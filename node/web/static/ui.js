@@ -89,13 +89,53 @@ export function someRows(columns, rows, options) {
 
 let numbered = 0;
 
-/** A labelled field. `control` is an input, a select or a textarea. */
-export function field(label, control, hint) {
+// What belongs to a control beside its label: a hint, and a place for what is wrong with it.
+function about(control, hint) {
   const id = `f${++numbered}`;
   control.id = id;
-  const told = hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null;
-  if (told) control.setAttribute("aria-describedby", told.id);
-  return h("div", { class: "field" }, h("label", { for: id }, label), control, told);
+  const notes = [hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null, h("div", { class: "wrong", id: `${id}-wrong` })].filter(Boolean);
+  control.setAttribute("aria-describedby", notes.map((each) => each.id).join(" "));
+  return notes;
+}
+
+/** A labelled field. `control` is an input, a select or a textarea. */
+export function field(label, control, hint) {
+  const notes = about(control, hint);
+  return h("div", { class: "field" }, h("label", { for: control.id }, label), control, notes);
+}
+
+/** Controls that are one thing together, under the name that the interface has for it. */
+export function group(legend, name, controls, hint) {
+  const set = h("fieldset", { name });
+  return put(set, h("legend", null, legend), controls, about(set, hint));
+}
+
+// Where what is wrong with a member of the input is said, if the form has it.
+function placeOf(form, member) {
+  const found = member ? form.elements.namedItem(String(member).split(".")[0]) : null;
+  return found?.id ? document.getElementById(`${found.id}-wrong`) : null;
+}
+
+const sentence = (words) => `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
+
+/** Says what a Problem says of fields of the form at these, with what to do, and goes to the first. False, and nothing is
+ *  said, where it names none of them or something else as well. */
+function atFields(form, error) {
+  const named = error.errors?.length ? error.errors.map((each) => [each.field, sentence(each.message)]) : [[error.field, error.message]];
+  const places = named.map(([member]) => placeOf(form, member));
+  if (!places.every(Boolean)) return false;
+  named.forEach(([, message], i) => {
+    places[i].append(problem({ message, remedy: i ? "" : error.remedy }));
+    const control = document.getElementById(places[i].id.replace("-wrong", ""));
+    if (control.localName !== "fieldset") control.setAttribute("aria-invalid", "true");
+    if (!i) (control.querySelector("input") ?? control).focus();
+  });
+  return true;
+}
+
+function clearFields(form) {
+  form.querySelectorAll(".wrong").forEach((place) => put(place));
+  form.querySelectorAll("[aria-invalid]").forEach((control) => control.removeAttribute("aria-invalid"));
 }
 
 export function choice(name, options, chosen) {
@@ -113,14 +153,15 @@ export function action(label, work, { kind = "", where }) {
   return button;
 }
 
-/** Runs `work` with the button blocked; a Problem is shown in `where`. */
-export async function busy(button, work, where) {
+/** Runs `work` with the button blocked; a Problem is shown at the fields of `form` that it names, or in `where`. */
+export async function busy(button, work, where, form = null) {
   button.disabled = true;
   put(where);
+  if (form) clearFields(form);
   try {
     await work();
   } catch (error) {
-    put(where, problem(error));
+    if (!form || !atFields(form, error)) put(where, problem(error));
   } finally {
     button.disabled = false;
   }
@@ -145,7 +186,7 @@ export function dialog(title, content, { label, kind = "primary", submit }) {
     busy(send, async () => {
       await submit(new FormData(form));
       close();
-    }, told);
+    }, told, form);
   });
   return shown(box);
 }

@@ -100,6 +100,15 @@ export function typedMinute(text) {
   return text ? Math.floor(new Date(text).getTime() / 1000) : null;
 }
 
+/** The time zone of all these times: its name, and how far it is from UTC now. */
+export function zone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if (timeZone === "UTC") return "UTC";
+  const ahead = -new Date().getTimezoneOffset();
+  const minutes = Math.abs(ahead);
+  return `${timeZone ?? "local time"}, now UTC${ahead < 0 ? "−" : "+"}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
+}
+
 const KINDS = { "1s": "every second", "15min": "every 15 minutes", "1h": "every hour", "1d": "every day" };
 
 /** A stream's name as people say it: what, and how often. */
