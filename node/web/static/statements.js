@@ -2,7 +2,7 @@
 
 import { download, get } from "./api.js";
 import { h, put } from "./dom.js";
-import { action, busy, choice, empty, facts, field, loading, problem, some, table, toast } from "./ui.js";
+import { action, busy, choice, empty, facts, field, loading, some, table, toast, unfoldingRow, unfoldingTable } from "./ui.js";
 import { day, kwh, money, short, typedDay } from "./units.js";
 
 const DAY = 86400;
@@ -98,24 +98,12 @@ function files(query) {
 }
 
 function invoicesOf(rows) {
-  const head = ["Id", "Time", "Party", "Value"];
-  const body = rows.flatMap((invoice) => {
-    const place = h("td", { colspan: head.length });
-    const more = h("tr", { class: "more", hidden: true }, place);
-    const open = h("button", { type: "button", class: "unfold", "aria-expanded": "false" }, short(invoice.number));
-    const turn = () => {
-      more.hidden = !more.hidden;
-      open.setAttribute("aria-expanded", String(!more.hidden));
-      if (!more.hidden && !place.firstChild) put(place, positions(invoice));
-    };
-    return [h("tr", { class: "link", onclick: turn },
-      h("td", { "data-label": "Id" }, open),
-      h("td", { "data-label": "Time" }, days(invoice)),
-      h("td", { "data-label": "Amount" }, short(invoice.party)),
-      h("td", { "data-label": "Value", class: "number" }, money(invoice.total))), more];
-  });
-  const titles = head.map((title) => h("th", { scope: "col", class: title === "Value" ? "number" : null }, title === "Id" ? "Invoice" : title));
-  return h("table", { class: "cards unfolding" }, h("thead", null, h("tr", null, titles)), h("tbody", null, body));
+  const body = rows.map((invoice) => unfoldingRow(short(invoice.number), [
+    ["Time", days(invoice)],
+    ["Amount", short(invoice.party)],
+    ["Value", money(invoice.total), "number"],
+  ], (place) => put(place, positions(invoice))));
+  return unfoldingTable([["Invoice"], ["Time"], ["Party"], ["Value", "number"]], body);
 }
 
 function positions(invoice) {

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h, put } from "./dom.js";
 import { details } from "./trade.js";
-import { choice, empty, field, loading, pill, problem } from "./ui.js";
+import { choice, empty, field, loading, pill, problem, unfoldingRow, unfoldingTable } from "./ui.js";
 import { kwh, money, short, time } from "./units.js";
 
 const SIZES = [10, 20, 50, 100];
@@ -109,27 +109,13 @@ function rowsOf(rows, signal, filtered) {
     return filtered ? empty("No transaction is like this.", "Change the search or the status.")
       : empty("There is no transaction yet.", "One is shown here once an offer and a request were matched.");
   }
-  const head = ["Id", "Time", "Amount", "Value", "Status"];
-  const body = rows.flatMap((trade) => {
-    const place = h("td", { colspan: head.length });
-    const more = h("tr", { class: "more", hidden: true }, place);
-    const open = h("button", { type: "button", class: "unfold", "aria-expanded": "false" }, short(trade.id));
-    const turn = () => {
-      more.hidden = !more.hidden;
-      open.setAttribute("aria-expanded", String(!more.hidden));
-      if (!more.hidden && !place.firstChild) details(place, trade, signal);
-    };
-    const row = h("tr", { class: "link", onclick: turn },
-      h("td", { "data-label": "Id" }, open),
-      h("td", { "data-label": "Time" }, time(trade.made_at)),
-      h("td", { "data-label": "Amount", class: "number" }, kwh(trade.wh)),
-      h("td", { "data-label": "Value", class: "number" }, money(trade.amount)),
-      h("td", { "data-label": "Status" }, pill(trade.status, trade.seed_status)));
-    return [row, more];
-  });
-  const numbers = new Set(["Amount", "Value"]);
-  const titles = head.map((title) => h("th", { scope: "col", class: numbers.has(title) ? "number" : null }, title));
-  return h("table", { class: "cards unfolding" }, h("thead", null, h("tr", null, titles)), h("tbody", null, body));
+  const body = rows.map((trade) => unfoldingRow(short(trade.id), [
+    ["Time", time(trade.made_at)],
+    ["Amount", kwh(trade.wh), "number"],
+    ["Value", money(trade.amount), "number"],
+    ["Status", pill(trade.status, trade.seed_status)],
+  ], (place) => details(place, trade, signal)));
+  return unfoldingTable([["Id"], ["Time"], ["Amount", "number"], ["Value", "number"], ["Status"]], body);
 }
 
 // First, last, and those around the present one; "older" where the node has more than was asked for.

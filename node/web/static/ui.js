@@ -87,6 +87,27 @@ export function someRows(columns, rows, options) {
   return some(Array.from({ length: Math.ceil(rows.length / ROWS) }, (_, i) => rows.slice(i * ROWS, (i + 1) * ROWS)), 1, (part) => table(columns, part, options));
 }
 
+/** A table of rows that unfold. `titles`: what stands above, and whether below it stand numbers. */
+export function unfoldingTable(titles, rows) {
+  const head = titles.map(([title, kind]) => h("th", { scope: "col", class: kind }, title));
+  return h("table", { class: "cards unfolding" }, h("thead", null, h("tr", null, head)), h("tbody", null, rows));
+}
+
+/** Such a row, and the one below it that `fill` fills when it is first opened. The first of the cells is the button `id`;
+ *  `cells`: what a phone knows each by, what it shows, and a class. */
+export function unfoldingRow(id, cells, fill) {
+  const place = h("td", { colspan: cells.length + 1 });
+  const more = h("tr", { class: "more", hidden: true }, place);
+  const open = h("button", { type: "button", class: "unfold", "aria-expanded": "false" }, id);
+  const turn = () => {
+    more.hidden = !more.hidden;
+    open.setAttribute("aria-expanded", String(!more.hidden));
+    if (!more.hidden && !place.firstChild) fill(place);
+  };
+  const shown = cells.map(([label, what, kind]) => h("td", { "data-label": label, class: kind }, what));
+  return [h("tr", { class: "link", onclick: turn }, h("td", { "data-label": "Id" }, open), shown), more];
+}
+
 let numbered = 0;
 
 // What belongs to a control beside its label: a hint, and a place for what is wrong with it.
