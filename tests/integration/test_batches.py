@@ -18,7 +18,7 @@ from node.ledger.errors import CallReverted, CancelRefused, MessageRefused, RpcU
 from node.ledger.gas import REVOKE_GAS, known_gas
 from node.ledger.registry import registry_batch, registry_reason, rejections
 from node.ledger.transaction import Transaction, TxState
-from tests.integration.test_ledger_registry import World, world
+from tests.support.registryworld import World, world
 
 pytestmark = pytest.mark.chain
 

@@ -34,8 +34,8 @@ from node.storage.database import Database
 from node.storage.journal import Journal
 from node.storage.schema import states
 from node.storage.transactions import TransactionRows
-from tests.integration.test_ledger_registry import ZERO, World, world
 from tests.support.anvil import dev_signer
+from tests.support.registryworld import ZERO, World, world
 
 pytestmark = pytest.mark.chain
 

@@ -21,7 +21,7 @@ from node.ledger.transaction import Transaction, TxState
 from node.ledger.wire import RawLog
 from node.runtime.devnet.deploy import deploy_energy_token
 from tests.integration.test_batches import batches_of
-from tests.integration.test_ledger_registry import World, world
+from tests.support.registryworld import World, world
 
 pytestmark = pytest.mark.chain
 

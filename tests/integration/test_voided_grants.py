@@ -15,7 +15,7 @@ from node.projection.base import AggregateId
 from node.projection.consent import Consent
 from node.projection.events import LoggedFinalized
 from node.projection.replay import World as Projection
-from tests.integration.test_ledger_registry import ZERO, World, world
+from tests.support.registryworld import ZERO, World, world
 
 pytestmark = pytest.mark.chain
 
