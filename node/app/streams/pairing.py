@@ -153,7 +153,8 @@ class GatewayPairing:
         if state.status is GatewayStatus.OPEN:
             left = self._machine.tries_left(state)
             return PairingView(state="waiting", tries_left=left, code_expires_at=state.expires_at)
-        busy = state.status in (GatewayStatus.MEETING, GatewayStatus.CLAIMED)
+        # Paired here and not by the chain: the end of it is on its way to this state, and a code is refused until then.
+        busy = state.status in (GatewayStatus.MEETING, GatewayStatus.CLAIMED, GatewayStatus.PAIRED)
         return PairingView(state="pairing" if busy else "unpaired")
 
     async def _on_paired(self, effect: NotifyDevicePaired) -> None:

@@ -14,7 +14,9 @@ from node.api.operations import BinaryBody
 from node.app.core import Core
 from node.app.streams.pairing import GatewayPairing
 from node.errors import NodeError
+from node.projection.effects import NotifyDevicePaired, NotifyDeviceUnpaired
 from node.services.pairing.code import ALPHABET, parse_code
+from node.services.pairing.errors import AlreadyPaired
 from node.services.pairing.gateway_machine import MAX_TRIES
 from tests.unit.node.api.memory_node import MemoryNode
 from tests.unit.node.api.serving import Served, served, settings
@@ -36,13 +38,18 @@ class SlowFacts:
         self.row = value
 
 
+async def no_page(*_: object, **__: object) -> list[object]:
+    """No device that the chain calls paired."""
+    return []
+
+
 def gateway() -> GatewayPairing:
     core = SimpleNamespace(
         keys=SimpleNamespace(identity=IDENTITY, sealing=SealingKey.generate()),
         settings=SimpleNamespace(node=SimpleNamespace(name="Gateway"), chain=SimpleNamespace(chain_id=PLACE.chain_id)),
         registry=PLACE.registry,
         public_url=URL,
-        storage=SimpleNamespace(memory=SimpleNamespace(facts=SlowFacts())),
+        storage=SimpleNamespace(memory=SimpleNamespace(facts=SlowFacts()), views=SimpleNamespace(page=no_page)),
         clock=SimpleNamespace(now=lambda: NOW),
     )
     return GatewayPairing(cast("Core", core))
@@ -104,6 +111,20 @@ async def test_a_new_code_beside_a_greeting_is_the_code() -> None:
     answer = await node.answer(met.step, met.message, HOME_ADDRESS)
     proof = home().received_hello(met.state, answer).raised()
     assert await node.answer(proof.step, proof.message, HOME_ADDRESS)
+
+
+async def test_a_gateway_is_unpaired_once_it_would_make_a_code() -> None:
+    """The chain says it a moment before the gateway has told itself: until then a new code is refused."""
+    node, hashed, owner = gateway(), b"\x01" * 32, b"\x02" * 20
+    assert (await node.view()).state == "unpaired"
+    await node._on_paired(NotifyDevicePaired(hashed, owner, IDENTITY.device().address))
+    assert (await node.view()).state == "pairing"
+    with pytest.raises(AlreadyPaired):
+        await node.new_code()
+    await node._on_unpaired(NotifyDeviceUnpaired(hashed, owner))
+    assert (await node.view()).state == "unpaired"
+    assert (await node.new_code()).code
+    assert (await node.view()).state == "waiting"
 
 
 class Gateway(MemoryNode):
