@@ -122,6 +122,8 @@ class Membership:
             await self._keeper.flush()
 
     async def _sort(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.CAPSULE and not payload:
+            return  # the writer cleared the topic, because somebody took what was there
         if kind is Kind.CAPSULE:
             resync = CapsuleHeader.decode(payload).kind is CapsuleKind.RESYNC
             if not resync or self._ports.key.key(resync=True) is not None:  # else it would displace a Welcome in vain

@@ -127,6 +127,13 @@ async def scene(*, welcomed: bool = True) -> Scene:
     return made
 
 
+async def test_a_capsule_that_was_taken_goes_from_the_broker_without_an_alarm() -> None:
+    """The writer clears its topic; a broker tells whoever listens by a message with nothing in it."""
+    found = await scene()
+    await found.send(Kind.CAPSULE, b"")
+    assert await found.alarms() == []
+
+
 @pytest.mark.parametrize("kind", [Kind.CAPSULE, Kind.COMMITS, Kind.DATA, Kind.CHECKPOINTS, Kind.REPLAY])
 @pytest.mark.parametrize("size", [0, 1, 2, 20, 101, 102, 118, 300, 5000])
 async def test_noise_on_any_topic_is_an_alarm_at_most(kind: Kind, size: int) -> None:
