@@ -140,7 +140,7 @@ NETTING_OPERATIONS: tuple[Operation, ...] = (
               "Let a market take so much a day for netting (gateway)", _mandate, ActionView, MandateForm, 202,
               tag="market"),
     Operation("POST", f"{_API}/deposits", "depositForNetting", "admin",
-              "Put money into a market's book of the net settlement (gateway)", _deposit, ActionView, DepositForm, 202,
-              tag="market"),
+              "Put money into a market's book of the net settlement (gateway, or the market for itself)", _deposit,
+              ActionView, DepositForm, 202, tag="market"),
 )
 # fmt: on

@@ -86,15 +86,20 @@ def add_netting_commands(market: typer.Typer) -> None:
         Output(as_json).one(session_of(context).client().post("/market/netting/mandates", form), _ACTION)
 
     @net.command(
-        help="Put money of this asset into a market's book of the net settlement (gateway).\n\n"
-        "  wattpact market net deposit 500000 --market https://market.example:8750"
+        help="Put money of this asset into a market's book of the net settlement (gateway); at a market, money of its "
+        "operator into its own.\n\n"
+        "  wattpact market net deposit 500000 --market https://market.example:8750\n\n"
+        "  wattpact market net deposit 500000"
     )
     @guarded
     def deposit(
         context: typer.Context,
         amount: Annotated[int, typer.Argument(min=1, help="Minor units.")],
-        market_url: _Market,
+        market_url: Annotated[
+            str | None, typer.Option("--market", help="Address of a market's node; its own if none.")
+        ] = None,
         as_json: JsonFlag = False,
     ) -> None:
-        form = {"market": market_url, "amount": amount}
-        Output(as_json).one(session_of(context).client().post("/market/netting/deposits", form), _ACTION)
+        client = session_of(context).client()
+        form = {"market": market_url or client.url, "amount": amount}
+        Output(as_json).one(client.post("/market/netting/deposits", form), _ACTION)

@@ -17,6 +17,7 @@ from node.app.trading.netcontracts import NetContracts
 from node.app.trading.netforms import body_of, contract_of
 from node.app.trading.netlines import net_domain_of
 from node.app.trading.statements import StatementBook
+from node.errors import Conflict, InvalidInput
 from node.projection.order import Order
 from node.runtime.errors import PermanentFailure
 from node.services.market.errors import LineRefused
@@ -116,6 +117,11 @@ async def test_from_orders_to_one_sum_a_day_without_a_transaction_for_each_contr
     """The seller delivers 50 Wh less than agreed: what both reported at the most is owed, in the statement and the
     batch alike. On the way the market is restarted, and nothing is matched twice."""
     async with market(tmp_path) as world:
+        netting = world.nodes["buyer"].asset.netting
+        with pytest.raises(Conflict, match="minor units"):
+            await netting.deposit(world.market.url, 10**9)
+        with pytest.raises(InvalidInput, match="still to come"):
+            await netting.mandate(world.market.url, 1, world.clock.now())
         made = await matched(world, 1_000, 900)
         assert await world.market.trades() == [], "nothing of it is on the chain"
         await deliver(world, made, 950, 1_000)

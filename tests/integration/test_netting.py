@@ -12,8 +12,11 @@ import pytest
 from contracts.bindings import dev_token
 from contracts.bindings import net_settlement as abi
 from keys import messages as m
+from node.api.settlementviews import DepositForm
 from node.app.core import peer_of
+from node.app.facade.netting import NettingPart
 from node.app.trading.netperiods import PERIODS
+from node.errors import Conflict
 from node.runtime.errors import PermanentFailure
 from node.services.market.netting import DAY, MOST_LINES
 from tests.support.tradeworld import HOUR, World, trading
@@ -219,3 +222,21 @@ async def test_a_market_without_the_deposit_waits_for_it(tmp_path: Path) -> None
         await operator_deposits(world, 50)
         await becomes(world, period, "settled")
         assert (await state(world, period))["deposit_short"] == 0
+
+
+async def test_an_operator_deposits_for_its_batches_itself(tmp_path: Path) -> None:
+    """Nobody else has to know its account or the contract for that; more than its wallet has is refused at once."""
+    async with trading(tmp_path) as world:
+        views = world.market.core.chain.netting
+        assert views is not None
+        await world.mint(world.operator, 700)
+        part = NettingPart(world.market.core, None, world.market.market)
+        with pytest.raises(Conflict, match="has 700 minor units"):
+            await part.deposit(DepositForm(market=world.market.url, amount=701))
+        await part.deposit(DepositForm(market=world.market.url, amount=500))
+
+        async def there() -> bool:
+            return (await views.member(world.operator, world.operator)).balance == 500
+
+        await world.until("the deposit is in the operator's book", there)
+        assert await world.token_of(world.operator) == 200

@@ -128,6 +128,8 @@ class NettingPart:
         return _queued(await self._asset().netting.mandate(form.market, form.most_a_day, form.valid_until))
 
     async def deposit(self, form: DepositForm) -> ActionView:
+        if self.operator is not None and self.asset is None:
+            return _queued(await self.operator.netting.deposit(form.amount))
         return _queued(await self._asset().netting.deposit(form.market, form.amount))
 
 

@@ -8,8 +8,8 @@ from keys import messages as m
 from node.app.core import Core, peer_of
 from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.app.trading.netlines import net_domain_of
-from node.errors import Conflict
-from node.ledger.market import opened
+from node.app.trading.netmoney import net_deposit
+from node.errors import Conflict, InvalidInput
 from node.wire.settlement import NetLineSigned, SignedMessage
 
 __all__ = ["AssetNetting"]
@@ -31,20 +31,18 @@ class AssetNetting:
         operator, account = bytes(joined.operator), self._voice.signer(bytes(joined.operator)).address
         known = await views.member(operator, account)
         now = self._core.clock.now()
+        if most_a_day and until <= now:
+            raise InvalidInput("A mandate ends at a time that is still to come.", field="valid_until")
         message = m.NetMandate(account, operator, most_a_day, until, known.serial + 1, now + VALID_S)
         return await self._send(url, message)
 
     async def deposit(self, url: str, amount: int) -> bytes:
-        """Puts money of the asset's wallet into the market's book of the net settlement. Returns its digest."""
-        joined, now = await self._voice.join(url), self._core.clock.now()
-        signer, domain = self._voice.signer(bytes(joined.operator)), net_domain_of(self._core)
-        money = await self._voice.views().money()
-        contract = domain.verifying_contract or b""
-        nonce = await money.nonce(signer.address)
-        permit = m.Permit(signer.address, contract, amount, nonce, now + VALID_S)
-        spelled = await money.domain()
-        opening = (opened(permit, spelled), await signer.sign_message(permit, spelled))
-        message = m.Deposit(signer.address, bytes(joined.operator), amount, secrets.randbits(256), now + VALID_S)
+        """Puts money of the asset's wallet into the market's book of the net settlement. Returns its digest.
+
+        Raises Conflict where the wallet has less.
+        """
+        operator = bytes((await self._voice.join(url)).operator)
+        message, opening = await net_deposit(self._core, self._voice.signer(operator), operator, amount)
         return await self._send(url, message, *opening)
 
     async def owe(self, url: str, seller: bytes, wh: int, price: int, start: int, end: int) -> bytes:
