@@ -71,7 +71,8 @@ class Post:
             raise PermanentFailure(f"{where} is at a broker, and this program reads none")
         core.metrics.parcels.labels("sent").inc()
         if status >= 500 or status in (408, 425, 429):
-            raise NodeUnreachable(f"{where} answers {status} to a {kind}.", remedy="It is tried again.")
+            reason = _reason(problem_in(text))
+            raise NodeUnreachable(f"{where} answers {status} to {kind}: {reason}", remedy="It is tried again.")
         if status >= 400:
             problem = problem_in(text)
             refused = PermanentFailure(f"{where} refuses a {kind}: {_reason(problem)}")

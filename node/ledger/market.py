@@ -188,6 +188,12 @@ def refusal_of(refused: RpcRefused) -> str:
     return str(reason_of(refused, _reason) or refused)
 
 
+def early_until(refused: RpcRefused) -> int | None:
+    """Seconds since 1970 from which the market takes a call that it refused as too early; None for another reason."""
+    reason = reason_of(refused, _reason)
+    return int(reason.arguments[0][1]) if reason is not None and reason.name == "TooEarly" else None
+
+
 def market_face(chain_id: int, address: bytes) -> Face:
     """The face of the Market at an address."""
     kinds = frozenset(_CALLS)

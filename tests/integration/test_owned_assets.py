@@ -8,9 +8,10 @@ import pytest
 
 from keys.errors import EntryMissing
 from node.api.assets import AssetForm, FundForm, WithdrawalForm
-from node.api.settlementviews import TradeQuery
+from node.api.settlementviews import OrderForm, TradeQuery
 from node.app.core import peer_of
 from node.app.facade.assets import AssetsPart
+from node.app.facade.settlement import MarketPart
 from node.app.facade.tradepages import TradePages
 from node.app.facade.twins import TwinPart
 from node.app.trading.ownedassets import OWNED
@@ -86,7 +87,11 @@ async def test_m72_to_m78_set_up_paused_continued_and_changed_from_the_home(tmp_
         await world.until("it is where it was sent", withdrawn)
         assert (await part.wallet()).balance == 150
         assert ((await part.wallet()).symbol, (await part.wallet()).decimals) == ("DEV", 6)
-        # Into the book and out again, after the contract's wait.
+        # Into the book and out again, after the contract's wait; no more than there is.
+        with pytest.raises(Conflict, match="wallet has 370 minor units"):
+            await seller.asset.deposit(world.market.url, 371)
+        with pytest.raises(Conflict, match="Nothing can be taken out: "):
+            await seller.asset.money.take_out(world.market.url)
         await seller.asset.deposit(world.market.url, 370)
 
         async def booked() -> bool:
@@ -101,7 +106,7 @@ async def test_m72_to_m78_set_up_paused_continued_and_changed_from_the_home(tmp_
             return await world.balance("seller") == 0
 
         await world.until("it is on its way out", leaving)
-        with pytest.raises(Conflict, match="Nothing can be taken out yet"):
+        with pytest.raises(Conflict, match=r"Nothing can be taken out before 20\d\d-\d\d-\d\d \d\d:\d\d"):
             await seller.asset.money.take_out(world.market.url)
         await world.pass_time(40 * DAY)
         await world.rounds(1)
@@ -109,6 +114,12 @@ async def test_m72_to_m78_set_up_paused_continued_and_changed_from_the_home(tmp_
         await world.until("it is out", funded)
         # Paused: what it makes is counted, and not offered.
         await part.change(shown.device, "paused")
+        desk, now = MarketPart(seller.core, seller.asset, None), world.clock.now()
+        by_hand = OrderForm(
+            market=world.market.url, side="offer", wh=100, price=150, start=now + 2 * 3_600, end=now + 3 * 3_600
+        )
+        with pytest.raises(Conflict, match="paused"):
+            await desk.order(by_hand)
         await seller.pool.produce(500)
         await world.rounds(2)
         assert await orders(seller) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from node.app.core import peer_of
 from node.app.trading.owning import FUNDED, Allowed
+from node.errors import InvalidInput
 from node.runtime.errors import PermanentFailure
 from node.wire.settlement import FundWanted
 from tests.support.tradeworld import DAY, Node, World, trading, unpaid
@@ -58,6 +59,9 @@ async def test_m27_m56_the_owner_funds_what_the_allowance_covers(tmp_path: Path)
     """M-56: the asset lacks 2,000; it asks, the owner's node draws exactly that, and the contract is paid."""
     async with trading(tmp_path, terms={"escrow": False}) as world:
         owner = await owner_of_buyer(world, 10_000)
+        over = Allowed(bytes(20), world.operator, 5_000, 3_000, world.clock.now(), 10**9)
+        with pytest.raises(InvalidInput, match="still to come"):
+            await owner.funds.allow(over)
         await allow(world, owner, per_day=5_000, per_contract=3_000)
         contract = await unpaid(world)
         await world.pass_time(60)

@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from keys.messages import Reading, RegisterSource, energy_domain
 from keys.signers import LocalSigner
+from node.api.settlementviews import ShareForm
+from node.app.core import Core
+from node.app.facade.settlement import EnergyPart
 from node.clock import SystemClock
+from node.errors import Conflict
 from node.ledger.batches import Batches, BatchFace, BatchOptions
 from node.ledger.energy import EnergyViews, energy_batch, energy_face, energy_lane, energy_rejections
 from node.ledger.faces import Faces
@@ -219,3 +225,16 @@ async def test_two_contracts_share_a_sender_and_no_transaction(tmp_path: Path) -
         carriers = [tx.carrier for tx in told]
         assert len(set(carriers[:3])) == len(set(carriers[3:])) == 1
         assert carriers[0] != carriers[-1]
+
+
+async def test_no_more_shares_are_sent_than_the_household_has(tmp_path: Path) -> None:
+    """The chain would refuse them later, when whoever sent them was told already that they are on their way."""
+    async with community(tmp_path, 2) as c:
+        wallet = SimpleNamespace(wallet=lambda: c.world.owner)
+        core = SimpleNamespace(
+            keys=SimpleNamespace(identity=wallet), chain=SimpleNamespace(energy=c.energy), clock=SystemClock()
+        )
+        part = EnergyPart(cast("Core", core), None, None, None)
+        for source in (1, 7):  # of a source that is there, and of none
+            with pytest.raises(Conflict, match="has 0 shares"):
+                await part.send_shares(ShareForm(source=source, receiver=b"\x0e" * 20, shares=1))

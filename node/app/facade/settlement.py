@@ -40,7 +40,7 @@ from node.app.trading.asset import AssetRole
 from node.app.trading.community import CommunityRole
 from node.app.trading.market import MarketRole
 from node.app.trading.sources import ENERGY_OFF, OwnedSources, SourceMeter
-from node.errors import NotFound, Refused
+from node.errors import Conflict, NotFound, Refused
 from node.ledger.energy import EnergyViews, energy_call
 from node.ledger.market import MarketViews
 from node.projection.order import Order, OrderStatus, seed_of_order
@@ -133,6 +133,12 @@ class EnergyPart:
 
     async def send_shares(self, form: ShareForm) -> ActionView:
         wallet, now = self.core.keys.identity.wallet(), self.core.clock.now()
+        held = await self._views().shares(form.source, wallet.address)
+        if form.shares > held:
+            raise Conflict(
+                f"Of source {form.source} this household has {held} shares.",
+                remedy="`wattpact energy show` tells how many there are.",
+            )
         message = m.TransferShares(
             wallet.address, form.receiver, form.source, form.shares, secrets.randbits(256), now + VALID_S
         )
@@ -192,6 +198,7 @@ class MarketPart:
     async def order(self, form: OrderForm) -> OrderView:
         if self.asset is None:
             raise _lacks("gateway")
+        await self.asset.require_running()
         wanted = Wanted(
             form.side == "offer",
             form.wh,
@@ -238,7 +245,7 @@ class MarketPart:
 
     async def terms(self) -> TermsView:
         if self.operator is None or self.core.chain.market is None:
-            raise NotFound("This node is no market.")
+            raise NotFound("This node is no market.", remedy="Ask a market's node, by its address.")
         chosen = self.core.settings.market
         said = chosen.model_dump(include=TermsView.model_fields.keys() - {"arbiter"})
         return TermsView(

@@ -24,6 +24,7 @@ from node.app.trading.markets import MarketTerms
 from node.app.trading.netlines import net_domain_of
 from node.app.trading.paying import OwnerPeer
 from node.app.trading.verifying import TwinLogs
+from node.errors import Conflict
 from node.ledger.market import opened
 from node.projection.settlement_events import OrderTerms, RequestedOrder
 from node.runtime.supervisor import Service
@@ -32,9 +33,12 @@ from node.services.asset.rules import order_until
 from node.services.market.netcontracts import check_order_day
 from node.wire.settlement import OrderPlaced
 
-__all__ = ["AssetRole"]
+__all__ = ["CONFIG", "AssetRole"]
 
 EVERY_S = 0.5
+
+CONFIG = "asset_config"
+"""Namespace of facts: what the owner set last, and the operator of the market that it names."""
 
 
 Beside = Callable[[bytes], Sequence[Fact]]
@@ -133,10 +137,26 @@ class AssetRole:
         core.wake()
         return order_id
 
+    async def require_running(self) -> None:
+        """Raises Conflict where the owner paused or retired this asset: an order would be taken back at once."""
+        settings = await self._core.storage.memory.facts.get(CONFIG, "config")
+        status = settings["status"] if settings is not None else "running"
+        if status == "paused":
+            raise Conflict(
+                "This asset is paused: it orders nothing.",
+                remedy="`wattpact asset continue` at the home lets it trade.",
+            )
+        if status == "retired":
+            raise Conflict("This asset is retired: it orders nothing.", remedy="Pair the gateway anew for a new asset.")
+
     async def deposit(self, url: str, amount: int) -> bytes:
-        """Signs a deposit and the token's permit for it; the market brings both. Returns the deposit's digest."""
+        """Signs a deposit and the token's permit for it; the market brings both. Returns the deposit's digest.
+
+        Raises Conflict where the asset's wallet has less.
+        """
         now, views = self._core.clock.now(), self.voice.views()
         joined = await self.voice.join(url)
+        await self.voice.require_money(joined.operator, amount)
         signer = self.account(joined.operator)
         money = await views.money()
         message = m.Deposit(

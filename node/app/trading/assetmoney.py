@@ -9,9 +9,11 @@ from eth_utils.crypto import keccak
 from contracts.bindings import market as abi
 from keys import messages as m
 from node.app.core import Core
+from node.app.trading.assetnetsales import moment
 from node.app.trading.assetvoice import VALID_S, AssetVoice
 from node.errors import Conflict
 from node.ledger.errors import RpcRefused
+from node.ledger.market import early_until, refusal_of
 from node.ledger.transaction import Call
 
 __all__ = ["AssetMoney"]
@@ -46,8 +48,14 @@ class AssetMoney:
         try:
             await self._core.chain.rpc.call(call.to, call.data, sender=self._core.chain.sender.address)
         except RpcRefused as refused:
+            until = early_until(refused)
+            if until is not None:
+                raise Conflict(
+                    f"Nothing can be taken out before {moment(until)}.", remedy="Try again then."
+                ) from refused
             raise Conflict(
-                f"Nothing can be taken out yet: {refused}.", remedy="Wait for the contract's time."
+                f"Nothing can be taken out: {refusal_of(refused)}",
+                remedy="`wattpact market withdraw AMOUNT` asks for it first.",
             ) from refused
         key = bytes(keccak(b"take out" + operator + account + self._core.clock.now().to_bytes(8, "big")))
         await self._core.chain.sender.submit(key, call)

@@ -16,7 +16,7 @@ from keys.parcel import Parcel
 from node.app.core import Core, peer_of
 from node.app.inbox import Inbox, Kept
 from node.app.services import looped
-from node.app.trading.asset import AssetRole
+from node.app.trading.asset import CONFIG, AssetRole
 from node.app.trading.assetresting import AssetResting
 from node.app.trading.personal import Personal
 from node.errors import Conflict, Refused
@@ -31,7 +31,7 @@ from node.wire.orderdetails import details_of_carrier
 
 __all__ = ["AssetPool"]
 
-CONFIG, POOL, TOLD, NOTICES = "asset_config", "asset_pool", "asset_told", "asset_notice"
+POOL, TOLD, NOTICES = "asset_pool", "asset_told", "asset_notice"
 """Namespaces of facts: the owner's settings, the pool, energy not counted yet, and what markets told of contracts."""
 
 NOTICE_KINDS = (

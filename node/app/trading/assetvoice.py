@@ -59,6 +59,15 @@ class AssetVoice:
             raise Conflict("This node follows no market.", remedy="Set settlement.market.")
         return self._core.chain.market
 
+    async def require_money(self, operator: bytes, amount: int) -> None:
+        """Raises Conflict where this asset's own wallet has less: the market would be refused, and tell nobody."""
+        there = await (await self.views().money()).balance(self.signer(operator).address)
+        if amount > there:
+            raise Conflict(
+                f"The asset's wallet has {there} minor units.",
+                remedy="Fund it at the home first (`wattpact asset fund`); `wattpact market accounts` shows it.",
+            )
+
     def domain(self) -> Domain:
         return m.market_domain(self._core.settings.chain.chain_id, self.views().address)
 

@@ -22,7 +22,7 @@ from node.app.parcels import Post
 from node.app.services import looped
 from node.app.trading.personal import Personal
 from node.config import DEVNET_CHAIN_ID
-from node.errors import Busy, Conflict, InvalidInput, NotFound, Refused
+from node.errors import Busy, Conflict, InvalidInput, NodeUnreachable, NotFound, Refused
 from node.ledger.errors import RpcRefused
 from node.ledger.market import Money
 from node.ledger.transaction import Call
@@ -204,7 +204,14 @@ class OwnedAssets:
         try:
             await self._post.send(gateway.peer, "asset.init", config.to_json(), VALID_S)
         except PermanentFailure as refused:
-            raise Refused(f"The asset does not take these settings: {refused}.") from refused
+            raise Refused(
+                f"The asset does not take these settings: {refused}",
+                remedy="Change what it names, or the market's address.",
+            ) from refused
+        except NodeUnreachable as silent:
+            raise NodeUnreachable(
+                f"Nothing was changed: {silent.message}", remedy="Check the market's address, or try again later."
+            ) from silent
         name, document = gateway.device.hex(), config.to_json()
         words = {field: document.pop(field) for field in PERSONAL}
         retired = config.status == "retired"

@@ -18,7 +18,7 @@ from keys.parcel import Parcel
 from node.app.core import Core
 from node.app.inbox import Inbox, Kept
 from node.app.submissions import submission_of
-from node.errors import Conflict, Refused
+from node.errors import Conflict, InvalidInput, Refused
 from node.ledger.allowances import AllowanceViews
 from node.ledger.market import MarketViews
 from node.ledger.transaction import Call
@@ -67,6 +67,8 @@ class OwnerFunds:
     async def allow(self, wanted: Allowed) -> bytes:
         """Signs an allowance, and the token's permit for it; zero a day revokes. Returns the allowance's digest."""
         core, now = self._core, self._core.clock.now()
+        if wanted.per_day and wanted.until <= now:
+            raise InvalidInput("An allowance ends at a time that is still to come.", field="valid_until")
         funding, market = self._contracts()
         known = await funding.funding(self._owner.address, wanted.operator, wanted.account)
         message = m.Allowance(
