@@ -28,6 +28,7 @@ __all__ = [
     "WattHours",
     "address_from_text",
     "address_to_text",
+    "ether_text",
     "from_hex",
     "to_hex",
 ]
@@ -83,6 +84,12 @@ def address_to_text(address: bytes) -> str:
 def _checksummed(address: bytes) -> str:
     # A node spells the same few addresses for ever; each spelling costs a hash and forty comparisons.
     return str(to_checksum_address(address))
+
+
+def ether_text(wei: int) -> str:
+    """Wei as ether, exact: integers only."""
+    whole, rest = divmod(wei, 10**18)
+    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
 
 
 def address_from_text(text: str) -> Address:

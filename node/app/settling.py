@@ -32,6 +32,7 @@ from node.app.trading.owning import OwnerFunds
 from node.app.trading.sources import OwnedSources, SourceMeter
 from node.app.trading.statements import StatementBook
 from node.app.trading.twins import Holders, Twins
+from node.config import lacking_settings
 from node.errors import ConfigError
 from node.runtime.supervisor import Service
 
@@ -85,15 +86,8 @@ class Settling:
 def make_settling(core: Core, post: Post, inbox: Inbox, home: HomeRole | None, gateway: GatewayRole | None) -> Settling:
     """Makes the roles that the config names. Raises ConfigError where a role lacks its contract."""
     roles, shown = core.settings.node.roles, Counters()
-    for role, contract, name in (
-        ("market", core.chain.market, "settlement.market"),
-        ("community", core.chain.energy, "settlement.energy_token"),
-    ):
-        if role in roles and contract is None:
-            raise ConfigError(f"The role {role} needs {name}.", field=name, remedy=f"Set {name} in the config file.")
-    if "market" in roles and core.settings.market.settle == "net" and core.chain.netting is None:
-        name = "settlement.net_settlement"
-        raise ConfigError("A market that nets needs a net settlement.", field=name, remedy=f"Set {name}.")
+    for name, why in lacking_settings(core.settings):
+        raise ConfigError(why, field=name, remedy=f"Set {name} in the config file.")
     meter = asset = None
     if gateway is not None:
         meter = SourceMeter(core, post, gateway, shown) if core.chain.energy else None

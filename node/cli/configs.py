@@ -8,7 +8,7 @@ import typer
 
 from node.cli.output import Column, Output
 from node.cli.session import JsonFlag, guarded, session_of
-from node.config import InvalidConfig, effective, json_schema, sample
+from node.config import InvalidConfig, Problem, effective, json_schema, lacking_settings, sample
 
 __all__ = ["add_config_commands"]
 
@@ -33,6 +33,12 @@ def add_config_commands(app: typer.Typer) -> None:
         output = Output(as_json)
         try:
             loaded = session_of(context).load()
+            place = str(loaded.path or "the environment")
+            lacking = lacking_settings(loaded.settings)
+            if lacking:
+                raise InvalidConfig(
+                    tuple(Problem(place, key, f"is missing: {why[:-1]}", "Set it") for key, why in lacking)
+                )
         except InvalidConfig as error:
             if not as_json:
                 raise

@@ -30,6 +30,7 @@ from node.observability import configure_logging
 
 __all__ = ["add_daemon_commands"]
 
+_ROLES: Final = ", ".join(get_args(Role)[:-1]) + f" or {get_args(Role)[-1]}"
 _FINDINGS: Final[tuple[Column, ...]] = (
     ("", lambda row: "ok" if row["ok"] else "FAIL"),
     ("check", "name"),
@@ -44,6 +45,7 @@ def add_daemon_commands(app: typer.Typer, factories: CliFactories) -> None:
     _add_rebuild(app, factories)
     _add_broker(app, factories)
     _add_local_chain(app, factories)
+    _add_test_ether(app)
     _add_checks(app, factories)
 
     @app.command(name="version", help="Print the version.\n\n  wattpact version --json")
@@ -63,7 +65,7 @@ def _add_init(app: typer.Typer, factories: CliFactories) -> None:
     @guarded
     def init(
         context: typer.Context,
-        role: Annotated[list[str] | None, typer.Option(help="home, gateway or provider; may be repeated.")] = None,
+        role: Annotated[list[str] | None, typer.Option(help=f"{_ROLES}; may be repeated.")] = None,
         name: Annotated[str | None, typer.Option(help="Name on the party card.")] = None,
         registry: Annotated[str | None, typer.Option(help="Address of the ConsentRegistry.")] = None,
         rpc_url: Annotated[str | None, typer.Option(help="JSON-RPC node.")] = None,
@@ -102,7 +104,11 @@ def _add_init(app: typer.Typer, factories: CliFactories) -> None:
         elif result.mnemonic is not None:
             output.say("Write these words down. They restore everything and are never shown again:")
             output.say(f"\n  {result.mnemonic.get_secret_value()}\n")
-        output.say("Next: `wattpact run` starts the node, `wattpact open` prints a link to its pages.")
+        start = "wattpact" if session.data_dir is None else f"wattpact --data-dir {session.data_dir}"
+        output.say(
+            f"Next: `{start} doctor` says what is missing, `{start} run` starts the node, "
+            f"`{start} open` prints a link to its pages."
+        )
 
 
 def _role(text: str) -> Role:
@@ -110,7 +116,7 @@ def _role(text: str) -> Role:
         if text == role:
             found: Role = role
             return found
-    raise UsageError(f"{text!r} is not a role.", remedy="Roles are home, gateway and provider.")
+    raise UsageError(f"{text!r} is not a role.", remedy=f"Write {_ROLES}.")
 
 
 def _add_run(app: typer.Typer, factories: CliFactories) -> None:
@@ -189,7 +195,8 @@ def _add_broker(app: typer.Typer, factories: CliFactories) -> None:
 def _add_local_chain(app: typer.Typer, factories: CliFactories) -> None:
     @app.command(
         help="Run a local chain with the contracts deployed and funded accounts, until Ctrl-C.\n\n"
-        "  wattpact devnet\n\n  wattpact devnet --port 0 --out devnet.json"
+        "  wattpact devnet\n\n  wattpact devnet --port 0 --out devnet.json\n\n"
+        "  wattpact devnet --settlement --registrar 0x1234..."
     )
     @guarded
     def devnet(
@@ -197,9 +204,10 @@ def _add_local_chain(app: typer.Typer, factories: CliFactories) -> None:
         block_time: Annotated[int, typer.Option(min=1, max=60, help="Seconds between blocks.")] = 1,
         out: Annotated[Path | None, typer.Option(help="Write the facts as JSON into this file.")] = None,
         registrar: Annotated[
-            str | None, typer.Option(help="Deploy an energy token whose sources this address admits.")
+            str | None,
+            typer.Option(help="Deploy an energy token whose sources this address admits, a community's wallet."),
         ] = None,
-        settlement: Annotated[bool, typer.Option(help="Deploy what settles trades, too.")] = False,
+        settlement: Annotated[bool, typer.Option(help="Deploy what a market needs, too.")] = False,
     ) -> None:
         factories.devnet(DevnetOptions(port, block_time, out, registrar, settlement))
 
@@ -214,6 +222,24 @@ def _add_local_chain(app: typer.Typer, factories: CliFactories) -> None:
     ) -> None:
         if not factories.demo(DemoOptions(out, keep)):
             raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _add_test_ether(app: typer.Typer) -> None:
+    @app.command(
+        name="test-ether",
+        help="Give accounts 100 ETH each, on a devnet, where they are worth nothing: a node's sender pays gas.\n\n"
+        "  wattpact test-ether 0x1234...",
+    )
+    @guarded
+    def test_ether(
+        accounts: Annotated[list[str], typer.Argument(help="Addresses; a node's is shown as `sender`.")],
+        rpc_url: Annotated[str, typer.Option(help="JSON-RPC node of the devnet.")] = "http://127.0.0.1:8545",
+        as_json: JsonFlag = False,
+    ) -> None:
+        from node.cli.testether import give_test_ether
+
+        rows = give_test_ether(rpc_url, accounts)
+        Output(as_json).many(rows, (("account", "account"), ("has", lambda row: f"{row['ether']} ETH")), "")
 
 
 def _show_findings(findings: list[Finding], as_json: bool) -> None:

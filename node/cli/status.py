@@ -12,6 +12,7 @@ import typer
 from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, guarded, session_of
 from node.cli.times import show_age, show_time
+from node.types import ether_text
 
 __all__ = ["add_status_commands"]
 
@@ -23,7 +24,7 @@ _STATUS: Final[tuple[Column, ...]] = (
     ("owner", "owner"),
     ("device", "device"),
     ("sender", "sender"),
-    ("balance", lambda row: _ether(row.get("sender_balance_wei"))),
+    ("balance", lambda row: _balance(row.get("sender_balance_wei"))),
     ("chain", lambda row: f"{row['chain']['chain_id']}, registry {row['chain']['registry']}"),
     ("head", lambda row: _head(row["chain"])),
     ("reading", lambda row: _reading(row["chain"].get("catching_up"))),
@@ -64,12 +65,8 @@ def _retention(kept: Mapping[str, Any]) -> str:
     return f"{own}, under consents {others}; {kept['removed']} removed since the start"
 
 
-def _ether(wei: object) -> str:
-    """Exact: integers only."""
-    if not isinstance(wei, int):
-        return ""
-    whole, rest = divmod(wei, 10**18)
-    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
+def _balance(wei: object) -> str:
+    return f"{ether_text(wei)} ETH" if isinstance(wei, int) else ""
 
 
 def _head(chain: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from node.config.load import (
     Problem,
     load_settings,
 )
+from node.config.needs import lacking_settings
 from node.config.release import VERSION
 from node.config.render import effective, json_schema, reference, sample
 from node.config.secret_files import broker_password, keystore_passphrase, read_secret
@@ -62,6 +63,7 @@ __all__ = [
     "effective",
     "json_schema",
     "keystore_passphrase",
+    "lacking_settings",
     "load_settings",
     "parse_listen",
     "parse_topic_rule",

@@ -76,7 +76,10 @@ class MarketTermsSettings(BaseModel):
         default="gross",
         description="gross: each contract on the chain by itself; net: contracts are netted, one batch a day",
     )
-    escrow: bool = Field(default=True, description="a buyer's amount is reserved when a contract is made")
+    escrow: bool = Field(
+        default=True,
+        description="a buyer's amount is reserved when a contract is made; until its first payment there always",
+    )
     engine: str = Field(
         default="continuous",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",

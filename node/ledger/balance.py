@@ -11,7 +11,7 @@ import structlog
 from node.ledger.errors import LedgerError
 from node.ledger.fees import FeePolicy
 from node.ledger.reader import ChainReader
-from node.types import address_to_text
+from node.types import address_to_text, ether_text
 
 __all__ = ["Balance", "BalanceLimits", "BalanceWatch"]
 
@@ -37,7 +37,7 @@ class Balance:
 
     def __str__(self) -> str:
         left = "" if self.transactions_left is None else f", enough for {self.transactions_left} transactions"
-        return f"{self.wei} wei{left}"
+        return f"{ether_text(self.wei)} ETH{left}"
 
 
 class BalanceWatch:

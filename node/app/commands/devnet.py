@@ -11,11 +11,11 @@ from typing import Final
 
 from node.app.stopping import say, stop_signals
 from node.cli.factories import DevnetOptions
-from node.errors import ConfigError
+from node.errors import ConfigError, UsageError
 from node.runtime.devnet.anvil import AnvilOptions
 from node.runtime.devnet.devnet import Devnet, Fact
 from node.runtime.devnet.devnet import DevnetOptions as Options
-from node.types import address_from_text
+from node.types import Address, address_from_text
 
 __all__ = ["run_devnet"]
 
@@ -35,13 +35,23 @@ _NUMBERS: Final = frozenset(
 
 
 def run_devnet(options: DevnetOptions) -> None:
-    """Until SIGTERM or SIGINT. One line per fact on stdout, all as JSON into `out`. Raises DevnetError, ConfigError."""
-    asyncio.run(_serve(options))
+    """Until SIGTERM or SIGINT. One line per fact on stdout, all as JSON into `out`. Raises DevnetError, ConfigError, or
+    UsageError for a registrar that is no address."""
+    registrar = None if options.registrar is None else _registrar(options.registrar)
+    asyncio.run(_serve(options, registrar))
 
 
-async def _serve(options: DevnetOptions) -> None:
+def _registrar(text: str) -> Address:
+    try:
+        return address_from_text(text)
+    except ValueError as wrong:
+        raise UsageError(
+            f"--registrar is no address: {wrong}.", remedy="Name the community's wallet, as `wattpact init` shows it."
+        ) from None
+
+
+async def _serve(options: DevnetOptions, registrar: Address | None) -> None:
     anvil = AnvilOptions(port=options.port, block_time=options.block_time)
-    registrar = None if options.registrar is None else address_from_text(options.registrar)
     with stop_signals() as stop:
         async with Devnet(Options(anvil, registrar=registrar, settlement=options.settlement)) as devnet:
             facts = await devnet.facts()

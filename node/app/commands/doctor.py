@@ -9,10 +9,11 @@ from keys.identity import Identity
 from node.app.commands.checks.broker import check_broker
 from node.app.commands.checks.chain import check_chain
 from node.app.commands.checks.local import check_disk, check_folder, check_keystore, check_meter, check_proxy
+from node.app.commands.checks.report import broken
 from node.app.commands.checks.running import check_running
 from node.cli.factories import Finding
 from node.clock import Clock, SystemClock
-from node.config import LoadedConfig, Settings
+from node.config import LoadedConfig, Settings, lacking_settings
 
 __all__ = ["examine"]
 
@@ -23,8 +24,15 @@ def examine(config: LoadedConfig, clock: Clock | None = None) -> Sequence[Findin
     keystore, identity = check_keystore(settings)
     running, runs = check_running(settings)
     reached = asyncio.run(_reach(settings, identity, clock or SystemClock(), runs))
-    local = [check_folder(settings), check_disk(settings), keystore, *check_meter(settings), *check_proxy(settings)]
-    return [*local, *reached, *running]
+    lacking = [broken(name, why, f"Set {name} in the config file.") for name, why in lacking_settings(settings)]
+    place = [
+        check_folder(settings),
+        check_disk(settings),
+        keystore,
+        *check_meter(settings),
+        *check_proxy(settings),
+    ]
+    return [*lacking, *place, *reached, *running]
 
 
 async def _reach(settings: Settings, identity: Identity | None, clock: Clock, runs: bool) -> list[Finding]:

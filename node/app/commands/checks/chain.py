@@ -9,7 +9,7 @@ from node.app.commands.checks.report import broken, failed, well
 from node.app.commands.configfile import NO_REGISTRY
 from node.cli.factories import Finding
 from node.clock import Clock
-from node.config import Settings
+from node.config import DEVNET_CHAIN_ID, Settings
 from node.errors import NodeError
 from node.ledger import wire
 from node.ledger.endpoint import Pace
@@ -18,7 +18,7 @@ from node.ledger.headers import Header
 from node.ledger.heads import http_urls
 from node.ledger.rpc import Rpc, RpcOptions
 from node.ledger.views import RegistryViews
-from node.types import address_to_text
+from node.types import address_to_text, ether_text
 
 __all__ = ["check_chain"]
 
@@ -116,6 +116,9 @@ async def _sender(identity: Identity | None, rpc: Rpc) -> Finding:
     except NodeError as error:
         return failed("sender", error, "Ask another RPC node; this one does not tell balances.")
     if balance < needed or not balance:
-        detail = f"{text} has {balance} wei; one transaction may need {needed}"
-        return broken("sender", detail, f"Send at least {max(needed - balance, 1)} wei to {text}; it pays for gas.")
-    return well("sender", f"{text} has {balance} wei")
+        detail = f"{text} has {ether_text(balance)} ETH; one transaction may need {ether_text(needed)}"
+        remedy = f"Send at least {ether_text(max(needed - balance, 1))} ETH to {text}; it pays for gas."
+        if rpc.chain_id == DEVNET_CHAIN_ID:
+            remedy += f" On a devnet: `wattpact test-ether {text}`."
+        return broken("sender", detail, remedy)
+    return well("sender", f"{text} has {ether_text(balance)} ETH")

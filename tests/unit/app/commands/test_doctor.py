@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -148,9 +149,17 @@ async def test_an_unfunded_sender_is_told_its_address_and_what_to_do(node: Node)
         found = (await node.examine())["sender"]
         assert not found.ok
         assert address_to_text(node.sender) in found.detail
-        amount = int(found.remedy.split("at least ")[1].split(" wei")[0])
-        await devnet.fund(node.sender, 2 * amount)
+        amount = Decimal(found.remedy.split("at least ")[1].split(" ETH")[0])
+        assert f"`wattpact test-ether {address_to_text(node.sender)}`" in found.remedy
+        await devnet.fund(node.sender, int(2 * amount * 10**18))
         assert (await node.examine())["sender"].ok
+
+
+async def test_a_role_that_lacks_its_contract_is_named_before_the_start(node: Node) -> None:
+    node.flags |= {"node.roles": ("market", "community")}
+    found = await node.examine()
+    assert not found["settlement.market"].ok
+    assert "role community" in found["settlement.energy_token"].detail
 
 
 async def test_a_wrong_chain_and_a_wrong_registry(node: Node) -> None:

@@ -205,6 +205,9 @@ def test_a_simulation_is_shown_and_fails_where_a_check_does(line: Line) -> None:
     shown = line.run(*words)
     assert shown.exit_code == ExitCode.OK, shown.stderr
     assert "all is well" in shown.stdout
+    assert "7 minor units" in shown.stdout
+    assert "0.0 s" in shown.stdout
+    assert str(line.folder / "out") in shown.stderr, "where the pictures are"
     options = line.factories.calls[-1]
     assert isinstance(options, SimulateOptions)
     assert (options.assets, options.slots, options.quiet) == (9, 2, False)
@@ -243,3 +246,36 @@ def test_a_reset_is_asked_for_by_a_word_or_by_yes_and_never_shows_words_in_a_pip
     assert line.run(*asked, WATTPACT_NODE_PASSPHRASE=SECRET).exit_code == 7
     helped = line.run("gateway", "reset", "--help").stdout
     assert "wattpact gateway reset" in helped
+
+
+def test_init_knows_every_role_and_says_what_comes_next(line: Line) -> None:
+    secret = {"WATTPACT_NODE_PASSPHRASE": SECRET}
+    words = ("init", "--restore", "--role")
+    wrong = line.run(*words, "king", stdin="x\n", **secret)
+    assert wrong.exit_code == ExitCode.USAGE
+    for role in ("home", "gateway", "provider", "market", "community"):
+        assert role in wrong.stderr
+        made = line.run(*words, role, stdin="x\n", **secret)
+        assert made.exit_code == ExitCode.OK, made.output
+        assert "`wattpact doctor` says what is missing" in made.stderr
+    elsewhere = line.run("--data-dir", str(line.folder), *words, "market", stdin="x\n", **secret)
+    assert f"`wattpact --data-dir {line.folder} run` starts the node" in elsewhere.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (("node.roles=market",), "settlement.market"),
+        (("node.roles=community",), "settlement.energy_token"),
+        (("node.roles=market", f"settlement.market={REGISTRY}", "market.settle=net"), "settlement.net_settlement"),
+    ],
+)
+def test_a_config_with_which_the_node_would_not_start_is_no_good_config(
+    line: Line, settings: tuple[str, ...], missing: str
+) -> None:
+    flags = [word for each in settings for word in ("--set", each)]
+    checked = line.run(*flags, "config", "check")
+    assert checked.exit_code == ExitCode.CONFIG
+    assert f"{missing} is missing" in checked.stderr
+    (row,) = [json.loads(text) for text in line.run(*flags, "config", "check", "--json").stdout.splitlines()]
+    assert row["key"] == missing
