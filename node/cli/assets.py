@@ -199,7 +199,10 @@ def _add_status(group: typer.Typer) -> None:
 
 
 def _add_fund(group: typer.Typer) -> None:
-    @group.command(help="Give an asset money of the main wallet.\n\n  wattpact asset fund Roof 5000")
+    @group.command(
+        help="Give an asset money of the main wallet. It pays from its market's book: `wattpact market deposit` on the "
+        "gateway puts it there.\n\n  wattpact asset fund Roof 5000"
+    )
     @guarded
     def fund(
         context: typer.Context,
@@ -251,9 +254,19 @@ def _add_allow(group: typer.Typer) -> None:
         context: typer.Context,
         device: _Device,
         per_day: Annotated[int, typer.Argument(min=0, help="Minor units a day.")],
-        per_contract: Annotated[int, typer.Option(min=0, help="Minor units for one contract.")] = 0,
+        per_contract: Annotated[
+            int,
+            typer.Option(min=0, help="Minor units for one contract; as much as for a day if none.", show_default=False),
+        ] = 0,
         until: Annotated[str, typer.Option(help="Last time at which it may draw.")] = "+30d",
-        total: Annotated[int, typer.Option(min=0, help="What the token lets go for all assets together.")] = 0,
+        total: Annotated[
+            int,
+            typer.Option(
+                min=0,
+                help="Minor units that the token lets go for all assets together; by default a day's.",
+                show_default=False,
+            ),
+        ] = 0,
         as_json: JsonFlag = False,
     ) -> None:
         found = _found(context, device)

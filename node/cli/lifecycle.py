@@ -3,6 +3,7 @@ decisions."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -14,9 +15,9 @@ from node.cli.output import Column, Output, short
 from node.cli.session import JsonFlag, YesFlag, confirm, guarded, pick, session_of
 from node.cli.times import parse_time, show_time
 from node.config import LocalAccess
-from node.errors import UsageError
+from node.errors import NodeUnreachable, UsageError
 
-__all__ = ["add_lifecycle_commands"]
+__all__ = ["add_lifecycle_commands", "found_contract"]
 
 
 def _delivered(row: Mapping[str, Any]) -> str:
@@ -26,6 +27,8 @@ def _delivered(row: Mapping[str, Any]) -> str:
     return f"so far {row['progress'][-1]['wh']} Wh" if row.get("progress") else ""
 
 
+_WHOLE_ID: Final = re.compile(r"0x[0-9a-f]{64}")
+_BEGINNING: Final = re.compile(r"0x[0-9a-f]{4,63}")
 _ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"))
 _TRADES: Final[tuple[Column, ...]] = (
     ("id", lambda row: short(row["id"])),
@@ -162,7 +165,7 @@ def _add_decisions(market: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         found = _contract(context, contract)
-        confirm(f"End the contract {found} ?", yes)
+        confirm(f"End the contract {found}?", yes)
         Output(as_json).one(session_of(context).client().post(f"/market/trades/{found}/cancel"), _ACTION)
 
     @market.command(
@@ -215,9 +218,18 @@ def _add_rulings(market: typer.Typer) -> None:
         Output(as_json).one(session_of(context).client().post(f"/market/trades/{found}/ruling", form), _ACTION)
 
 
+def found_contract(client: ApiClient, text: str) -> str:
+    """A contract's whole id by its beginning, however many were made since. Raises NotFound, or UsageError for the
+    beginning of several."""
+    wanted = text.strip().lower()
+    if _WHOLE_ID.fullmatch(wanted):
+        return wanted
+    items = client.get("/market/trades", id=wanted)["items"] if _BEGINNING.fullmatch(wanted) else []
+    return str(pick(items, "id", wanted, "contract", "wattpact market trades")["id"])
+
+
 def _contract(context: typer.Context, text: str) -> str:
-    items = session_of(context).client().get("/market/trades")["items"]
-    return str(pick(items, "id", text, "contract", "wattpact market trades")["id"])
+    return found_contract(session_of(context).client(), text)
 
 
 def _add_prices(market: typer.Typer) -> None:
@@ -258,5 +270,20 @@ def _add_terms(market: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         # Nobody else's node gets this node's token.
-        client = session_of(context).client() if market_url is None else ApiClient(LocalAccess(market_url, ""))
-        Output(as_json).one(client.get("/market/terms"), _TERMS)
+        client = session_of(context).client() if market_url is None else _stranger(market_url)
+        try:
+            found = client.get("/market/terms")
+        except NodeUnreachable:
+            if market_url is None:
+                raise
+            raise NodeUnreachable(
+                f"{market_url} does not answer.", remedy="Check the market's address and the network."
+            ) from None
+        Output(as_json).one(found, _TERMS)
+
+
+def _stranger(url: str) -> ApiClient:
+    """Raises UsageError for what is no address of a node."""
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url} is no address of a node.", remedy="Write https://market.example:8750, for example.")
+    return ApiClient(LocalAccess(url, ""))

@@ -60,8 +60,9 @@ def add_pairing_commands(app: typer.Typer) -> None:
                 output.text(_qr(made["qr"]))
             output.one(made, _CODE)
         else:
+            found = client.post("/pairing", {"code": code, "url": url})
             output.say("Pairing; the registry has to confirm it, which takes some blocks.")
-            output.one(client.post("/pairing", {"code": code, "url": url}), _PAIRING)
+            output.one(found, _PAIRING)
 
     @app.command(
         help="End the pairing. The gateway can write nothing from the block that holds it.\n\n  wattpact unpair --yes"

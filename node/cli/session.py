@@ -126,7 +126,9 @@ def pick(
     if len(found) > 1:
         raise UsageError(f"{len(found)} {what}s begin with {wanted}.", remedy="Type more of it.")
     if not found:
-        raise NotFound(f"There is no {what} {wanted}.", remedy=f"`{listing or f'wattpact {what} list'}` shows all.")
+        more = "Type at least six characters of it; " if len(wanted) < 6 else ""
+        listed = f"`{listing or f'wattpact {what} list'}` shows all."
+        raise NotFound(f"There is no {what} {wanted}.", remedy=more + listed)
     return found[0]
 
 

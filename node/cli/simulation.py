@@ -19,9 +19,16 @@ _SIMULATED: Final[tuple[Column, ...]] = (
     ("contracts", lambda row: f"{row['contracts']}, {row['confirmed']} confirmed"),
     ("matched", lambda row: f"{row['matched_wh']} of {row['offered_wh']} Wh offered"),
     ("delivered", lambda row: f"{row['delivered_wh']} Wh"),
-    ("paid", lambda row: f"{row['paid']}, {row['price_per_kwh']} per kWh"),
-    ("took", lambda row: f"{row['milliseconds']} ms"),
+    ("paid", lambda row: f"{row['paid']} minor units, {row['price_per_kwh']} per kWh"),
+    ("took", lambda row: _took(row["milliseconds"])),
 )
+
+
+def _took(milliseconds: int) -> str:
+    seconds = milliseconds // 1_000
+    if seconds >= 60:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds}.{milliseconds // 100 % 10} s"
 
 
 def add_simulation_command(app: typer.Typer, factories: CliFactories) -> None:
@@ -44,6 +51,7 @@ def add_simulation_command(app: typer.Typer, factories: CliFactories) -> None:
         output = Output(as_json)
         output.one(found, _SIMULATED)
         if not as_json:
+            output.say(f"Report, pictures and their figures are in {out}.")
             rows = [{"check": name, "ok": ok} for name, ok in found["checks"].items()]
             output.many(rows, (("check", "check"), ("holds", "ok")), "")
         if not found["ok"]:

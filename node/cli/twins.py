@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.lifecycle import found_contract
 from node.cli.output import Column, Output, short
-from node.cli.session import JsonFlag, guarded, pick, session_of
+from node.cli.session import JsonFlag, guarded, session_of
 from node.cli.times import show_time
 from node.errors import ExitCode
 
 __all__ = ["add_twin_commands"]
 
-_WHOLE_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 _HELP: Final = """The digital twin of a contract: every party's log, compared with database and chain.
 
   wattpact market twin 0x1f976f
@@ -52,10 +51,7 @@ def add_twin_commands(market: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         client, output = session_of(context).client(), Output(as_json)
-        if not _WHOLE_ID.fullmatch(contract.lower()):
-            items = client.get("/market/trades")["items"]
-            contract = pick(items, "id", contract, "contract", "wattpact market trades")["id"]
-        found = client.get(f"/market/trades/{contract.lower()}/twin")
+        found = client.get(f"/market/trades/{found_contract(client, contract)}/twin")
         if as_json:
             output.document(found)
         else:

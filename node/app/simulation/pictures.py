@@ -12,7 +12,8 @@ __all__ = ["energy_csv", "energy_picture", "money_csv", "money_picture", "price_
 
 _WIDE: Final = 960
 _HIGH: Final = 300
-_LEFT: Final = 64
+_LEFT: Final = 112
+"""Pixels left of the axis: a sum of a dozen digits stands there."""
 _COLOURS: Final = (("offered", "#f2c14e"), ("requested", "#8fb8de"), ("delivered", "#2e7d4f"))
 
 

@@ -80,6 +80,12 @@ def test_pictures_are_drawings_of_the_figures() -> None:
     money = ElementTree.fromstring(money_picture(slots))
     assert [each.text for each in money.iter() if each.tag.endswith("title")] == ["0", "12", "36", "72"]
     assert ElementTree.fromstring(money_picture([])) is not None
+    # The sums of fifty assets over a day have eight digits and more: the whole of one is on the picture.
+    rich = [SlotSums(0, 1_000, 900, 800, 700, 70_995_053, 70_995_053_123)]
+    for picture in (money_picture(rich), price_picture(rich)):
+        texts = [each for each in ElementTree.fromstring(picture).iter() if each.tag.endswith("text")]
+        (top,) = [each for each in texts if each.text and each.text.isdigit() and len(each.text) > 7]
+        assert int(top.get("x", "0")) >= 8 * len(top.text or "")
     rows = [list(csv.reader(StringIO(made(slots), newline=""))) for made in (energy_csv, price_csv, money_csv)]
     assert all(len(table) == 5 and {len(row) for row in table} == {len(table[0])} for table in rows)
     assert rows[0][2] == ["900", "100", "80", "70", "60"]

@@ -128,6 +128,10 @@ def test_m38_a15_orders_and_contracts_are_cancelled_and_claims_contested(line: L
     for options in ((), ("--operator", "0x" + "07" * 20)):
         assert line.run("market", "rule", contract, "850", "--yes", *options).exit_code == ExitCode.OK
     assert line.run("market", "cancel-order", "0x999999").exit_code == ExitCode.NOT_FOUND
+    asked = [query.begins for query in api.settlement.market.asked]
+    assert asked == [contract[2:10]] * 3, "by its beginning, so one of last year is found as well"
+    short = line.run("market", "cancel-contract", "0x03", "--yes")
+    assert (short.exit_code, "six characters" in short.stderr) == (ExitCode.NOT_FOUND, True)
     said = api.settlement.life.said
     assert said == [
         ("cancel order", ORDER),

@@ -92,7 +92,10 @@ def test_the_terms_of_a_market_are_shown(line: Line, api: Served) -> None:
             assert word in shown.stdout, word
     found = json.loads(line.run("market", "terms", "--json").stdout)
     assert (found["slot_s"], found["areas"], found["reminder_every_s"]) == (900, ["north"], 86_400)
-    assert line.run("market", "terms", "http://127.0.0.1:9").exit_code == ExitCode.NOT_REACHABLE
+    silent = line.run("market", "terms", "http://127.0.0.1:9")
+    assert silent.exit_code == ExitCode.NOT_REACHABLE
+    assert "wattpact run" not in silent.stderr, "somebody else's node is not started here"
+    assert line.run("market", "terms", "market.example").exit_code == ExitCode.USAGE
 
 
 def test_the_market_is_followed_live(line: Line, api: Served) -> None:
