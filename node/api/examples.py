@@ -60,6 +60,7 @@ EXAMPLES: Final[Mapping[str, JsonValue]] = MappingProxyType(
         "RulingForm": {"wh": 850},
         "ShareForm": {"source": 81_927, "receiver": _ACCOUNT, "shares": 250_000},
         "SourceForm": {"community": "https://community.example:8750", "max_power_w": 6_000},
+        "SourceYesForm": {"digest": _HASH},
         "SubscriptionForm": {"name": "billing", "kinds": ["trade.final"]},
         "TokenForm": {"name": "heat meter", "scopes": ["asset:meter"], "lifetime_s": 31_536_000},
         "TransferForm": {"to": "https://new-home.example:8750"},

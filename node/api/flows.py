@@ -9,11 +9,21 @@ from pydantic import Field
 
 from node.api.operations import Call, Operation, Parameter
 from node.api.values import AddressHex, UnixTime, View
-from node.errors import NotFound
+from node.errors import InvalidInput, NotFound
 
-__all__ = ["FLOW_OPERATIONS", "FlowFacade", "FlowQuery", "FlowRowView", "FlowsView", "MemberFlowView"]
+__all__ = [
+    "FLOW_OPERATIONS",
+    "MOST_PAIRS",
+    "FlowFacade",
+    "FlowQuery",
+    "FlowRowView",
+    "FlowsView",
+    "MemberFlowView",
+    "PairFlowView",
+]
 
 _BY: Final = ("quarter", "day", "month", "year")
+MOST_PAIRS: Final = 1_000
 
 
 class MemberFlowView(View):
@@ -25,6 +35,14 @@ class MemberFlowView(View):
     green_wh: int
     export_wh: int
     import_wh: int
+
+
+class PairFlowView(View):
+    """What one member used of what another one, or itself, fed in."""
+
+    producer: AddressHex
+    consumer: AddressHex
+    wh: int
 
 
 class FlowRowView(View):
@@ -41,6 +59,9 @@ class FlowRowView(View):
     export_wh: int
     import_wh: int
     members: tuple[MemberFlowView, ...]
+    pairs: tuple[PairFlowView, ...] = Field(
+        default=(), description=f"who used whose production, the most first, {MOST_PAIRS:,} at most; only if asked for"
+    )
 
 
 class FlowsView(View):
@@ -52,12 +73,14 @@ class FlowsView(View):
 
 @dataclass(frozen=True, slots=True)
 class FlowQuery:
-    """[start, end) in seconds UTC, `by` quarter, day, month or year; one member (20 bytes) or all."""
+    """[start, end) in seconds UTC, `by` quarter, day, month or year; one member (20 bytes) or all; with who used whose
+    production or without."""
 
     start: int
     end: int
     by: str = "day"
     member: bytes | None = None
+    pairs: bool = False
 
 
 class FlowFacade(Protocol):
@@ -68,7 +91,10 @@ class FlowFacade(Protocol):
 
 async def _flows(call: Call) -> FlowsView:
     start, end = call.period()
-    query = FlowQuery(start, end, call.choice("by", _BY, "day"), call.account("member"))
+    by, pairs = call.choice("by", _BY, "day"), call.choice("pairs", ("yes", "no"), "no") == "yes"
+    if pairs and by == "quarter":
+        raise InvalidInput("Who used whose production is told by day, month or year.", field="pairs")
+    query = FlowQuery(start, end, by, call.account("member"), pairs)
     if call.settlement is None:
         raise NotFound("This node settles nothing.")
     facade: FlowFacade = call.settlement.flows
@@ -90,6 +116,7 @@ FLOW_OPERATIONS: tuple[Operation, ...] = (
             Parameter("to", "time", "quarter hours that begin before"),
             Parameter("by", "text", "quarter, day (the default), month or year"),
             Parameter("member", "text", "only this member beside the community"),
+            Parameter("pairs", "text", "yes for who used whose production; not by quarter"),
         ),
     ),
 )

@@ -19,6 +19,7 @@ from node.api.settlementviews import (
     ShareForm,
     SlotView,
     SourceForm,
+    SourceYesForm,
     TermsView,
     TradeQuery,
     TradeView,
@@ -41,12 +42,12 @@ class EnergyFacade(Protocol):
         """Gateway: its meter as a source; the number that it gets."""
         ...
 
-    async def accept(self, source: int) -> None:
-        """Home: the owner's yes."""
+    async def accept(self, source: int, digest: bytes | None) -> None:
+        """Home: the owner's yes, to the proposal of this digest if one is given. Conflict where it is another one."""
         ...
 
-    async def approve(self, source: int) -> ActionView:
-        """Community: the registrar's yes."""
+    async def approve(self, source: int, digest: bytes | None) -> ActionView:
+        """Community: the registrar's yes, likewise."""
         ...
 
     async def send_shares(self, form: ShareForm) -> ActionView: ...
@@ -116,12 +117,12 @@ async def _propose(call: Call) -> Answer:
 
 
 async def _accept(call: Call) -> Answer:
-    await _parts(call).energy.accept(call.values["source"])
+    await _parts(call).energy.accept(call.values["source"], call.form(SourceYesForm).digest)
     return Answer(None)
 
 
 async def _approve(call: Call) -> ActionView:
-    return await _parts(call).energy.approve(call.values["source"])
+    return await _parts(call).energy.approve(call.values["source"], call.form(SourceYesForm).digest)
 
 
 async def _shares(call: Call) -> ActionView:
@@ -201,10 +202,11 @@ SETTLEMENT_OPERATIONS: tuple[Operation, ...] = (
     Operation("POST", f"{_API}/energy/sources", "proposeSource", "admin", "Propose this meter as a source (gateway)",
               _propose, dict, SourceForm, 201, tag="energy"),
     Operation("POST", f"{_API}/energy/sources/{{source}}/accept", "acceptSource", "admin",
-              "The owner's yes to a proposed source (home)", _accept, None, status=204, tag="energy",
+              "The owner's yes to a proposed source (home)", _accept, None, SourceYesForm, 204, tag="energy",
               parameters=(_SOURCE,)),
     Operation("POST", f"{_API}/energy/sources/{{source}}/approve", "approveSource", "admin",
-              "Admit a source (community)", _approve, ActionView, status=202, tag="energy", parameters=(_SOURCE,)),
+              "Admit a source (community)", _approve, ActionView, SourceYesForm, 202, tag="energy",
+              parameters=(_SOURCE,)),
     Operation("POST", f"{_API}/energy/shares", "sendShares", "admin", "Send shares of a source", _shares, ActionView,
               ShareForm, 202, tag="energy"),
     Operation("POST", f"{_API}/energy/sources/{{source}}/claim", "claimEnergy", "admin",

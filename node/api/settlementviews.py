@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,7 @@ __all__ = [
     "SlotView",
     "SourceForm",
     "SourceView",
+    "SourceYesForm",
     "TermsView",
     "TradeQuery",
     "TradeView",
@@ -42,6 +43,12 @@ class SourceForm(Form):
     shares: int = Field(default=1_000_000, gt=0, lt=2**63, description="shares, which its owner gets")
 
 
+class SourceYesForm(Form):
+    """A yes to one proposal, as it was seen: another one under the same number is not signed."""
+
+    digest: HashHex | None = Field(default=None, description="`digest` of the proposal that was looked at")
+
+
 class ShareForm(Form):
     """Shares of a source for somebody else. What they earned so far stays with this node's wallet."""
 
@@ -57,22 +64,33 @@ class SourceView(View):
     state: str
     owner: AddressHex
     device: AddressHex
+    max_power_w: int
     counter_wh: int = Field(description="the counter at the newest reading")
     readings: int = Field(description="number of the newest reading")
+    read_at: UnixTime | None = Field(description="meter time of the newest reading; null before the first")
     minted_mwh: int = Field(description="energy that its readings minted in all")
     shares: int = Field(description="shares of this node's wallet")
+    all_shares: int = Field(description="shares of everybody; 0 where none were issued yet")
     claimable_mwh: int = Field(description="energy that these shares earned and that is not claimed")
 
 
 class AskedSourceView(View):
-    """A source that waits for a yes: of its owner, or of the community."""
+    """A source that is not registered yet, until its time runs out, and exactly what is signed for it."""
 
     source: int
     owner: AddressHex
     device: AddressHex
     max_power_w: int
     shares: int
-    waits_for: Literal["owner", "community"]
+    waits_for: Literal["owner", "community", "chain"] = Field(
+        description="whose yes comes next, as far as this node knows; chain where it was the last one's"
+    )
+    initial_counter_wh: int = Field(description="the counter from which energy is minted")
+    deadline: UnixTime = Field(description="the chain takes it until then")
+    community: str = Field(description="name that the community gives itself")
+    community_url: str
+    digest: HashHex = Field(description="what a signature covers")
+    typed_data: dict[str, Any] = Field(description="the EIP-712 document that owner, device and community sign")
 
 
 class EnergyView(View):

@@ -124,6 +124,8 @@ class StatusView(View):
     streams: int
     live_consents: int
     pending_requests: int
+    energy_token: AddressHex | None = Field(default=None, description="the token whose sources this node follows")
+    pending_sources: int = Field(default=0, description="sources of energy that wait for this node's person")
     outbox_pending: int
     open_alarms: int
     started_at: UnixTime

@@ -358,7 +358,15 @@ class _Node:
         core, roles = self._core, self._roles
         asked = roles.provider if "provider" in core.settings.node.roles else None
         return NodeFacadeOfApp(
-            Health(core, self._feed, self._pairing, self._retention, roles.gateway, roles.provider),
+            Health(
+                core,
+                self._feed,
+                self._pairing,
+                self._retention,
+                roles.gateway,
+                roles.provider,
+                self._settling.energy.waiting,
+            ),
             Streams(core, roles.gateway, roles.home, roles.provider, self._pasts),
             Consents(core, roles.home, asked, KeyRefresher(core, self._post, roles.provider), self._eraser),
             self._pairing,

@@ -65,11 +65,16 @@ class Settling:
         loops = (self.meter, self.asset, self.pool, self.telling, self.assets, operator, self.book, *cycles, self.twins)
         return [each.service() for each in loops if each is not None]
 
+    @property
+    def energy(self) -> EnergyPart:
+        """Sources and shares, for the REST interface and the status."""
+        return EnergyPart(self.core, self.meter, self.owned, self.community)
+
     def facade(self, readers: ProviderRole) -> Settlement:
         """For the REST interface; `readers` has the streams that this node reads."""
         core = self.core
         return Settlement(
-            EnergyPart(core, self.meter, self.owned, self.community),
+            self.energy,
             MarketPart(core, self.asset, self.operator),
             MarketDataPart(core, self.operator),
             StatementPart(core, self.book, self.asset, self.operator),

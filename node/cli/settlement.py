@@ -91,6 +91,14 @@ _FLOWS: Final[tuple[Column, ...]] = (
 )
 
 
+_PAIRS: Final[tuple[Column, ...]] = (
+    ("from", lambda row: show_time(row["start"])),
+    ("made by", "producer"),
+    ("used by", "consumer"),
+    ("energy", _kwh("wh")),
+)
+
+
 def add_settlement_commands(app: typer.Typer) -> None:
     """The groups `energy` and `market`."""
     energy = typer.Typer(help="Sources of energy, their readings and shares.", no_args_is_help=True)
@@ -172,6 +180,7 @@ def _add_flows(energy: typer.Typer) -> None:
     @energy.command(
         help="Who used whose production, of the households that this community reads.\n\n"
         "  wattpact energy flows --from -30d\n\n"
+        "  wattpact energy flows --from -30d --by month --pairs\n\n"
         "  wattpact energy flows --from 2026-01-01 --to 2027-01-01 --by month --json"
     )
     @guarded
@@ -181,16 +190,21 @@ def _add_flows(energy: typer.Typer) -> None:
         end: Annotated[str, typer.Option("--to", help="Time to stop before.")] = "now",
         by: Annotated[str, typer.Option(help="quarter, day, month or year.")] = "day",
         member: Annotated[str | None, typer.Option(help="Only this member beside the community.")] = None,
+        pairs: Annotated[bool, typer.Option("--pairs", help="Also who used whose; not by quarter.")] = False,
         as_json: JsonFlag = False,
     ) -> None:
         now = int(time.time())
         first, last = parse_time(begin, now, "--from"), parse_time(end, now, "--to")
-        found = session_of(context).client().get("/energy/flows", from_=first, to=last, by=by, member=member)
+        more = {"pairs": "yes"} if pairs else {}
+        found = session_of(context).client().get("/energy/flows", from_=first, to=last, by=by, member=member, **more)
         if as_json:
             Output(True).many(found["items"], _FLOWS, "")
             return
         rows = [row for item in found["items"] for row in (item, *({**item, **each} for each in item["members"]))]
         Output(False).many(rows, _FLOWS, "No quarter hours of members in this time.")
+        if pairs:
+            used = [{"start": item["start"], **each} for item in found["items"] for each in item["pairs"]]
+            Output(False).many(used, _PAIRS, "Nobody used what members made.")
 
 
 def _add_orders(market: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from contracts.errors import MalformedData
 from node.ledger.errors import RpcGarbled
 from node.ledger.reader import At, ChainReader
 
-__all__ = ["ask"]
+__all__ = ["ask", "decoded"]
 
 T = TypeVar("T")
 
@@ -18,7 +18,11 @@ async def ask(
     reader: ChainReader, address: bytes, data: bytes, decode: Callable[[bytes], T], what: str, *, at: At = "latest"
 ) -> T:
     """Call a view of ``what`` (a contract, in words) and decode the answer. Raises RpcError, RpcGarbled among them."""
-    answer = await reader.call(address, data, at=at)
+    return decoded(await reader.call(address, data, at=at), decode, what)
+
+
+def decoded(answer: bytes, decode: Callable[[bytes], T], what: str) -> T:
+    """An answer of ``what``, decoded. Raises RpcGarbled."""
     try:
         return decode(answer)
     except MalformedData as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -10,8 +11,8 @@ from contracts.bindings import energy_token as abi
 from contracts.errors import ContractsError
 from contracts.readings import pack_reading
 from keys import messages as m
-from node.ledger.answers import ask
-from node.ledger.errors import MessageMalformed
+from node.ledger.answers import ask, decoded
+from node.ledger.errors import MessageMalformed, RpcRefused
 from node.ledger.faces import Face
 from node.ledger.reader import At, ChainReader
 from node.ledger.reverts import Reason, reason_from, rejected_in
@@ -29,6 +30,7 @@ from node.projection.settlement_events import (
 __all__ = [
     "EnergyDecoder",
     "EnergyViews",
+    "Position",
     "energy_batch",
     "energy_call",
     "energy_face",
@@ -39,6 +41,7 @@ __all__ = [
 
 T = TypeVar("T")
 SOURCE_BYTES = 8
+_WHAT = "the energy token"
 
 
 def source_key(source: int) -> bytes:
@@ -155,6 +158,16 @@ def energy_face(chain_id: int, address: bytes) -> Face:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What an account has of a source: its shares, the mWh that they earned and that it has not claimed, and the shares
+    of everybody."""
+
+    shares: int
+    claimable: int
+    all_shares: int
+
+
 class EnergyViews:
     """What one EnergyToken says of accounts and sources. mWh, shares; all raise RpcError."""
 
@@ -174,10 +187,31 @@ class EnergyViews:
         """mWh that the shares of an account earned and that it has not claimed."""
         return await self._ask(abi.encode_claimable(source, account), abi.decode_claimable, at)
 
-    async def shares(self, source: int, account: bytes, *, at: At = "latest") -> int:
-        """Shares of a source that an account holds."""
-        found = await self._ask(abi.encode_position_of(source, account), abi.decode_position_of, at)
-        return int(found.shares)
+    async def positions(self, sources: Sequence[int], account: bytes, *, at: At = "latest") -> list[Position]:
+        """What an account has of each source, asked for in one request."""
+        asked = [
+            data
+            for source in sources
+            for data in (
+                abi.encode_position_of(source, account),
+                abi.encode_claimable(source, account),
+                abi.encode_source_of(source),
+            )
+        ]
+        answers = await self._reader.call_many([(self.address, data) for data in asked], sender=account, at=at)
+        return [self._position(*answers[first : first + 3]) for first in range(0, len(answers), 3)]
+
+    def _position(self, held: bytes | RpcRefused, earned: bytes | RpcRefused, source: bytes | RpcRefused) -> Position:
+        return Position(
+            self._decoded(held, abi.decode_position_of).shares,
+            self._decoded(earned, abi.decode_claimable),
+            self._decoded(source, abi.decode_source_of).shares,
+        )
+
+    def _decoded(self, answer: bytes | RpcRefused, decode: Callable[[bytes], T]) -> T:
+        if isinstance(answer, RpcRefused):
+            raise answer
+        return decoded(answer, decode, _WHAT)
 
     async def _ask(self, data: bytes, decode: Callable[[bytes], T], at: At = "latest") -> T:
-        return await ask(self._reader, self.address, data, decode, "the energy token", at=at)
+        return await ask(self._reader, self.address, data, decode, _WHAT, at=at)

@@ -69,14 +69,16 @@ async def open_core_of(
     hub: Hub,
     name: str = "",
     signed: tuple[str, ...] = (),
+    energy_token: str | None = None,
 ) -> Core:
     """A node of one role in a folder of its own, as it starts; its chain cannot be reached. `signed`: streams of which
-    each envelope is."""
+    each envelope is; `energy_token`: address of the token that it follows."""
     settings = Settings.model_validate(
         {
             "node": {"data_dir": place, "roles": (role,), "name": role, "public_url": f"http://{role}.example"},
             "chain": {"rpc_urls": ("http://127.0.0.1:1",), "chain_id": 31337, "registry": "0x" + "12" * 20},
             "streams": {"names": (CATEGORY,), "slot_seconds": SLOT, "genesis": GENESIS, "signed_envelopes": signed},
+            "settlement": {"energy_token": energy_token},
         }
     )
     data = DataDir.of(settings)

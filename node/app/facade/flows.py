@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.api.flows import FlowQuery, FlowRowView, FlowsView, MemberFlowView
+from node.api.flows import MOST_PAIRS, FlowQuery, FlowRowView, FlowsView, MemberFlowView, PairFlowView
 from node.app.core import Core
 from node.app.streams.provider import ProviderRole
 from node.app.trading.flows import FlowBook, Spent, Unit
@@ -41,7 +41,7 @@ class FlowPart:
             raise Refused("This node is no community.", remedy="Ask a node that has this role.")
         units = await self._units()
         book = FlowBook(self.core.storage.channels, self._units)
-        rows = await book.flows(query.start, query.end, query.by)
+        rows = await book.flows(query.start, query.end, query.by, pairs=query.pairs)
         return FlowsView(units=len(units), items=tuple(_row(each, query.member) for each in rows))
 
 
@@ -65,4 +65,11 @@ def _row(spent: Spent, member: bytes | None) -> FlowRowView:
             for owner, (made, used, green, sent) in sorted(totals.members.items())
             if member in (None, owner)
         ),
+        pairs=_pairs(totals, member),
     )
+
+
+def _pairs(totals: Totals, member: bytes | None) -> tuple[PairFlowView, ...]:
+    found = [(wh, pair) for pair, wh in (totals.pairs or {}).items() if member is None or member in pair]
+    most = sorted(found, key=lambda each: (-each[0], each[1]))[:MOST_PAIRS]
+    return tuple(PairFlowView(producer=producer, consumer=consumer, wh=wh) for wh, (producer, consumer) in most)

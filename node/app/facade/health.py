@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from channels.transports.base import LinkState
 from channels.transports.topics import Kind, Topic
 from node.api.views import (
@@ -45,6 +47,7 @@ class Health:
         retention: Retention,
         gateway: GatewayRole | None,
         provider: ProviderRole | None,
+        sources: Callable[[], Awaitable[int]],
     ) -> None:
         self._core = core
         self._feed = feed
@@ -52,6 +55,7 @@ class Health:
         self._retention = retention
         self._gateway = gateway
         self._provider = provider
+        self._sources = sources
 
     def _chain(self) -> ChainView:
         head = self._core.chain.indexer.head
@@ -107,6 +111,8 @@ class Health:
             streams=sum((await views.counts(Stream)).values()),
             live_consents=consents.get("live", 0),
             pending_requests=requests.get("received", 0) + requests.get("shown", 0) + asked.get("asked", 0),
+            energy_token=core.chain.energy.address if core.chain.energy is not None else None,
+            pending_sources=await self._sources(),
             outbox_pending=outbox.pending,
             open_alarms=len(await self.alarms()),
             started_at=core.started_at,

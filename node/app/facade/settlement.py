@@ -36,12 +36,21 @@ from node.app.facade.statements import StatementPart
 from node.app.facade.tradepages import TradePages
 from node.app.facade.twins import TwinPart
 from node.app.submissions import submission_of
+from node.app.trading.askedsources import (
+    ACCEPTED,
+    APPLIED,
+    APPROVED,
+    PROPOSED,
+    SENT,
+    AskedSource,
+    asked_sources,
+)
 from node.app.trading.asset import AssetRole
 from node.app.trading.community import CommunityRole
 from node.app.trading.market import MarketRole
 from node.app.trading.sources import ENERGY_OFF, OwnedSources, SourceMeter
 from node.errors import Conflict, NotFound, Refused
-from node.ledger.energy import EnergyViews, energy_call
+from node.ledger.energy import EnergyViews, Position, energy_call
 from node.ledger.market import MarketViews
 from node.projection.order import Order, OrderStatus, seed_of_order
 from node.projection.source import Source
@@ -78,7 +87,10 @@ class EnergyPart:
         views, account = self._views(), self.core.keys.identity.wallet().address
         sources, before = list[SourceView](), None
         while rows := await self.core.storage.views.page(Source, before=before, limit=MANY):
-            sources += [await self._source(source, account) for _, source in rows if source.counts]
+            known = [source for _, source in rows if source.counts]
+            numbers = [int.from_bytes(source.source, "big") for source in known]
+            positions = await views.positions(numbers, account) if numbers else []
+            sources += [_source(*each) for each in zip(numbers, known, positions, strict=True)]
             before = rows[-1][0]
         return EnergyView(
             token=views.address,
@@ -86,57 +98,51 @@ class EnergyPart:
             balance_mwh=await views.balance(account),
             supply_mwh=await views.supply(),
             sources=tuple(sources),
-            asked=await self._asked(),
+            asked=tuple(_asked(each) for each in (await self._asked()).values()),
         )
 
-    async def _source(self, source: Source, account: bytes) -> SourceView:
-        views, number = self._views(), int.from_bytes(source.source, "big")
-        last = source.last
-        assert last is not None  # noqa: S101 (only registered sources are shown)
-        return SourceView(
-            source=number,
-            state=source.status.value,
-            owner=source.owner,
-            device=source.device,
-            counter_wh=last.counter_wh,
-            readings=last.index,
-            minted_mwh=source.minted,
-            shares=await views.shares(number, account),
-            claimable_mwh=await views.claimable(number, account),
+    async def _asked(self) -> dict[int, AskedSource]:
+        """By number; where one node has several roles, what the last of them to say yes knows."""
+        kept = (
+            (SENT, self.meter),
+            (PROPOSED, self.owned),
+            (ACCEPTED, self.owned),
+            (APPLIED, self.community),
+            (APPROVED, self.community),
         )
+        found: dict[int, AskedSource] = {}
+        for namespace, role in kept:
+            if role is not None:
+                found |= await asked_sources(self.core, namespace)
+        return found
 
-    async def _asked(self) -> tuple[AskedSourceView, ...]:
-        found: list[AskedSourceView] = []
-        if self.owned is not None:
-            for proposal in (await self.owned.proposals()).values():
-                message, _ = m.from_typed_data(proposal.typed)
-                if isinstance(message, m.RegisterSource):
-                    found.append(_asked(message, "owner"))
-        if self.community is not None:
-            found += [_asked(message, "community") for message in (await self.community.applications()).values()]
-        return tuple(found)
+    async def waiting(self) -> int:
+        """How many sources wait for the yes of this node's person."""
+        own = {"owner": self.owned, "community": self.community}
+        return sum(own.get(each.waits_for) is not None for each in (await self._asked()).values())
 
     async def propose(self, form: SourceForm) -> int:
         if self.meter is None:
             raise _lacks("gateway")
         return await self.meter.propose(form.community, form.max_power_w, form.shares)
 
-    async def accept(self, source: int) -> None:
+    async def accept(self, source: int, digest: bytes | None) -> None:
         if self.owned is None:
             raise _lacks("home")
-        await self.owned.accept(source)
+        await self.owned.accept(source, digest)
 
-    async def approve(self, source: int) -> ActionView:
+    async def approve(self, source: int, digest: bytes | None) -> ActionView:
         if self.community is None:
             raise _lacks("community")
-        return _queued(await self.community.approve(source))
+        return _queued(await self.community.approve(source, digest))
 
     async def send_shares(self, form: ShareForm) -> ActionView:
         wallet, now = self.core.keys.identity.wallet(), self.core.clock.now()
-        held = await self._views().shares(form.source, wallet.address)
-        if form.shares > held:
+        (position,) = await self._views().positions([form.source], wallet.address)
+        if form.shares > position.shares:
             raise Conflict(
-                f"Of source {form.source} this household has {held} shares.",
+                f"Of source {form.source} this household has {position.shares} shares.",
+                field="shares",
                 remedy="`wattpact energy show` tells how many there are.",
             )
         message = m.TransferShares(
@@ -163,14 +169,40 @@ class EnergyPart:
         return _queued(wish.digest)
 
 
-def _asked(message: m.RegisterSource, who: str) -> AskedSourceView:
+def _source(number: int, source: Source, held: Position) -> SourceView:
+    last = source.last
+    assert last is not None  # noqa: S101 (only registered sources are shown)
+    return SourceView(
+        source=number,
+        state=source.status.value,
+        owner=source.owner,
+        device=source.device,
+        max_power_w=source.max_power_w,
+        counter_wh=last.counter_wh,
+        readings=last.index,
+        read_at=last.meter_time or None,
+        minted_mwh=source.minted,
+        shares=held.shares,
+        all_shares=held.all_shares,
+        claimable_mwh=held.claimable,
+    )
+
+
+def _asked(asked: AskedSource) -> AskedSourceView:
+    message, community = asked.message, asked.proposal.community
     return AskedSourceView(
         source=message.source,
         owner=message.owner,
         device=message.device,
         max_power_w=message.max_power_w,
         shares=message.shares,
-        waits_for="owner" if who == "owner" else "community",
+        waits_for=asked.waits_for,
+        initial_counter_wh=message.initial_counter,
+        deadline=message.deadline,
+        community=community.name,
+        community_url=community.inbox_url,
+        digest=asked.digest,
+        typed_data=asked.proposal.typed,
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from keys.errors import KeysError
 from keys.messages import Message, Reading, RegisterSource, energy_domain, from_typed_data, recover, verify
 from keys.parcel import Parcel
 from node.app.core import Core
 from node.app.inbox import Inbox, Kept
 from node.app.submissions import submission_of
+from node.app.trading.askedsources import APPLIED, APPROVED, one_asked, past
 from node.app.trading.sources import energy_token
-from node.errors import InvalidInput, NotFound, Refused
+from node.errors import InvalidInput, Refused
 from node.ledger.energy import source_key
 from node.projection.source import Source
 from node.services.community.errors import ReadingRefused
@@ -17,9 +20,6 @@ from node.services.community.rules import Counted, Limits, check_reading, sent_a
 from node.wire.settlement import SignedMessage, SourceProposal
 
 __all__ = ["CommunityRole"]
-
-APPLIED = "source_applied"
-"""Namespace of facts: sources whose owners ask to be admitted, by number."""
 
 
 class CommunityRole:
@@ -55,26 +55,19 @@ class CommunityRole:
             raise Refused("Owner and device must both have signed.", field="owner_signature") from error
         return Kept((), ((APPLIED, str(message.source), body.to_json()),))
 
-    async def applications(self) -> dict[int, RegisterSource]:
-        """Who asks to be admitted, by the source's number."""
-        found = await self._core.storage.memory.facts.all(APPLIED)
-        messages = (self._message(value["typed"]) for value in found.values() if value is not None)
-        return {message.source: message for message in messages if isinstance(message, RegisterSource)}
-
-    async def approve(self, source: int) -> bytes:
-        """Signs as the registrar; the registration goes to the chain. Returns its digest. Raises NotFound."""
-        core = self._core
-        found = await core.storage.memory.facts.get(APPLIED, str(source))
-        if found is None:
-            raise NotFound("No source of this number asks to be admitted.", remedy="`wattpact energy show` lists them.")
-        body = SourceProposal.model_validate(found)
-        message = self._message(body.typed)
+    async def approve(self, source: int, digest: bytes | None = None) -> bytes:
+        """Signs as the registrar; the registration goes to the chain. Returns its digest. Raises NotFound; Conflict
+        where the application is not the one of `digest`."""
+        core, found = self._core, await one_asked(self._core, APPLIED, source, digest)
+        body, message = found.proposal, found.message
         domain = energy_domain(core.settings.chain.chain_id, energy_token(core))
         signature = await core.keys.identity.wallet().sign_message(message, domain)
         assert body.owner_signature is not None  # noqa: S101 (checked when it was taken)
         signatures = [body.owner_signature, body.device_signature, signature]
         wish = submission_of(core, message, signatures, domain=domain)
-        await core.storage.memory.keep([wish], [(APPLIED, str(source), None)])
+        over = [*await past(core, APPLIED), *await past(core, APPROVED)]
+        now: list[tuple[str, str, Any]] = [(APPLIED, str(source), None), (APPROVED, str(source), body.to_json())]
+        await core.storage.memory.keep([wish], [*over, *now])
         core.wake()
         return wish.digest
 

@@ -69,8 +69,9 @@ class FlowBook:
         self._store = store
         self._units = units
 
-    async def flows(self, start: int, end: int, by: str) -> tuple[Spent, ...]:
-        """Periods of [start, end) by `quarter`, `day`, `month` or `year` (UTC). Raises InvalidInput for too many.
+    async def flows(self, start: int, end: int, by: str, *, pairs: bool = False) -> tuple[Spent, ...]:
+        """Periods of [start, end) by `quarter`, `day`, `month` or `year` (UTC), with who used whose production where
+        `pairs` asks for it. Raises InvalidInput for too many.
 
         Works day by day: what is in memory is one day of every household.
         """
@@ -84,7 +85,7 @@ class FlowBook:
         for begin in range(start, end, DAY_S):
             day = await self._day(units, begin, min(begin + DAY_S, end))
             for quarter in sorted(day):
-                found = sums.setdefault(_period(quarter, by)[0], _Sum())
+                found = sums.setdefault(_period(quarter, by)[0], _Sum(pairs))
                 found.add(day[quarter], owner)
         return tuple(found.spent(max(first, start), min(_period(first, by)[1], end), len(units))
                      for first, found in sorted(sums.items()))  # fmt: skip
@@ -112,8 +113,8 @@ def _measured(row: OpenedReading) -> Measured | None:
 
 
 class _Sum:
-    def __init__(self) -> None:
-        self.totals, self.quarters, self.partial, self.seen = Totals(), 0, 0, 0
+    def __init__(self, pairs: bool) -> None:
+        self.totals, self.quarters, self.partial, self.seen = Totals(pairs={} if pairs else None), 0, 0, 0
 
     def add(self, measured: Mapping[bytes, Measured], owner: Mapping[bytes, bytes]) -> None:
         produced = {sid: each.exported for sid, each in measured.items()}

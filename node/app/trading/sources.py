@@ -18,7 +18,8 @@ from node.app.parcels import Post
 from node.app.services import looped
 from node.app.streams.gateway import GatewayRole
 from node.app.streams.home import HomeRole
-from node.errors import Conflict, InvalidInput, NotFound, Refused
+from node.app.trading.askedsources import ACCEPTED, PROPOSED, SENT, one_asked, past
+from node.errors import Conflict, InvalidInput, Refused
 from node.projection.settlement_events import RequestedReading
 from node.projection.source import Source, SourceStatus
 from node.runtime.supervisor import Service
@@ -32,9 +33,6 @@ _log = structlog.get_logger(__name__)
 
 COMMUNITY = "source_community"
 """Namespace of facts: the community's card, by source; readings go there."""
-
-PROPOSED = "source_proposed"
-"""Namespace of facts: proposals that wait for their owner's yes, by source."""
 
 ENERGY_OFF = "This node follows no energy token."
 VALID_S = 86_400
@@ -84,7 +82,10 @@ class SourceMeter:
         domain = energy_domain(core.settings.chain.chain_id, token)
         signature = await core.keys.identity.device().sign_message(message, domain)
         body = SourceProposal(typed=typed_data(message, domain), device_signature=signature, community=community)
-        await core.storage.memory.keep((), [(COMMUNITY, str(message.source), community.to_json())])
+        number, over = str(message.source), await past(core, SENT)
+        await core.storage.memory.keep(
+            (), [*over, (COMMUNITY, number, community.to_json()), (SENT, number, body.to_json())]
+        )
         await self._post.send(peer, "source.proposal", body.to_json(), VALID_S)
         return message.source
 
@@ -156,19 +157,14 @@ class OwnedSources:
             raise Refused("The proposal is not for a source of this household.", field="typed")
         return Kept((), ((PROPOSED, str(message.source), body.to_json()),))
 
-    async def proposals(self) -> dict[int, SourceProposal]:
-        """What waits for a yes, by the source's number."""
-        found = await self._core.storage.memory.facts.all(PROPOSED)
-        return {int(key): SourceProposal.model_validate(value) for key, value in found.items() if value is not None}
-
-    async def accept(self, source: int) -> None:
-        """Signs as the owner and hands it to the community, whose registrar decides. Raises NotFound."""
-        found = (await self.proposals()).get(source)
-        if found is None:
-            raise NotFound("No source of this number was proposed.", remedy="`wattpact energy show` lists them.")
-        message, domain = from_typed_data(found.typed)
-        signature = await self._home.owner.sign_message(message, domain)
-        signed = found.model_copy(update={"owner_signature": signature})
-        await self._post.send(peer_of(found.community), "source.application", signed.to_json(), VALID_S)
-        gone: list[tuple[str, str, Any]] = [(PROPOSED, str(source), None)]
-        await self._core.storage.memory.keep((), gone)
+    async def accept(self, source: int, digest: bytes | None = None) -> None:
+        """Signs as the owner and hands it to the community, whose registrar decides. Raises NotFound; Conflict where
+        the proposal is not the one of `digest`."""
+        core, found = self._core, await one_asked(self._core, PROPOSED, source, digest)
+        domain = energy_domain(core.settings.chain.chain_id, energy_token(core))
+        signature = await self._home.owner.sign_message(found.message, domain)
+        signed = found.proposal.model_copy(update={"owner_signature": signature})
+        await self._post.send(peer_of(signed.community), "source.application", signed.to_json(), VALID_S)
+        over = [*await past(core, PROPOSED), *await past(core, ACCEPTED)]
+        now: list[tuple[str, str, Any]] = [(PROPOSED, str(source), None), (ACCEPTED, str(source), signed.to_json())]
+        await core.storage.memory.keep((), [*over, *now])

@@ -102,21 +102,28 @@ def flows_of(
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over many intervals: of the community, and of each member by the owner of its units and sources."""
+    """Sums over many intervals: of the community, and of each member by the owner of its units and sources.
+
+    `pairs`, where it is not None, says what each member (the second) used of another one's production, or its own.
+    """
 
     produced: int = 0
     consumed: int = 0
     green: int = 0
     exported: int = 0
     members: dict[bytes, list[int]] = field(default_factory=dict)
+    pairs: dict[tuple[bytes, bytes], int] | None = None
 
     def add(self, flows: Flows, owner: Mapping[bytes, bytes]) -> None:
         """One more interval. `owner` names the member of every unit and source (P-4)."""
         for unit, green in flows.green.items():
             self._book(owner[unit], (0, green + flows.grid[unit], green, 0))
         sent = dict.fromkeys(flows.export, 0)
-        for (source, _), wh in flows.matrix.items():
+        for (source, unit), wh in flows.matrix.items():
             sent[source] += wh
+            if self.pairs is not None:
+                pair = (owner[source], owner[unit])
+                self.pairs[pair] = self.pairs.get(pair, 0) + wh
         for source, exported in flows.export.items():
             self._book(owner[source], (sent[source] + exported, 0, 0, exported))
 

@@ -49,6 +49,9 @@ async def test_two_households_a_day(tmp_path: Path) -> None:
     assert day.totals.imported == 48 * 70
     assert day.totals.members == {ANN: [4_800, 480, 0, 1_920], BEN: [0, 5_760, 2_880, 0]}
     assert (day.quarters, day.partial, day.missing) == (96, 0, 0)
+    assert day.totals.pairs is None
+    (told,) = await flows.flows(BEGIN, BEGIN + DAY, "day", pairs=True)
+    assert told.totals.pairs == {(ANN, BEN): 2_880}
     halves = await flows.flows(BEGIN, BEGIN + DAY, "quarter")
     assert len(halves) == 96
     assert sum(each.totals.green for each in halves) == 2_880

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from node.api.assets import AssetForm, AssetTotalsView, AssetView, FundForm, WalletView, WithdrawalForm
-from node.api.flows import FlowQuery, FlowRowView, FlowsView, MemberFlowView
+from node.api.flows import FlowQuery, FlowRowView, FlowsView, MemberFlowView, PairFlowView
 from node.api.lifecycle import AllowanceForm, DisputeForm, RulingForm, WithdrawForm
 from node.api.listing import Page
 from node.api.marketdata import FillView, LiveSlotView, SlotPricesView
@@ -69,10 +69,15 @@ class MemoryEnergy:
 
     async def energy(self) -> EnergyView:
         source = SourceView(
-            source=SOURCE, state="active", owner=ASSET, device=OTHER, counter_wh=1_234_567, readings=3,
-            minted_mwh=2_500_000, shares=600_000, claimable_mwh=1_500_000,
+            source=SOURCE, state="active", owner=ASSET, device=OTHER, max_power_w=6_000, counter_wh=1_234_567,
+            readings=3, read_at=1_000, minted_mwh=2_500_000, shares=600_000, all_shares=1_000_000,
+            claimable_mwh=1_500_000,
         )  # fmt: skip
-        asked = AskedSourceView(source=7, owner=ASSET, device=OTHER, max_power_w=6_000, shares=1_000, waits_for="owner")
+        asked = AskedSourceView(
+            source=7, owner=ASSET, device=OTHER, max_power_w=6_000, shares=1_000, waits_for="owner",
+            initial_counter_wh=500, deadline=2_000, community="Hill", community_url="https://community.example:8750",
+            digest=ORDER, typed_data={"primaryType": "RegisterSource"},
+        )  # fmt: skip
         return EnergyView(
             token=OTHER, account=ASSET, balance_mwh=1_000_000, supply_mwh=2_500_000, sources=(source,), asked=(asked,)
         )
@@ -81,13 +86,13 @@ class MemoryEnergy:
         self.said.append(form)
         return SOURCE
 
-    async def accept(self, source: int) -> None:
+    async def accept(self, source: int, digest: bytes | None) -> None:
         if source != SOURCE:
             raise NotFound("No source of this number was proposed.")
-        self.said.append(("accept", source))
+        self.said.append(("accept", source) if digest is None else ("accept", source, digest))
 
-    async def approve(self, source: int) -> ActionView:
-        self.said.append(("approve", source))
+    async def approve(self, source: int, digest: bytes | None) -> ActionView:
+        self.said.append(("approve", source) if digest is None else ("approve", source, digest))
         return _done(ORDER)
 
     async def send_shares(self, form: ShareForm) -> ActionView:
@@ -203,9 +208,11 @@ class MemoryFlows:
         self.asked.append(query)
         figures = {"produced_wh": 900, "consumed_wh": 700, "green_wh": 600, "export_wh": 300, "import_wh": 100}
         member = MemberFlowView(member=OTHER, **figures)
+        pairs = (PairFlowView(producer=ASSET, consumer=OTHER, wh=600),) if query.pairs else ()
         row = FlowRowView(
-            start=query.start, end=query.end, quarters=96, partial=1, missing=2, members=(member,), **figures
-        )
+            start=query.start, end=query.end, quarters=96, partial=1, missing=2, members=(member,), pairs=pairs,
+            **figures,
+        )  # fmt: skip
         return FlowsView(units=3, items=(row,))
 
 

@@ -61,16 +61,35 @@ async def test_a_large_source_keeps_its_number() -> None:
         assert (status, problem["code"]) == (404, "not_found")
 
 
+async def test_a_yes_names_the_proposal_that_was_looked_at() -> None:
+    digest = "0x" + "0c" * 32
+    async with served() as api:
+        for word in ("accept", "approve"):
+            path = f"/api/v1/energy/sources/{SOURCE}/{word}"
+            status, _, _ = await api.call("POST", path, json={"digest": digest})
+            assert status < 300
+            status, problem, _ = await api.call("POST", path, json={"digest": "0x12"})
+            assert (status, problem["field"]) == (422, "digest")
+        assert api.settlement.energy.said == [
+            ("accept", SOURCE, b"\x0c" * 32),
+            ("approve", SOURCE, b"\x0c" * 32),
+        ]
+
+
 async def test_p27_flows_of_a_community() -> None:
     async with served() as api:
         path = "/api/v1/energy/flows"
         status, found, _ = await api.call("GET", f"{path}?from=0&to=900&by=quarter")
         assert (status, found["units"], found["items"][0]["members"][0]["green_wh"]) == (200, 3, 600)
-        for query, field in (("from=0", "to"), ("from=9&to=9", "to"), ("from=0&to=9&by=week", "by"),
+        assert found["items"][0]["pairs"] == []
+        _, found, _ = await api.call("GET", f"{path}?from=0&to=900&pairs=yes")
+        assert [row["wh"] for row in found["items"][0]["pairs"]] == [600]
+        for query, field in (("from=0", "to"), ("from=0&to=900&by=quarter&pairs=yes", "pairs"),
+                             ("from=0&to=900&pairs=all", "pairs"), ("from=9&to=9", "to"), ("from=0&to=9&by=week", "by"),
                              ("from=0&to=9&member=0x1", "member")):  # fmt: skip
             status, problem, _ = await api.call("GET", f"{path}?{query}")
             assert (status, problem["field"]) == (422, field), query
-        assert len(api.settlement.flows.asked) == 1
+        assert len(api.settlement.flows.asked) == 2
 
 
 async def test_an_account_asks_the_desk_without_a_token() -> None:

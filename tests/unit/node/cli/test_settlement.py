@@ -120,6 +120,8 @@ def test_p27_flows_of_all_and_of_each_member(line: Line, api: Served) -> None:
     shown = line.run("energy", "flows", "--from", "-1d", "--by", "month")
     assert shown.exit_code == ExitCode.OK, shown.stderr
     assert shown.stdout.count("0.600 kWh") == 2
+    paired = line.run("energy", "flows", "--from", "-1d", "--by", "month", "--pairs")
+    assert paired.stdout.count("0.600 kWh") == 3
     row = json.loads(line.run("energy", "flows", "--from", "-1d", "--json").stdout)
     assert row["green_wh"] + row["export_wh"] == row["produced_wh"]
     assert line.run("energy", "flows", "--from", "-1d", "--by", "week").exit_code == ExitCode.USAGE

@@ -20,11 +20,15 @@ class Garbling:
     async def call(self, *_: Any, **__: Any) -> bytes:
         return b"\x01"
 
+    async def call_many(self, calls: Any, **__: Any) -> list[bytes]:
+        return [b"\x01"] * len(calls)
+
 
 @pytest.mark.parametrize(("views", "says"), [(EnergyViews, "energy token"), (MarketViews, "market"), (Money, "token")])
 async def test_an_answer_that_does_not_parse_is_garbled(views: Any, says: str) -> None:
     found = views(cast(ChainReader, Garbling()), ADDRESS)
     asked = [found.nonce(ADDRESS), found.domain()] if views is Money else []
+    asked += [found.positions([7], ADDRESS)] if views is EnergyViews else []
     last = found.balance(ADDRESS, ADDRESS) if views is MarketViews else found.balance(ADDRESS)
     for question in (*asked, last):
         with pytest.raises(RpcGarbled, match=says):

@@ -96,7 +96,7 @@ def test_negative_energy_has_no_flows(bad: tuple[dict[bytes, int], dict[bytes, i
 @given(st.lists(st.tuples(produced_by, energy), max_size=5))
 def test_p27_members_add_up_to_the_community(intervals: list[tuple[dict[bytes, int], dict[bytes, int]]]) -> None:
     owner = {key: bytes([n % 3]) for n, key in enumerate([*KEYS, *(b"s" + key for key in KEYS)])}
-    totals = Totals()
+    totals = Totals(pairs={})
     for produced, consumed in intervals:
         totals.add(flows_of(produced, consumed), owner)
     sums = [sum(member[place] for member in totals.members.values()) for place in range(4)]
@@ -104,3 +104,7 @@ def test_p27_members_add_up_to_the_community(intervals: list[tuple[dict[bytes, i
     assert totals.produced == sum(sum(produced.values()) for produced, _ in intervals)
     assert totals.green + totals.exported == totals.produced
     assert totals.imported == totals.consumed - totals.green >= 0
+    assert totals.pairs is not None
+    for member, (made, _, green, exported) in totals.members.items():
+        assert sum(wh for (_, user), wh in totals.pairs.items() if user == member) == green
+        assert sum(wh for (maker, _), wh in totals.pairs.items() if maker == member) == made - exported
