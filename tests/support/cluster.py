@@ -32,7 +32,8 @@ _READS = (*_STREAM, "capsule/+", "replay/+")
 class Plan:
     """What a cluster is made of. `proxied`: nodes that see the chain through a proxy of their own; `spares`: further
     gateways, each with a meter of its own, that nobody is paired with; `households`: further homes, without a gateway;
-    `money`: with what settles trades."""
+    `money`: with what settles trades; `past`: seconds from the streams' genesis to now; `steady`: W that the meter of a
+    gateway shows besides, used if negative."""
 
     providers: tuple[str, ...] = ("alpha",)
     proxied: frozenset[str] = frozenset()
@@ -41,6 +42,8 @@ class Plan:
     block_time: float = 1.0
     streams: tuple[str, ...] = (RAW,)
     money: bool = False
+    past: int = SLOT
+    steady: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
@@ -50,14 +53,14 @@ class Cluster:
     def __init__(self, root: Path, plan: Plan | None = None) -> None:
         self.root = root
         self.plan = plan or Plan()
-        self.genesis = int(time.time()) // SLOT * SLOT - SLOT
+        self.genesis = int(time.time()) // SLOT * SLOT - self.plan.past
         self.nodes: dict[str, NodeProcess] = {}
         self.proxies: dict[str, RpcProxy] = {}
         self.sids: dict[str, str] = {}
         self.devnet: Devnet
         self.wire: Wiretap
         self.broker: Process
-        self.meter = SimulatedMeter(root, self.genesis)
+        self.meter = SimulatedMeter(root, self.genesis, steady=self.plan.steady.get("gateway", 0))
         self.meters: dict[str, SimulatedMeter] = {"gateway": self.meter}
         self._stack = AsyncExitStack()
 
@@ -93,7 +96,8 @@ class Cluster:
         await self.wire.start()
         self._stack.push_async_callback(self.wire.stop)
         for seed, name in enumerate(self.plan.spares, 8):
-            self.meters[name] = SimulatedMeter(self.root / "meters" / name, self.genesis, seed=seed)
+            steady = self.plan.steady.get(name, 0)
+            self.meters[name] = SimulatedMeter(self.root / "meters" / name, self.genesis, seed=seed, steady=steady)
         for name in ("gateway", "home", *self.plan.spares, *self.plan.households, *self.plan.providers):
             self.nodes[name] = await self._make(name)
         self._write_broker()

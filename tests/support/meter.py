@@ -27,15 +27,16 @@ class Said:
 
 
 class SimulatedMeter:
-    """`python -m node.services.simulator` behind a pseudo-terminal."""
+    """`python -m node.services.simulator` behind a pseudo-terminal. `steady`: W made at all times, used if negative."""
 
-    def __init__(self, folder: Path, begin: int, seed: int = 7) -> None:
+    def __init__(self, folder: Path, begin: int, seed: int = 7, steady: int = 0) -> None:
         self.link = folder / "p1"
         self.truth_file = folder / "truth.jsonl"
         self._socket = folder / "p1.sock"
         arguments = (
             "--link", str(self.link), "--control", str(self._socket), "--truth", str(self.truth_file),
             "--backlog-from", str(begin), "--step", "10", "--seed", str(seed),
+            "--steady", str(steady),
         )  # fmt: skip
         command = (sys.executable, "-m", "node.services.simulator", *arguments)
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import { newAsset } from "./assetform.js";
 import { consentPage } from "./consent.js";
 import { consentsPage } from "./consents.js";
 import { h, put } from "./dom.js";
+import { energyPage } from "./energy.js";
 import { jobsPage } from "./jobs.js";
 import { marketPage } from "./market.js";
 import { overview } from "./overview.js";
@@ -29,6 +30,7 @@ const PAGES = [
   [/^streams\/(0x[0-9a-f]{64})$/i, streamPage, "Stream"],
   [/^pairing$/, pairingPage, "Pairing"],
   [/^more$/, morePage, "More"],
+  [/^energy$/, energyPage, "Energy"],
   [/^transactions$/, transactionsPage, "Transactions"],
   [/^market$/, marketPage, "Market"],
   [/^statements$/, statementsPage, "Statements"],
@@ -74,7 +76,7 @@ async function enter(mine) {
   present?.over.abort();
   present = {
     admin: mine.scope === "admin", decides: mine.scope !== "read", roles: status.roles, over: new AbortController(),
-    owner: status.owner, links: linksOf(status.roles), main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
+    owner: status.owner, links: linksOf(status), main: h("main", { id: "main", tabindex: -1 }), wallet: h("div", { class: "wallet-place" }),
   };
   put(document.body, h("div", { class: "shell" }, sidebar(status, mine), present.main));
   // The main wallet is a household's; a market or a gateway has money of another kind.
@@ -87,12 +89,15 @@ async function enter(mine) {
 }
 
 // Where one can go, the most wanted first: a phone shows four, and the others behind More.
-function linksOf(roles) {
+function linksOf({ roles, energy_token: energy }) {
   const has = (...names) => names.some((name) => roles.includes(name));
   const links = [["#/", "Overview"]];
+  // A community is there for its energy; to a household its consents come first.
+  if (energy && has("community")) links.push(["#/energy", "Energy"]);
   if (has("home", "provider")) links.push(["#/consents", "Consents"]);
   if (has("home", "provider", "gateway")) links.push(["#/streams", "Streams"]);
   links.push(["#/transactions", "Transactions"]);
+  if (energy && !has("community") && has("home", "gateway")) links.push(["#/energy", "Energy"]);
   if (has("market")) links.push(["#/market", "Market"]);
   if (has("home", "gateway")) links.push(["#/pairing", "Pairing"]);
   if (has("market", "gateway")) links.push(["#/statements", "Statements"]);

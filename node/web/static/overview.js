@@ -71,6 +71,11 @@ async function needsYou() {
     const asked = waiting === 1 ? "Somebody asks for your consent." : `${waiting} requests wait for your consent.`;
     items.unshift([h("a", { href: "#/consents" }, asked), "Grant it, grant a part of it, or deny it."]);
   }
+  const sources = status.pending_sources;
+  if (sources) {
+    const asked = sources === 1 ? "A source of energy waits for your yes." : `${sources} sources of energy wait for your yes.`;
+    items.unshift([h("a", { href: "#/energy" }, asked), "See what is signed, and decide."]);
+  }
   if (!items.length) return [];
   const list = items.map(([what, remedy]) => h("li", null, h("strong", null, what), remedy ? h("p", null, remedy) : null));
   return [h("h2", null, "Needs you"), h("ul", { class: "needs" }, list)];

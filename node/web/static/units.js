@@ -35,6 +35,35 @@ export function kwh(wh) {
   return wh === null || wh === undefined ? "–" : `${decimal(wh, 3, 0)} kWh`;
 }
 
+/** mWh, in which energy is minted, as kWh: whole watt-hours where there are any, rounded down. */
+export function mwh(value) {
+  if (value === null || value === undefined) return "–";
+  const wh = BigInt(value) / 1000n;
+  return wh ? kwh(wh) : `${decimal(value, 6, 0)} kWh`;
+}
+
+/** W as kW. */
+export function kw(watts) {
+  return `${decimal(watts, 3, 0)} kW`;
+}
+
+/** Anything that the node told, as text to compare it by. */
+export function fingerprint(found) {
+  return JSON.stringify(found, (_key, value) => (typeof value === "bigint" ? String(value) : value));
+}
+
+/** A count. */
+export function counted(value) {
+  return value.toLocaleString("en");
+}
+
+/** A part of a whole in tenths of a percent, rounded down: only all of it is 100. */
+export function percent(part, whole) {
+  if (!whole) return "–";
+  const tenths = Math.floor((1000 * Number(part)) / Number(whole));
+  return `${decimal(tenths, 1, 1)} %`;
+}
+
 /** What a person types ("12.5") as an integer with `places` digits behind the point. Raises with a sentence. */
 export function typed(text, places, what) {
   const found = /^(\d{1,24})(?:[.,](\d+))?$/.exec(text.trim().replace(/[\s’']/g, ""));
