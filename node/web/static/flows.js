@@ -107,7 +107,8 @@ function summed(items) {
 
 function drawn(found, place) {
   if (!found.units && !found.rows.length) {
-    return empty("No member lets this community read its quarter hours yet.", "Ask households for consent to electricity/15min; what they then used of each other's production is drawn here.");
+    const asks = place.roles.includes("provider") ? "Ask households for electricity/15min on the page Consents" : "Give this node the role provider, then ask households for electricity/15min";
+    return empty("No member lets this community read its quarter hours yet.", `${asks}; what they used of each other's production is drawn here.`);
   }
   if (!found.rows.length) return empty("Nothing was measured in this time.", "Choose another day or month.");
   return [totals(found), note(found), legend(...KINDS), flowChart(found), figures(stepColumns, found.rows), pairTable(found, place), memberTable(found, place)];
