@@ -24,6 +24,8 @@ __all__ = ["Deliveries", "DeliveryRow", "Position", "Span", "trades_of"]
 R = TypeVar("R")
 _NAME = "deliveries"
 _PAGE = 2_000
+_MOST = 2**63 - 1
+"""Of a database's integers. A partner may sign 64 bits, and nobody's statement may stop for it."""
 
 
 class Position(NamedTuple):
@@ -140,9 +142,12 @@ class Deliveries:
 
 
 def _texts(row: DeliveryRow) -> DeliveryRow:
-    """Money as text: it has more bits than a database's integers."""
+    """Money as text: it has more bits than a database's integers. Energy that has more is cut to what they hold."""
     fee = None if row.fee is None else str(row.fee)
-    return row._replace(price=str(row.price), due=str(row.due), fee=fee)  # type: ignore[arg-type]
+    most = {"contracted": min(row.contracted, _MOST), "delivered": min(row.delivered, _MOST)}
+    sold, used = [None if each is None else min(each, _MOST) for each in (row.by_seller, row.by_buyer)]
+    texts = {"price": str(row.price), "due": str(row.due), "fee": fee}
+    return row._replace(**most, by_seller=sold, by_buyer=used, **texts)  # type: ignore[arg-type]
 
 
 def _within(span: Span) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from keys.messages import Statement
 from node.wire.consents import PartyCard
-from node.wire.fields import Address, Body, Hash, Seconds, Signature, Url
+from node.wire.fields import DIGITS, WIDE, Address, Body, Hash, Seconds, Signature, Url
 
 __all__ = [
     "IMAGE",
@@ -28,8 +28,8 @@ __all__ = [
 REGISTRATION_TOPIC = "market registration"
 REGISTRATION_VALID_S = 3_600
 
-Energy = Annotated[int, Field(gt=0, lt=2**63, strict=True)]
-Price = Annotated[int, Field(ge=0, lt=2**80, strict=True)]
+Energy = Annotated[int, Field(gt=0, lt=2**63, strict=True), DIGITS, WIDE]
+Price = Annotated[int, Field(ge=0, lt=2**80, strict=True), DIGITS, WIDE]
 Words = Annotated[str, Field(max_length=200)]
 MAX_IMAGE = 24_000
 """Characters: a settings parcel with a picture stays far below what an inbox takes."""
@@ -113,8 +113,8 @@ class TradeNotice(Body):
     contract: Hash
     status: Words
     seed_status: Words
-    wh: Annotated[int, Field(ge=0, lt=2**64)]
-    price: Annotated[int, Field(ge=0, lt=2**88)]
-    due: Annotated[int, Field(ge=0, lt=2**88)]
+    wh: Annotated[int, Field(ge=0, lt=2**64), WIDE]
+    price: Annotated[int, Field(ge=0, lt=2**88), WIDE]
+    due: Annotated[int, Field(ge=0, lt=2**88), WIDE]
     reminders: Annotated[int, Field(ge=0, le=3)] = 0
     at: Annotated[int, Field(ge=0, lt=2**40)]

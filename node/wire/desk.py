@@ -31,7 +31,8 @@ Status = Literal[
     "matched", "reported", "contested", "delivered", "paid", "confirmed", "claimed", "disputed", "cured", "resolved",
     "cancelled",
 ]  # fmt: skip
-Wh = Annotated[int, Field(ge=0, lt=2**63)]
+Wh = Annotated[int, Field(ge=0, lt=2**64)]
+"""As wide as what a partner signs: one that reports nonsense must not keep the other from reading the rest."""
 Minor = Annotated[int, Field(ge=0, lt=2**96)]
 
 

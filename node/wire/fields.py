@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -13,6 +14,8 @@ from keys.sealing import OVERHEAD
 from keys.stream_key import STREAM_PUBLIC_SIZES
 
 __all__ = [
+    "DIGITS",
+    "WIDE",
     "Address",
     "Body",
     "Hash",
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 XWING_PUBLIC_BYTES = 1216
+_DIGITS = re.compile("[0-9]{1,30}").fullmatch
 
 
 def _hex(*widths: int) -> Any:
@@ -90,6 +94,10 @@ PublicKey = _base64(XWING_PUBLIC_BYTES)
 SealedKey = _base64(32 + OVERHEAD)
 StreamPublic = _hex(*STREAM_PUBLIC_SIZES)  # Ed25519, in suite 2 with the ML-DSA-65 key behind it
 Seconds = Annotated[int, Field(ge=0, lt=2**40)]
+# A parcel's JSON has no integer beyond 53 bits (RFC 8785), and money of 18 decimals soon has: such a one is a text of
+# digits there. Read is either, by what is strict with `DIGITS`.
+WIDE = PlainSerializer(lambda value: value if value < 2**53 else str(value))
+DIGITS = BeforeValidator(lambda value: int(value) if isinstance(value, str) and _DIGITS(value) else value)
 TwinEntryBytes = _hex_up_to(MAX_CONTENT + 2_048)
 Url = Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from eth_utils.crypto import keccak
 from pydantic import Field
 
-from node.wire.fields import Address, Body, Hash
+from node.wire.fields import WIDE, Address, Body, Hash
 
 __all__ = ["ELECTRIC", "ConditionBody", "Name", "OrderDetails", "carrier_of", "details_of_carrier", "new_salt"]
 
@@ -36,8 +36,8 @@ class ConditionBody(Body):
     partners: Annotated[tuple[Address, ...], Field(max_length=_MOST_NAMES)] = ()
     areas: Annotated[tuple[Name, ...], Field(max_length=_MOST_NAMES)] = ()
     energies: Annotated[tuple[Name, ...], Field(max_length=_MOST_NAMES)] = ()
-    price: Annotated[int, Field(ge=0, lt=2**88)] | None = None
-    wh: Annotated[int, Field(gt=0, lt=2**64)] | None = None
+    price: Annotated[int, Field(ge=0, lt=2**88), WIDE] | None = None
+    wh: Annotated[int, Field(gt=0, lt=2**64), WIDE] | None = None
 
 
 class OrderDetails(Body):

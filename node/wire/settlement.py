@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from node.wire.consents import PartyCard
-from node.wire.fields import Address, Body, Hash, Opening, Seconds, Signature
+from node.wire.fields import WIDE, Address, Body, Hash, Opening, Seconds, Signature
 from node.wire.orderdetails import OrderDetails
 
 __all__ = [
@@ -65,9 +65,9 @@ class EvidenceGiven(Body):
     contract: Hash
     of_seller: bool
     device: Address
-    first_wh: Annotated[int, Field(ge=0, lt=2**64)]
+    first_wh: Annotated[int, Field(ge=0, lt=2**64), WIDE]
     first_at: Seconds
-    last_wh: Annotated[int, Field(ge=0, lt=2**64)]
+    last_wh: Annotated[int, Field(ge=0, lt=2**64), WIDE]
     last_at: Seconds
     first_signature: Opening
     last_signature: Opening
@@ -79,7 +79,7 @@ class FundWanted(Body):
     operator: Address
     account: Address
     contract: Hash
-    missing: Annotated[int, Field(gt=0, lt=2**88)]
+    missing: Annotated[int, Field(gt=0, lt=2**88), WIDE]
 
 
 class NetLineSigned(Body):
@@ -88,9 +88,9 @@ class NetLineSigned(Body):
     typed: dict[str, Any]
     signature: Signature
     seller: Address
-    wh: Annotated[int, Field(gt=0, lt=2**63)]
-    price: Annotated[int, Field(ge=0, lt=2**80)]
-    amount: Annotated[int, Field(ge=0, lt=2**88)] | None = None
+    wh: Annotated[int, Field(gt=0, lt=2**63), WIDE]
+    price: Annotated[int, Field(ge=0, lt=2**80), WIDE]
+    amount: Annotated[int, Field(ge=0, lt=2**88), WIDE] | None = None
 
 
 class NetContractMade(Body):
@@ -101,8 +101,8 @@ class NetContractMade(Body):
     request: Hash
     seller: Address
     buyer: Address
-    wh: Annotated[int, Field(gt=0, lt=2**63)]
-    price: Annotated[int, Field(ge=0, lt=2**80)]
+    wh: Annotated[int, Field(gt=0, lt=2**63), WIDE]
+    price: Annotated[int, Field(ge=0, lt=2**80), WIDE]
     start: Annotated[int, Field(ge=0, lt=2**40)]
     end: Annotated[int, Field(ge=0, lt=2**40)]
     nonce: Hash
@@ -112,7 +112,7 @@ class NetCounted(Body):
     """Wh that count of a netted contract, by its market's word."""
 
     contract: Hash
-    wh: Annotated[int, Field(ge=0, lt=2**63)]
+    wh: Annotated[int, Field(ge=0, lt=2**63), WIDE]
 
 
 class NetLeftOut(Body):
@@ -133,11 +133,11 @@ class NetLeftOut(Body):
     request: Hash
     seller: Address
     buyer: Address
-    wh: Annotated[int, Field(gt=0, lt=2**63)]
-    price: Annotated[int, Field(ge=0, lt=2**80)]
-    amount: Annotated[int, Field(gt=0, lt=2**88)]
+    wh: Annotated[int, Field(gt=0, lt=2**63), WIDE]
+    price: Annotated[int, Field(ge=0, lt=2**80), WIDE]
+    amount: Annotated[int, Field(gt=0, lt=2**88), WIDE]
     terms: Hash | None = None
-    owed: Annotated[int, Field(ge=0, lt=2**88)] | None = None
+    owed: Annotated[int, Field(ge=0, lt=2**88), WIDE] | None = None
     until: Seconds = 0
     awaited: Seconds = 0
     reminders: Annotated[int, Field(ge=0, le=3)] = 0

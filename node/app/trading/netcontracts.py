@@ -30,6 +30,7 @@ from node.services.market.engine import Fill
 from node.services.market.errors import LineRefused
 from node.services.market.netcontracts import NetContract, Reports, check_exposure, delivered
 from node.services.market.netting import DAY
+from node.services.market.slots import MOST_WH
 from node.services.twin.netrecords import NetStory
 from node.wire.settlement import NetContractMade, NetLeftOut, NetLineSigned, NetReported
 
@@ -250,8 +251,8 @@ class NetContracts:
                 continue
             body = body_of(each, self._operator).to_json()
 
-            async def same(_: str, body: Mapping[str, Any] = body) -> Mapping[str, Any]:
-                return body
+            async def same(_: str, body: Mapping[str, Any] = body) -> Sequence[Mapping[str, Any]]:
+                return (body,)
 
             fresh = await self._telling.tell(key, (each.offer, each.request), done, same)
             if fresh:
@@ -314,6 +315,8 @@ class NetContracts:
         sides = {made.seller: "seller", made.buyer: "buyer"} if made is not None else {}
         if made is None or message.account not in sides:
             raise Refused("That account has no such contract here.", field="typed.message.contractId")
+        if message.wh > MOST_WH:
+            raise Refused("No meter counts so much.", field="typed.message.wh")
         if self._lines.now() < made.end - TOLERANCE_S:
             raise Refused("The delivery is not over.", field="typed.message.wh")
         facts, key = self._core.storage.memory.facts, f"{name}/{sides[message.account]}"

@@ -9,7 +9,7 @@ had three of them and a claim is left without contracts here until it pays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,9 @@ __all__ = ["LeftLines"]
 _log = structlog.get_logger(__name__)
 
 LOST_S = 60
+MOST_SALES = 400
+"""In one parcel, which has room for some six hundred; who sells much is told in several."""
+
 _LOST = (SubmissionStatus.REJECTED, SubmissionStatus.FAILED)
 _CLAIMED = (TradeStatus.CLAIMED, TradeStatus.DISPUTED)
 _OVER = (OrderStatus.CANCELLED, OrderStatus.ENDED)
@@ -332,12 +335,13 @@ class LeftLines:
         if len(done) == len(SIDES):
             return
 
-        async def body(side: str) -> Mapping[str, Any]:
+        async def bodies(side: str) -> Sequence[Mapping[str, Any]]:
             # By what counts of its sales the buyer sees what a batch moved; it waits for no other word about them.
             sales = await self._sales(left.body) if side == SIDES[1] else ()
-            return left.body.model_copy(update={"sales": sales}).to_json()
+            parts = [sales[at : at + MOST_SALES] for at in range(0, len(sales), MOST_SALES)] or [()]
+            return [left.body.model_copy(update={"sales": part}).to_json() for part in parts]
 
-        fresh = await self._telling.tell(leaf, (left.offer, bytes(left.body.request)), done, body)
+        fresh = await self._telling.tell(leaf, (left.offer, bytes(left.body.request)), done, bodies)
         if fresh:
             await self._change(leaf, told={**known[leaf].told, **dict.fromkeys(fresh, left.news)})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,6 +22,9 @@ TELL_S = 86_400
 AGAIN_S = 10
 """Seconds before a partner that did not answer is told again."""
 
+Bodies = Callable[[str], Awaitable[Sequence[Mapping[str, Any]]]]
+"""What a side is told, in one parcel after the other: none may be larger than a parcel."""
+
 
 class NetTelling:
     """`kind` is that of the parcels."""
@@ -37,7 +40,7 @@ class NetTelling:
         key: bytes,
         orders: tuple[bytes, bytes],
         done: Collection[str],
-        body: Callable[[str], Awaitable[Mapping[str, Any]]],
+        bodies: Bodies,
     ) -> tuple[str, ...]:
         """Tells both partners of a thing, but for the sides that are `done`, and returns those that are from now on:
         it arrived, it was refused for good, or an asset without a node asks by itself. `orders`: the seller's and the
@@ -46,13 +49,11 @@ class NetTelling:
             [
                 side
                 for side, order_id in zip(SIDES, orders, strict=True)
-                if side not in done and await self._told(key, side, order_id, body)
+                if side not in done and await self._told(key, side, order_id, bodies)
             ]
         )
 
-    async def _told(
-        self, key: bytes, side: str, order_id: bytes, body: Callable[[str], Awaitable[Mapping[str, Any]]]
-    ) -> bool:
+    async def _told(self, key: bytes, side: str, order_id: bytes, bodies: Bodies) -> bool:
         now = self._core.clock.now()
         if self._again.get((key, side), 0) > now:
             return False
@@ -63,7 +64,8 @@ class NetTelling:
         if peer is None or peer.url.endswith(NOBODY):
             return True  # it asks the desk
         try:
-            await self._post.send(peer, self._kind, await body(side), TELL_S)
+            for body in await bodies(side):
+                await self._post.send(peer, self._kind, body, TELL_S)
         except NodeUnreachable:
             self._again[key, side] = now + AGAIN_S
             return False

@@ -128,6 +128,7 @@ class OrderTaking:
             # What a line's order names are the terms of its request, see `LeftLines.accept`.
             self._check(message, now, None if for_left else self._terms())
             if not for_left:
+                self._matching.rules.check_size(message.wh, message.price, message.end, now)
                 slot = self._matching.rules.check(message.start, message.end, order.particulars, now)
                 self._matching.check_side(message.account, sells, slot)
                 if sides.setdefault((message.account, message.start, message.end), sells) is not sells:
