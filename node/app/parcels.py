@@ -17,14 +17,22 @@ from node.errors import NodeUnreachable, Refused
 from node.projection.base import Peer
 from node.projection.effects import SendParcel
 from node.projection.events import ReceivedAnswerReceipt
+from node.projection.order import Order, OrderStatus
 from node.projection.settlement_events import ReceivedRefusal
 from node.runtime.errors import PermanentFailure
 from node.runtime.outbound import read_at_most
 from node.wire.refusals import read_refusal
 
-__all__ = ["NOBODY", "Post"]
+__all__ = ["NOBODY", "UNPROVEN", "Post"]
 
 _log = structlog.get_logger(__name__)
+
+ORDER = "market.order"
+UNPROVEN = "order_unproven"
+"""Namespace of facts: the reason that somebody gave for refusing an own order, without the market's signature, by the
+order's id; while that is the last that was heard."""
+
+_TAKEN_BACK = (OrderStatus.REFUSED, OrderStatus.CANCELLED)
 
 ANSWERS = frozenset({"consent.granted", "consent.denied", "consent.expired"})
 NOBODY = ".invalid"
@@ -94,25 +102,44 @@ class Post:
             return
         if effect.until <= now:
             raise PermanentFailure(f"the time for a {effect.kind} is over")
+        if effect.kind == ORDER:
+            await self._order(effect, now)
+            return
         same = same_of(effect.kind, effect.body, effect.about.hex(), str(effect.until))
-        try:
-            await self._deliver(effect.peer, effect.kind, json.loads(effect.body), effect.until - now, same)
-        except PermanentFailure as refused:
-            if effect.kind != "market.order":
-                raise
-            await self._core.storage.memory.keep([self._refusal(effect, refused)])
-            self._core.wake()
+        await self._deliver(effect.peer, effect.kind, json.loads(effect.body), effect.until - now, same)
         if effect.kind in ANSWERS:
             await self._core.storage.memory.keep([ReceivedAnswerReceipt(effect.about, now)])
 
-    def _refusal(self, effect: SendParcel, refused: PermanentFailure) -> ReceivedRefusal:
-        """The market's no to an order. Raises `refused` again where the market did not sign it: then anybody may have
-        said so, and the order may stand."""
+    async def _order(self, effect: SendParcel, now: int) -> None:
+        """An order to its market, which takes it or refuses it. A no that the market did not sign may be anybody's, or
+        a market's whose key does not sign now: it is asked again while the order stands, and a person is told."""
+        core, name = self._core, effect.about.hex()
+        if (await core.storage.views.one(Order, effect.about)).status in _TAKEN_BACK:
+            return  # carried out once more: its energy may be sold elsewhere by now
+        same = same_of(effect.kind, effect.body, name, str(effect.until))
+        try:
+            await self._deliver(effect.peer, effect.kind, json.loads(effect.body), effect.until - now, same)
+        except PermanentFailure as refused:
+            refusal = self._refusal(effect, refused)
+            if refusal is None:
+                await self._doubt(name, str(refused))
+                raise NodeUnreachable(f"{refused} It did not sign that.", remedy="Cancel the order, or wait.") from None
+            await core.storage.memory.keep([refusal])
+            core.wake()
+        await self._doubt(name, None)
+
+    async def _doubt(self, name: str, reason: str | None) -> None:
+        facts = self._core.storage.memory.facts
+        if await facts.get(UNPROVEN, name) != reason:
+            await facts.set(UNPROVEN, name, reason)
+
+    def _refusal(self, effect: SendParcel, refused: PermanentFailure) -> ReceivedRefusal | None:
+        """The market's no to an order; None where the market did not sign it."""
         chain_id, now = self._core.settings.chain.chain_id, self._core.clock.now()
         try:
             reason = read_refusal(refused.proof, effect.about, effect.peer.address, chain_id, now)
         except Refused:
-            raise refused from None
+            return None
         _log.warning("order_refused", order=effect.about.hex(), reason=reason)
         return ReceivedRefusal(effect.about, effect.peer.address, reason, now)
 

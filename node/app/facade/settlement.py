@@ -35,6 +35,7 @@ from node.app.facade.netting import NettingPart
 from node.app.facade.statements import StatementPart
 from node.app.facade.tradepages import TradePages
 from node.app.facade.twins import TwinPart
+from node.app.parcels import UNPROVEN
 from node.app.submissions import submission_of
 from node.app.trading.askedsources import (
     ACCEPTED,
@@ -62,6 +63,7 @@ from node.wire.orderdetails import ConditionBody, OrderDetails, new_salt
 __all__ = ["EnergyPart", "MarketPart", "Settlement"]
 
 MANY = 500
+_DOUBTED = "Refused without proof, so it stands and is asked again; cancel it to have its energy back. {}"
 VALID_S = 86_400
 
 
@@ -223,7 +225,9 @@ class MarketPart:
         more where a match told of two that were not known."""
         views = self.core.storage.views
         rows = await views.page(Order, before=before, limit=limit)
-        shown = tuple(_order(order) for _, order in rows if order.terms is not None)
+        open_ = [order.order_id.hex() for _, order in rows if order.own and order.status is OrderStatus.OPEN]
+        doubts = await self.core.storage.memory.facts.many(UNPROVEN, open_) if open_ else {}
+        shown = tuple(_order(order, doubts.get(order.order_id.hex())) for _, order in rows if order.terms is not None)
         older = await views.page(Order, before=rows[-1][0], limit=1) if rows else []
         return Page(items=shown, next=rows[-1][0] if older else None)
 
@@ -324,7 +328,8 @@ def _details(form: OrderForm) -> OrderDetails | None:
     )
 
 
-def _order(order: Order) -> OrderView:
+def _order(order: Order, doubt: str | None = None) -> OrderView:
+    """`doubt`: why somebody said that it is refused, without the market's signature."""
     terms = order.terms
     if terms is None:
         raise NotFound("There is no order with this id.")
@@ -333,7 +338,7 @@ def _order(order: Order) -> OrderView:
         id=order.order_id,
         side="offer" if terms.sells else "request",
         state=order.status.value,
-        reason=order.refused if order.status is OrderStatus.REFUSED else "",
+        reason=order.refused if order.status is OrderStatus.REFUSED else _DOUBTED.format(doubt) if doubt else "",
         seed_status=seed_of_order(order),
         account=terms.account,
         wh=terms.wh,

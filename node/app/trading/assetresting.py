@@ -23,12 +23,13 @@ class AssetResting:
     async def take_back(self, operator: bytes) -> tuple[Order, ...]:
         """All that is open in one market; what was not taken back before, now. Raises NodeUnreachable."""
         views, account = self._core.storage.views, self._asset.account(operator).address
+        await self._asset.left.all()  # what a netting left out was delivered: its orders are for money, and stand
         found: list[Order] = []
         before: int | None = None
         while rows := await views.page(
             Order, status=OrderStatus.OPEN.value, link=("account", account), before=before, limit=_PAGE
         ):
-            found += [order for _, order in rows if order.own]
+            found += [each for _, each in rows if each.own and self._asset.left.agreed(each.order_id) is None]
             before = rows[-1][0]
         now = self._core.clock.now()
         for order in found:

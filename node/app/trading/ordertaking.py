@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeGuard
 
 import structlog
 
@@ -21,29 +21,22 @@ from node.app.trading.matchsigning import market_domain_of
 from node.app.trading.netlines import net_domain_of
 from node.app.trading.netting import NetCycle
 from node.app.trading.orderreading import ReadOrder, read_order, read_words
-from node.errors import InvalidInput, NodeError, Refused
+from node.app.trading.refusals import Refusals, matched_until
+from node.errors import CallerError, InvalidInput, NodeError, Refused
+from node.ledger.errors import LedgerError
 from node.projection.events import RequestedSubmission
 from node.projection.settlement_events import OrderTerms, ReceivedOrder
 from node.services.market.errors import OrderRefused
 from node.services.market.netcontracts import check_order_day
 from node.services.market.netting import DAY
-from node.wire.refusals import signed_refusal
+from node.wire.refusals import OrderRefusal, signed_refusal
 
 __all__ = ["OrderTaking"]
 
 _log = structlog.get_logger(__name__)
 
 _MOST: Final = 20_000
-"""Orders of which it is at hand that they were refused, or just taken."""
-
-V = TypeVar("V")
-
-
-def _remember(found: dict[bytes, V], key: bytes, value: V) -> None:
-    """Keeps the latest."""
-    found[key] = value
-    if len(found) > _MOST:
-        del found[next(iter(found))]
+"""Orders of which it is at hand that they were just taken."""
 
 
 class OrderTaking:
@@ -64,7 +57,7 @@ class OrderTaking:
         self._notices = notices
         self._terms = terms
         self._netting = netting
-        self._refused: dict[bytes, NodeError] = {}
+        self.refusals = Refusals(core)
         self._accepted: dict[bytes, None] = {}
 
     def register(self, inbox: Inbox) -> None:
@@ -77,37 +70,61 @@ class OrderTaking:
             inbox.on_many(kind, partial(read_words, market, self._matching.operator), self._take_words)
 
     async def _take_orders(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | Exception]:
-        answers: list[Kept | NodeError] = []
-        for order, each in zip(orders, await self._judged(orders), strict=True):
-            answers.append(await self._answer(order.order_id, each) if isinstance(each, NodeError) else each)
+        judged = await self._judged(orders)
+        for order, each in zip(orders, judged, strict=True):
             if isinstance(each, Kept):
-                _remember(self._accepted, order.order_id, None)
-        return answers
+                self._accepted[order.order_id] = None
+        while len(self._accepted) > _MOST:
+            del self._accepted[next(iter(self._accepted))]
+        # A chain that does not answer refuses nothing: whoever asks again may be taken.
+        refused = {o.order_id: (o, e) for o, e in zip(orders, judged, strict=True) if _is_no(e)}
+        if not refused:
+            return judged
+        # What was taken before stays taken, also where its sender, who heard nothing of it, sends it again when its
+        # time is over.
+        taken = {key for key, order in (await self._orders.many(refused)).items() if not order.own}
+        proofs = await self._refuse({key: each for key, each in refused.items() if key not in taken})
+        for order, each in zip(orders, judged, strict=True):
+            if isinstance(each, NodeError):
+                each.proof = proofs.get(order.order_id)
+        return [Kept() if order.order_id in taken else each for order, each in zip(orders, judged, strict=True)]
 
-    async def _answer(self, order_id: bytes, refused: NodeError) -> Kept | NodeError:
-        """A no, signed and for good: whoever has it may sell the energy elsewhere. What was taken before stays taken,
-        also where its sender, who heard nothing of it, sends it again when its time is over."""
-        known = await self._orders.one(order_id)
-        if known is not None and not known.own:
-            return Kept()
-        if order_id in self._refused or order_id in self._accepted:  # said, or a yes is on its way to the disk
-            return refused
-        core = self._core
-        try:
-            no = await signed_refusal(
-                core.signer, order_id, refused.message, core.settings.chain.chain_id, core.clock.now()
-            )
-        except KeysError as error:
-            _log.warning("refusal_not_signed", order=order_id.hex(), reason=str(error))
-            return refused
-        refused.proof = no
-        _remember(self._refused, order_id, refused)
-        return refused
+    async def _refuse(self, refused: Mapping[bytes, tuple[ReadOrder, NodeError]]) -> Mapping[bytes, OrderRefusal]:
+        """A no, signed and for good: whoever has it may sell the energy elsewhere. None where a yes may be on its way
+        to the disk, and where it could not be remembered."""
+        core, now = self._core, self._core.clock.now()
+        known, room = await self.refusals.of(refused), await self.refusals.room(len(refused))
+        if not room:
+            _log.error("refusals_not_signed", reason="as many are remembered as there is room for")
+        fresh, proofs = dict[bytes, tuple[str, int]](), dict[bytes, OrderRefusal]()
+        for key, (order, why) in refused.items():
+            if key in self._accepted or not (room or key in known):
+                continue
+            try:
+                proofs[key] = await signed_refusal(core.signer, key, why.message, core.settings.chain.chain_id, now)
+            except KeysError as error:
+                _log.warning("refusal_not_signed", order=key.hex(), reason=str(error))
+                continue
+            if key not in known and self._may_bind(order.message, now):
+                fresh[key] = why.message, matched_until(order.message)
+        if fresh:
+            await self.refusals.keep(fresh)
+        return proofs
+
+    def _may_bind(self, message: m.Offer | m.Request, now: int) -> bool:
+        """Whether a contract could ever be made of an order, by whatever this market judges later."""
+        return message.operator == self._matching.operator and matched_until(message) + DAY >= now
 
     async def _judged(self, orders: Sequence[ReadOrder]) -> Sequence[Kept | NodeError]:
         retired = await self._notices.retired({each.message.account for each in orders})
         sides: dict[tuple[bytes, int, int], bool] = {}
-        judged = [self._judge(each, sides, each.message.account in retired) for each in orders]
+        said = await self.refusals.of({each.order_id for each in orders})
+        judged = [
+            OrderRefused(said[each.order_id], remedy="Make another one.")
+            if each.order_id in said
+            else self._judge(each, sides, each.message.account in retired)
+            for each in orders
+        ]
         netting = self._netting
         if netting is None:
             return judged
@@ -120,9 +137,6 @@ class OrderTaking:
         """By what is known here. `sides`: where the accounts of this batch are, which are in no book yet."""
         message, now = order.message, self._core.clock.now()
         sells = isinstance(message, m.Offer)
-        said = self._refused.get(order.order_id)
-        if said is not None:
-            return said.with_traceback(None)
         try:
             for_left = self._is_for_left(order)
             # What a line's order names are the terms of its request, see `LeftLines.accept`.
@@ -135,7 +149,7 @@ class OrderTaking:
                     raise OrderRefused(
                         "This account is on the other side of this delivery.", field="typed.message.account"
                     )
-            if retired:
+            if retired and not for_left:  # what it owes or is owed for what was delivered outlives it
                 raise Refused("This asset is retired.", field="account")
         except NodeError as refused:
             return refused
@@ -179,3 +193,8 @@ class OrderTaking:
     async def _take_words(self, parcels: Sequence[tuple[RequestedSubmission, ...]]) -> list[Kept]:
         now = self._core.clock.now()
         return [Kept(tuple(replace(word, at=now) for word in words)) for words in parcels]
+
+
+def _is_no(answer: Kept | NodeError) -> TypeGuard[NodeError]:
+    """Whether it is this market's judgement of an order; that the chain did not answer is none, whatever it said."""
+    return isinstance(answer, CallerError) and not isinstance(answer, LedgerError)
