@@ -8,7 +8,7 @@ What no library can see is what a day's batch moved on the chain.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from keys import messages as m
@@ -130,6 +130,18 @@ class LeftDesk:
     def alone(self, body: NetLeftOut) -> bool:
         """Whether nothing of its day was set off: then a sale may be signed for without a look at the chain."""
         return all(each.due == each.amount for each in self._book.lines.values() if each.period == body.period)
+
+    def waits(self, lines: Mapping[bytes, NetLeftOut]) -> dict[bytes, str]:
+        """What to look at before a line is signed for, of those where the library cannot tell, by leaf."""
+        found = dict[bytes, str]()
+        for leaf, line in lines.items():
+            if line.due and bytes(line.seller) != self._account:
+                found[leaf] = "A debt: look that no batch took the amount, then sign it, or it is paid twice."
+            elif line.due and not self.alone(line):
+                found[leaf] = (
+                    "A sale against which debts of its day were set off: look that no batch took these as well."
+                )
+        return found
 
     def order(self, body: NetLeftOut, place: Place, now: int, domain: Domain, *, again: bool) -> m.Offer | m.Request:
         """What an account signs for a line. As long as an order for it may become a contract it is the same one, or the

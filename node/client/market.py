@@ -216,9 +216,10 @@ class MarketClient:
 
     async def sign_left(self, leaf: bytes, *, again: bool = False) -> bytes:
         """Signs for a line that a netting left out: it becomes a contract of the market's own, which `settle` reports
-        and pays like any. Sellers sign by `settle` alone, but for a sale of a day on which something was set off. That
-        and what it owes an asset signs here, since the library sees no chain: look first that no batch took the amount
-        (`money().net`), or it is paid twice. The money goes into the market's own book: `deposit(..., own_book=True)`.
+        and pays like any. `settle` signs for sales, but for those of a day on which something was set off. These and
+        what it owes an asset signs here (`waits`), since the library sees no chain: look first that no batch took the
+        amount (`money().net`), or it is paid twice. The money goes into the market's own book: `deposit(...,
+        own_book=True)`.
 
         Raises PaymentRefused for what this asset did not order and report, and for a debt for which it signed before,
         unless that order's time is over (a week) and `again` says that no contract came of it. The order's id.
@@ -292,9 +293,15 @@ class MarketClient:
         """One round: looks, then signs whatever its contracts wait for. Returns what changed.
 
         The seller reports first and the buyer answers; the buyer pays what is final and stands up to its request; the
-        seller confirms a final payment. What was said is not said again for as long as it may be on its way.
+        seller confirms a final payment. What was said is not said again for as long as it may be on its way. Of what a
+        netting left out it signs for sales; `waits` says what it leaves to `sign_left`.
         """
         changed, words, owed = await self.look(), list[Word](), list[DeskContract]()
+        for each in self.netted.values():
+            if (each.by_seller if each.seller == self.account else each.by_buyer) is None:
+                counted = meter(each)
+                if counted is not None:
+                    await self._report_netted(each, counted)
         for each in list(self.contracts.values()):
             sells = each.seller == self.account
             mine = each.by_seller if sells else each.by_buyer
@@ -312,15 +319,17 @@ class MarketClient:
         await self._voice.say_once(words)
         if owed:
             await self.pay(owed)
-        for leaf, line in list(self.left.items()):
-            if line.due and bytes(line.seller) == self.account and self._left.alone(line):
+        for leaf in [leaf for leaf, line in self.left.items() if line.due and leaf not in self.waits]:
+            try:
                 await self.sign_left(leaf)
-        for each in self.netted.values():
-            if (each.by_seller if each.seller == self.account else each.by_buyer) is None:
-                counted = meter(each)
-                if counted is not None:
-                    await self._report_netted(each, counted)
+            except CallerError as refused:  # of this line; the others are none the worse for it
+                self.refused[leaf] = str(refused)
         return changed
+
+    @property
+    def waits(self) -> dict[bytes, str]:
+        """Lines of `left` that `settle` does not sign for, by leaf, and what to look at before `sign_left`."""
+        return self._left.waits(self.left)
 
     async def _report_netted(self, contract: DeskContract, wh: int) -> None:
         """Both partners report by themselves; what the smaller one says counts."""

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from keys import messages as m
 from keys.signers import LocalSigner
+from node.client.errors import MarketRefused
 from node.client.left import LASTS_S
 from node.client.link import Contracts, Place
 from node.client.market import MarketClient
@@ -40,9 +41,12 @@ class Liar(HandLink):
         super().__init__(world, signer, nets=True)
         self.twist = twist
         self.sent: list[OrderPlaced] = []
+        self.no: MarketRefused | None = None
 
     async def send(self, place: Place, kind: str, body: Mapping[str, Any], lifetime: int) -> None:
         assert kind == "market.order"
+        if self.no is not None:
+            raise self.no
         self.sent.append(OrderPlaced.model_validate(body))
 
     async def ask(self, place: Place, seen: tuple[int, bytes], *, money: bool = False) -> DeskAnswer:
@@ -151,10 +155,35 @@ async def test_the_truth_stands_up(town: Town, tmp_path: Path) -> None:
     assert not client.refused
     await client.settle(whole)
     assert not link.sent
+    assert set(client.waits) == set(client.left)
+    assert all("set off" in reason for reason in client.waits.values())
     await client.sign_left(bytes(lines["ben owes ann"].leaf))
+    assert set(client.waits) == {bytes(lines["tom owes ann"].leaf)}
     (offer,) = [m.from_typed_data(each.typed)[0] for each in link.sent]
     assert isinstance(offer, m.Offer)
     assert (offer.wh, offer.price, offer.partner) == (1_000, 500, SIGNERS["ben"].address)
+
+
+async def test_settle_says_of_a_debt_that_it_leaves_it_to_the_program(town: Town, tmp_path: Path) -> None:
+    leaf = bytes((await truth(town, "tom"))["tom owes ann"].leaf)
+    client, link = await town.told("tom", honest, tmp_path / "orders")
+    await client.settle(whole)
+    assert not link.sent
+    assert "no batch took" in client.waits[leaf]
+    await client.sign_left(leaf)
+    assert not client.waits
+
+
+async def test_a_line_that_the_market_does_not_take_holds_up_nothing(town: Town, tmp_path: Path) -> None:
+    """What was reported and paid in the same round is said all the same, and the program is told why."""
+    line = (await truth(town, "ann"))["tom owes ann"]
+    client, link = await town.told("ann", with_lines(line), tmp_path / "orders")
+    link.no = MarketRefused("the market", 422, "line_refused", "The order's time does not reach into now.")
+    await client.settle(whole)
+    assert "does not reach into now" in client.refused[bytes(line.leaf)]
+    link.no = None
+    await client.settle(whole)
+    assert signed_for(link) == [bytes(line.leaf)]
 
 
 async def refuses(town: Town, name: str, twist: Twist, orders: Path, lie: bytes, field: str) -> MarketClient:
