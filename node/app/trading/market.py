@@ -50,8 +50,10 @@ class MarketRole:
         self.notices.on_retired = self.matching.begin_again
         remote = self.matching.remote
         self.bids = BidLink(core, self.matching, remote) if remote is not None else None
-        netting = self.netting if nets else None
-        self.taking = OrderTaking(core, orders, self.matching, self.notices, lambda: self.terms_id, netting)
+        self.matching.lines = self.netting.left.all
+        self.taking = OrderTaking(
+            core, orders, self.matching, self.notices, lambda: self.terms_id, self.netting, nets=nets
+        )
         self.desk = MarketDesk(core, orders, self.operator, netted)
 
     def register(self, inbox: Inbox) -> None:

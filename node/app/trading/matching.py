@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -76,6 +76,9 @@ class Matching:
         self._retired: frozenset[bytes] = frozenset()
         self.retired: Callable[[], Awaitable[frozenset[bytes]]] | None = None
         """Accounts that are over: what they left open is in no book. One more, and the desk has to begin again."""
+        self._lines: Mapping[bytes, object] = {}
+        self.lines: Callable[[], Awaitable[Mapping[bytes, object]]] | None = None
+        """What nettings left out, by leaf: an order for one, known by its nonce, is for its counterpart alone."""
         core.storage.journal.subscribe(self._hear)
 
     @property
@@ -166,6 +169,7 @@ class Matching:
         facts, views, now = self._core.storage.memory.facts, self._core.storage.views, self._core.clock.now()
         self._closed = int(await facts.get(*GATES) or 0)
         self._retired = await self.retired() if self.retired is not None else frozenset()
+        self._lines = await self.lines() if self.lines is not None else {}
         desk = Desk(self.operator, self.rules, self._closed)
         before: int | None = None
         while rows := await views.page(Order, status=OrderStatus.OPEN.value, before=before, limit=PAGE):
@@ -245,10 +249,14 @@ class Matching:
         retired = order.terms is not None and order.terms.account in self._retired
         if order.status is not OrderStatus.OPEN or retired:
             desk.drop(order.order_id)
-        elif not desk.change(order.order_id, order.filled):
+        elif not desk.change(order.order_id, order.filled) and not self._for_line(order):
             standing = standing_of(order, self.operator, self._terms(), self._domain(), self._orders.signed(order))
             if standing is not None:
                 desk.put(standing, seq, now)
+
+    def _for_line(self, order: Order) -> bool:
+        signed = self._orders.signed(order) if self._lines else None
+        return signed is not None and signed[0].nonce.to_bytes(32, "big") in self._lines
 
     def _on_its_way(self, desk: Desk, submission: Submission) -> None:
         """What became of a match. After a reorg it may be on its way again."""

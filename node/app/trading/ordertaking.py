@@ -40,7 +40,7 @@ _MOST: Final = 20_000
 
 
 class OrderTaking:
-    """Of one market. `netting` is given where its contracts are netted."""
+    """Of one market. `nets`: its contracts are netted."""
 
     def __init__(
         self,
@@ -49,7 +49,9 @@ class OrderTaking:
         matching: Matching,
         notices: MarketNotices,
         terms: Callable[[], bytes],
-        netting: NetCycle | None = None,
+        netting: NetCycle,
+        *,
+        nets: bool,
     ) -> None:
         self._core = core
         self._orders = orders
@@ -57,6 +59,8 @@ class OrderTaking:
         self._notices = notices
         self._terms = terms
         self._netting = netting
+        self._nets = nets
+        self._lines: Mapping[bytes, object] = {}
         self.refusals = Refusals(core)
         self._accepted: dict[bytes, None] = {}
 
@@ -64,7 +68,7 @@ class OrderTaking:
         market = market_domain_of(self._core)
         # An order of a market that nets is signed for the net settlement, so it can be matched in no other way; only
         # what a day's netting left out is ordered in the market's own contract.
-        orders = (market,) if self._netting is None else (net_domain_of(self._core), market)
+        orders = (market,) if not self._nets else (net_domain_of(self._core), market)
         inbox.on_many("market.order", partial(read_order, orders), self._take_orders)
         for kind in ("market.word", "market.words"):
             inbox.on_many(kind, partial(read_words, market, self._matching.operator), self._take_words)
@@ -119,19 +123,16 @@ class OrderTaking:
         retired = await self._notices.retired({each.message.account for each in orders})
         sides: dict[tuple[bytes, int, int], bool] = {}
         said = await self.refusals.of({each.order_id for each in orders})
+        self._lines = await self._netting.left.all()  # read once, and followed from then on
         judged = [
             OrderRefused(said[each.order_id], remedy="Make another one.")
             if each.order_id in said
             else self._judge(each, sides, each.message.account in retired)
             for each in orders
         ]
-        netting = self._netting
-        if netting is None:
+        if not self._nets and not self._lines:
             return judged
-        await netting.left.all()  # read once, before they look at it side by side
-        return await asyncio.gather(
-            *(self._judge_netted(netting, each, kept) for each, kept in zip(orders, judged, strict=True))
-        )
+        return await asyncio.gather(*(self._judge_netted(*each) for each in zip(orders, judged, strict=True)))
 
     def _judge(self, order: ReadOrder, sides: dict[tuple[bytes, int, int], bool], retired: bool) -> Kept | NodeError:
         """By what is known here. `sides`: where the accounts of this batch are, which are in no book yet."""
@@ -169,17 +170,21 @@ class OrderTaking:
             raise InvalidInput("An order needs energy.", field="typed.message.wh")
 
     def _is_for_left(self, order: ReadOrder) -> bool:
-        """Whether it pays for what a day's netting left out."""
-        return self._netting is not None and order.domain == market_domain_of(self._core)
+        """Whether it pays for what a day's netting left out, maybe of a market that nets no more."""
+        ours = order.domain == market_domain_of(self._core)
+        return ours and (self._nets or order.message.nonce.to_bytes(32, "big") in self._lines)
 
-    async def _judge_netted(self, netting: NetCycle, order: ReadOrder, kept: Kept | NodeError) -> Kept | NodeError:
+    async def _judge_netted(self, order: ReadOrder, kept: Kept | NodeError) -> Kept | NodeError:
         """What a market that nets wants besides. Each order asks the chain, and none waits for another."""
+        netting = self._netting
         if isinstance(kept, NodeError):
             return kept
         message = order.message
         try:
             if self._is_for_left(order):
                 return replace(kept, facts=(await netting.left.accept(message, order.order_id),))
+            if not self._nets:
+                return kept
             check_order_day(message.start, message.end)
             await netting.left.require_free(message.account)
             if isinstance(message, m.Request):

@@ -32,6 +32,8 @@ class RecentContracts:
         self._from: Position | None = None  # every change after it was heard
         # Of an account, the position after which every change is in `_moved`, where that is another one.
         self._whole: dict[bytes, Position] = {}
+        # Of an account that asked, what the database had of it before `_from`. Anybody may ask, so the latest are kept.
+        self._told: dict[bytes, Position] = {}
         core.storage.journal.subscribe(self._heard)
 
     def _heard(self, applied: Applied) -> None:
@@ -72,10 +74,11 @@ class RecentContracts:
         if self._from is None:
             # Whatever comes from now on is heard; what was before has this number or a smaller one.
             self._from = Position(await self._views.head(), b"\xff" * 32)
-        last = self._last.get(account)
+        told = self._told.get(account)
+        last = self._last.get(account, told)
         if last is not None and since >= last:
             return []
-        if since < self._whole.get(account, self._from):
+        if since < self._whole.get(account, self._from if told is None else told):
             return None
         found = (self._moved[key] for key in self._of.get(account, ()))
         return sorted(each for each in found if each[0] > since)
@@ -83,5 +86,7 @@ class RecentContracts:
     def told(self, account: bytes, last: Position) -> None:
         """The database has nothing of the account after this position; what it hears of later comes here too."""
         if self._from is not None and last <= self._from:
-            self._last.setdefault(account, last)
-            self._whole.setdefault(account, last)
+            self._told.pop(account, None)
+            self._told[account] = last
+            if len(self._told) > 4 * self._most:
+                del self._told[next(iter(self._told))]

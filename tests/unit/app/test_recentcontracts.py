@@ -108,3 +108,22 @@ async def test_what_was_before_it_began_it_does_not_know(parts: tuple[RecentCont
     assert found is not None
     assert [trade.contract_id for _, trade in found] == [key(5)]
     assert await recent.after(account, START) is None
+
+
+async def test_attack_accounts_that_have_nothing_ask_without_end(
+    parts: tuple[RecentContracts, Journal, Accounts],
+) -> None:
+    """Each question is signed by an account of its own, which costs nothing. Those that trade are told as before."""
+    recent, journal, accounts = parts
+    assert await recent.after(ACCOUNTS[1], START) is None
+    for number in range(40 * MOST):
+        asking = number.to_bytes(20, "big")
+        assert await recent.after(asking, START) is None
+        recent.told(asking, START)
+    assert await recent.after(asking, START) == []
+    assert len(recent._told) <= 4 * MOST
+    assert not recent._last
+    await matched(journal, 2, 2)
+    found = await accounts.contracts(ACCOUNTS[2], START, 500)
+    assert await recent.after(ACCOUNTS[2], START) in (None, found)
+    assert found
