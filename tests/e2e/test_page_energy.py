@@ -60,8 +60,9 @@ async def test_a_meter_becomes_a_source_mints_and_its_shares_are_claimed_and_sen
     (asked,) = (await cluster.home.get("/energy"))["asked"]
     await _accepted(place, asked)
     await _approved(place, asked)
-    await _claimed(place)
-    await _sent(place)
+    async with at(place.browser, cluster.home, "energy", PHONE) as someone:
+        await _claimed(cluster, someone)
+        await _sent(cluster, someone)
 
 
 async def _proposed(place: Place) -> None:
@@ -138,66 +139,53 @@ async def _approved(place: Place, asked: dict[str, Any]) -> None:
         await nobody_kept_out(someone)
 
 
-async def _claimed(place: Place) -> None:
-    home = place.cluster.home
-    async with at(place.browser, home, "energy", PHONE) as someone:
-        page = someone.page
-        source = section(page, "Your sources").get_by_role("row").filter(has_text="Your gateway's meter")
-        await expect(source).to_contain_text("number ")
-        own = section(page, "Your energy")
-        await expect(own).to_contain_text("1,000,000 of 1,000,000 (100.0 %)")
-        await nobody_kept_out(someone)
-        await own.get_by_role("button", name="Claim").click()
-        await expect(own.get_by_text("claim on its way")).to_be_visible()
-        claimed = own.locator(".stat").filter(has=page.get_by_text("Claimed", exact=True))
-        await expect(claimed).not_to_contain_text("Claimed0 kWh")
+async def _claimed(cluster: EnergyCluster, someone: Visit) -> None:
+    page, home = someone.page, cluster.home
+    source = section(page, "Your sources").get_by_role("row").filter(has_text="Your gateway's meter")
+    await expect(source).to_contain_text("number ")
+    own = section(page, "Your energy")
+    await expect(own).to_contain_text("1,000,000 of 1,000,000 (100.0 %)")
+    await nobody_kept_out(someone)
+    await own.get_by_role("button", name="Claim").click()
+    await expect(own.get_by_text("claim on its way")).to_be_visible()
+    claimed = own.locator(".stat").filter(has=page.get_by_text("Claimed", exact=True))
 
-        async def as_told() -> bool:
-            balance = (await home.get("/energy"))["balance_mwh"]
-            return balance > 1_000 and kwh(balance // 1_000) in await claimed.inner_text()
+    async def as_told() -> bool:
+        balance = (await home.get("/energy"))["balance_mwh"]
+        return balance > 1_000 and kwh(balance // 1_000) in await claimed.inner_text()
 
-        await until("the page shows what was claimed", as_told)
-        assert await someone.fits()
+    await until("the page shows what was claimed", as_told)
+    assert await someone.fits()
 
 
-async def _sent(place: Place) -> None:
+async def _sent(cluster: EnergyCluster, someone: Visit) -> None:
     """Shares for the community; too many, or for nobody, is refused at the field."""
-    cluster = place.cluster
-    async with at(place.browser, cluster.home, "energy", DESKTOP) as someone:
-        page = someone.page
-        own = section(page, "Your energy")
-        await own.get_by_role("button", name="Send shares").click()
-        dialog = page.get_by_role("dialog")
-        receiver, shares = dialog.get_by_label("To the address"), dialog.get_by_label("Shares")
-        other = (await cluster.community.get("/status"))["owner"]
-        await receiver.fill(other.swapcase().replace("X", "x"))  # a checksum that is wrong
-        await shares.fill("1000001")
-        await page.keyboard.press("Enter")
-        await expect(shares).to_have_attribute("aria-invalid", "true")
-        await expect(dialog.get_by_role("alert")).to_contain_text("You hold 1,000,000 shares.")
-        await shares.fill("250000")
-        await page.keyboard.press("Enter")
-        await expect(receiver).to_have_attribute("aria-invalid", "true")
-        await expect(shares).not_to_have_attribute("aria-invalid", "true")
-        await expect(dialog.get_by_role("alert")).to_contain_text("Correct the request and send it again.")
-        await nobody_kept_out(someone)
-        await receiver.fill(other)
-        await page.keyboard.press("Enter")
-        await expect(dialog).to_have_count(0)
-        await expect(own).to_contain_text("750,000 of 1,000,000 (75.0 %)")
-    async with at(place.browser, cluster.community, "energy", PHONE) as someone:
-        own = section(someone.page, "Your energy")
-        await expect(own).to_contain_text("250,000 of 1,000,000 (25.0 %)")
-        assert await someone.fits()
+    page = someone.page
+    await page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+    own = section(page, "Your energy")
+    await own.get_by_role("button", name="Send shares").click()
+    dialog = page.get_by_role("dialog")
+    receiver, shares = dialog.get_by_label("To the address"), dialog.get_by_label("Shares")
+    other = (await cluster.community.get("/status"))["owner"]
+    await receiver.fill(other.swapcase().replace("X", "x"))  # a checksum that is wrong
+    await shares.fill("1000001")
+    await page.keyboard.press("Enter")
+    await expect(shares).to_have_attribute("aria-invalid", "true")
+    await expect(dialog.get_by_role("alert")).to_contain_text("You hold 1,000,000 shares.")
+    await shares.fill("250000")
+    await page.keyboard.press("Enter")
+    await expect(receiver).to_have_attribute("aria-invalid", "true")
+    await expect(shares).not_to_have_attribute("aria-invalid", "true")
+    await expect(dialog.get_by_role("alert")).to_contain_text("Correct the request and send it again.")
+    await nobody_kept_out(someone)
+    await receiver.fill(other)
+    await page.keyboard.press("Enter")
+    await expect(dialog).to_have_count(0)
+    await expect(own).to_contain_text("750,000 of 1,000,000 (75.0 %)")
 
 
 async def test_flows_of_a_community_are_drawn_and_their_figures_are_the_interfaces(place: Place) -> None:
     cluster = place.cluster
-    async with at(place.browser, cluster.community, "energy", PHONE) as someone:
-        none = someone.page.get_by_text("No member lets this community read its quarter hours yet.")
-        await expect(none).to_be_visible()
-    for home in ("home", "neighbour"):
-        await cluster.grant(COMMUNITY, wait=False, of=home, streams=[QUARTERS])
     day, midnight = time.strftime("%Y-%m-%d", time.gmtime(cluster.genesis)), cluster.genesis // DAY * DAY
     path, last = f"/energy/flows?from={midnight}&to={midnight + DAY}", dict[str, Any]()
 
@@ -206,10 +194,18 @@ async def test_flows_of_a_community_are_drawn_and_their_figures_are_the_interfac
         before, last = last, await cluster.community.get(f"{path}&by=day&pairs=yes")
         return bool(last == before and last["units"] == 2 and last["items"] and last["items"][0]["pairs"])
 
-    await until("the community reads the past of both", whole, every=2)
-    for size in (PHONE, DESKTOP):
-        async with at(place.browser, cluster.community, "energy", size) as someone:
-            flows = section(someone.page, "Energy flows (kWh)")
+    async with at(place.browser, cluster.community, "energy", PHONE) as someone:
+        page = someone.page
+        await expect(section(page, "Your energy")).to_contain_text("250,000 of 1,000,000 (25.0 %)")
+        flows = section(page, "Energy flows (kWh)")
+        await expect(flows).to_contain_text("No member lets this community read its quarter hours yet.")
+        assert await someone.fits()
+        for home in ("home", "neighbour"):
+            await cluster.grant(COMMUNITY, wait=False, of=home, streams=[QUARTERS])
+        await until("the community reads the past of both", whole, every=2)
+        for width, height in (PHONE, DESKTOP):
+            await page.set_viewport_size({"width": width, "height": height})
+            await page.reload()
             await flows.get_by_label("Day, or a day of the month").fill(day)
             await flows.get_by_text("Figures").click()
             await _as_the_interface_says(cluster, flows, path)
