@@ -19,7 +19,7 @@ from node.wire.past import PastReceipt, read_past
 from tests.e2e.conftest import Clusters
 from tests.support.cluster import RAW, SLOT, Cluster, Plan
 from tests.support.nodes import NodeProcess, Refusal
-from tests.support.processes import until
+from tests.support.processes import PROGRAM, Process, until
 from tests.support.wire import forks
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chain, pytest.mark.broker]
@@ -58,6 +58,19 @@ async def _transfer(cluster: Cluster) -> int:
 
 def keccak_hex(text: str) -> str:
     return "0x" + bytes(keccak(text=text)).hex()
+
+
+async def test_a_home_that_is_not_there_is_said_of_the_member_that_named_it(cluster: Cluster) -> None:
+    home, nobody = cluster.home, "http://127.0.0.1:1"
+    with pytest.raises(Refusal) as refused:
+        await home.post(f"/streams/{cluster.raw}/transfer", {"to": nobody})
+    assert (refused.value.status, refused.value.problem["field"]) == (503, "to")
+    command = (*PROGRAM, "--config", str(home.config), "stream", "transfer", RAW, "--to", nobody, "--yes")
+    run = Process("transfer", command, cluster.root / "logs" / "transfer.log")
+    await run.start()
+    assert await run.ended() == 4
+    assert f"{nobody} cannot be reached. (to)" in run.said()
+    assert await home.items("/transfers") == []
 
 
 async def test_a_transfer_closes_the_past_and_ends_what_the_former_household_reads(cluster: Cluster) -> None:

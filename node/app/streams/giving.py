@@ -81,7 +81,7 @@ class StreamGiver:
 
     async def give(self, sid: bytes, form: TransferForm) -> TransferView:
         """As `give_to`, to the node that a place leads to."""
-        card = await fetch_card(self._core, form.to)
+        card = await fetch_card(self._core, form.to, "to")
         if form.owner is not None and card.address != form.owner:
             raise Refused("The card there names another wallet than expected.", field="owner")
         return await self.give_to(sid, card)

@@ -14,6 +14,7 @@ from channels.asks import Ask, AskKind
 from channels.stores.records import StoredEnvelope
 from keys.messages import Grant, TransferStream, digest, parcel_domain, verify
 from keys.sealing import reader_key_hash
+from node.api.forms import TransferForm
 from node.app.core import Core, peer_of
 from node.app.facade.streams import Streams
 from node.app.inbox import Inbox
@@ -28,7 +29,7 @@ from node.app.streams.provider import ProviderRole
 from node.app.streams.resyncs import ResyncPost
 from node.app.streams.rotating import Rotator
 from node.app.submissions import Submissions, said_by
-from node.errors import Conflict, NotFound, Refused
+from node.errors import Conflict, NodeUnreachable, NotFound, Refused
 from node.projection import events as e
 from node.projection.base import Block, Peer
 from node.projection.consent import Consent, ConsentStatus
@@ -177,6 +178,16 @@ async def test_both_sign_the_transfer_and_the_new_owner_brings_it_onto_the_chain
 async def _submitted(core: Core, kind: str) -> list[SubmitMessage]:
     items = await core.storage.outbox.claim(core.clock.now(), 1_000, 1)
     return [item.effect for item in items if isinstance(item.effect, SubmitMessage) and item.effect.kind == kind]
+
+
+@pytest.mark.parametrize(("to", "error"), [("http://127.0.0.1:1", NodeUnreachable), ("wattpact/v1/nowhere", Refused)])
+async def test_an_address_where_no_household_is_found_is_said_of_its_field(
+    village: Village, to: str, error: type[NodeUnreachable | Refused]
+) -> None:
+    with pytest.raises(error) as raised:
+        await village.giver.give(village.sid, TransferForm(to=to))
+    assert raised.value.field == "to"
+    assert await village.giver.views() == ()
 
 
 async def test_the_new_owner_reads_from_the_transfer_on_and_nothing_of_before(village: Village) -> None:
