@@ -138,7 +138,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("This cannot be undone and there is nobody to ask.", remedy="Add --yes if it is meant.")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(plain(question), err=True):
         raise UsageError("Nothing was done.", remedy="")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from node.cli import (
     SimulateOptions,
     create_cli,
 )
+from node.cli.session import confirm
 from node.config import VERSION, Listen, LocalAccess, write_access
 from node.errors import Busy, ExitCode
 from tests.unit.node.cli.commandline import REGISTRY, SECRET, Factories, Line, api, line, node
@@ -279,3 +281,14 @@ def test_a_config_with_which_the_node_would_not_start_is_no_good_config(
     assert f"{missing} is missing" in checked.stderr
     (row,) = [json.loads(text) for text in line.run(*flags, "config", "check", "--json").stdout.splitlines()]
     assert row["key"] == missing
+
+
+def test_a_question_is_asked_in_plain_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may hold a name that somebody else chose."""
+    ours, theirs = pty.openpty()
+    with open(ours, "wb", buffering=0) as person, open(theirs, encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        person.write(b"y\n")
+        confirm("Revoke for \x1b[2JMallory\u202e?", yes=False)
+    said = capsys.readouterr().err
+    assert "Revoke for [2JMallory? [y/N]" in said
