@@ -251,7 +251,10 @@ class ConsentView(View):
     final: bool = Field(description="whether the grant's block is final; until then it opens nothing")
     owner: AddressHex
     reader: AddressHex
-    party: PartyView | None = None
+    party: PartyView | None = Field(
+        default=None,
+        description="the other side; a household by the name on its card when it was asked last, and its address",
+    )
     request_id: str | None = None
     purpose: str | None = None
     purpose_tag: int

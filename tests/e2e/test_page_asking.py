@@ -23,12 +23,19 @@ HOSTILE = 'Advice <img src=x onerror="document.title=1"><script>document.title=2
 DAY = 86_400
 NOBODY = "http://127.0.0.1:1"
 ADDRESS, PURPOSE = "Address of the home", "Purpose"
+HOME = 'Number 7 <img src=x onerror="document.title=3">'
+AWAY = "away"
+REACH = """addresses => import('./pages/reached.js').then(({ whoReaches }) => addresses.map(whoReaches))"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(clusters: Clusters) -> AsyncIterator[Cluster]:
-    named = {"beta": {"node.contact": "ask@beta.example", "node.policy_url": "https://beta.example/privacy"}}
-    async with clusters(Plan(providers=("beta",), streams=(RAW, QUARTERS), settings=named)) as made:
+    named: dict[str, dict[str, object]] = {
+        "beta": {"node.contact": "ask@beta.example", "node.policy_url": "https://beta.example/privacy"}
+    }
+    named |= {"home": {"node.name": HOME}, AWAY: {"node.outbound_only": True}}
+    plan = Plan(providers=("beta",), households=(AWAY,), streams=(RAW, QUARTERS), settings=named)
+    async with clusters(plan) as made:
         await made.pair(live=False)
         yield made
 
@@ -69,6 +76,12 @@ async def test_permissions_1_asked_on_one_page_granted_on_another_and_seen_on_bo
         dialog = await opened(asker)
         form = asker.page.get_by_role("dialog").locator("form")
         assert await asker.barriers() == []
+        place = person.page.locator(".reached")
+        await expect(place).to_contain_text("Only programs on this machine reach that address.")
+        await expect(place).to_contain_text("node.public_url")
+        assert await place.locator("code").first.inner_text() == cluster.home.url
+        assert await person.barriers() == []
+        assert await person.fits()
         await dialog.get_by_label(ADDRESS).fill(f" {cluster.home.url}/ ")
         await dialog.get_by_label(PURPOSE, exact=True).fill(HOSTILE)
         await dialog.get_by_label("electricity, every second").check()
@@ -81,7 +94,8 @@ async def test_permissions_1_asked_on_one_page_granted_on_another_and_seen_on_bo
         await dialog.get_by_role("button", name="Ask").dblclick()
         await expect(dialog).to_have_count(0)
         row = part(asker.page, "Asked by this node").get_by_role("row").filter(has_text=HOSTILE)
-        for words in ("electricity/15min, electricity/1s", stamp(end).replace("T", " "), "asked"):
+        owner = (await cluster.home.get("/status"))["owner"]
+        for words in ("electricity/15min, electricity/1s", stamp(end).replace("T", " "), "asked", HOME, owner[:10]):
             await expect(row).to_contain_text(words)
         assert await asker.barriers() == []
         assert len(await asked(cluster)) == before + 1
@@ -94,6 +108,55 @@ async def test_permissions_1_asked_on_one_page_granted_on_another_and_seen_on_bo
             granted = part(page, heading).get_by_role("row").filter(has_text=HOSTILE)
             await expect(granted).to_contain_text("live")
         await expect(row).to_have_count(0)
+        await expect(granted).to_contain_text(f"{HOME} {owner[:10]}…")
+        await expect(granted.get_by_title(owner)).to_be_visible()
+        await granted.get_by_role("link", name=HOME).click()
+        await expect(asker.page.get_by_role("heading", level=1)).to_have_text(HOME)
+        await expect(asker.page.locator("dd").filter(has_text=owner)).to_contain_text(HOME)
+        assert await asker.barriers() == []
+        assert await asker.page.locator("main img").count() == 0
+
+
+async def test_a_household_without_an_address_shows_its_mailbox_and_is_asked_by_it(
+    cluster: Cluster, browser: Browser
+) -> None:
+    """What one page lets a person copy the other's field takes."""
+    async with (
+        at(browser, cluster.nodes["beta"], "consents", PHONE) as asker,
+        at(browser, cluster.nodes[AWAY], "consents", PHONE, "--scope", "read") as person,
+    ):
+        place = person.page.locator(".reached")
+        await expect(place).to_contain_text("A provider at the same broker asks by the mailbox.")
+        await expect(place.get_by_role("button", name="Copy")).to_have_count(1)
+        mailbox = await place.locator("code").first.inner_text()
+        assert mailbox == (await cluster.nodes[AWAY].get("/status"))["broker"]["mailbox"]
+        assert await person.barriers() == []
+        assert await person.fits()
+        dialog = await opened(asker)
+        await dialog.get_by_label(ADDRESS).fill(mailbox)
+        await dialog.get_by_label(PURPOSE, exact=True).fill("By mailbox")
+        await dialog.get_by_role("button", name="Ask").click()
+        await expect(dialog).to_have_count(0)
+        await expect(person.page.get_by_role("article", name="Request of beta")).to_contain_text("By mailbox")
+
+
+async def test_who_reaches_an_address(cluster: Cluster, browser: Browser) -> None:
+    machine, near, anybody = "Only programs on this machine", "Only computers in the same network", None
+    known = {
+        "http://localhost:8750": machine, "http://127.0.1.1": machine, "http://[::1]:8750": machine,
+        "http://0.0.0.0:8750": machine, "http://[::]:8750": machine, "http://home.localhost": machine,
+        "http://192.168.1.7:8750": near, "http://10.0.0.2": near, "http://172.16.0.1": near,
+        "http://172.31.255.1": near, "http://169.254.1.1": near, "http://100.64.0.1": near, "http://[fd00::7]": near,
+        "http://[fe80::7]": near, "http://home.local": near, "http://home.home.arpa": near, "http://home": near,
+        "https://home.example": anybody, "https://192.0.2.7": anybody, "https://172.32.0.1": anybody,
+        "https://100.128.0.1": anybody, "https://[2001:db8::1]": anybody, "https://10.home.example": anybody,
+        "https://127.home.example": anybody, "https://fd.example": anybody,
+    }  # fmt: skip
+    async with at(browser, cluster.nodes["beta"], "consents", DESKTOP) as someone:
+        told = await someone.page.evaluate(REACH, list(known))
+        assert dict(zip(known, told, strict=True)) == known
+        await expect(someone.page.get_by_role("heading", name="Granted")).to_be_visible()
+        assert await someone.page.locator(".reached").count() == 0, "nobody asks a provider"
 
 
 async def test_permissions_5_what_is_wrong_is_said_at_its_field_and_the_keyboard_is_enough(

@@ -285,7 +285,7 @@ class Consents:
             final=state.status is not ConsentStatus.SEEN,
             owner=terms.owner,
             reader=terms.reader,
-            party=await self._party(request.card) if request and given else None,
+            party=await self._other_side(request, terms.owner, given),
             request_id=to_hex(request.request_id) if request else None,
             purpose=request.purpose if request else None,
             purpose_tag=terms.purpose_tag,
@@ -295,6 +295,13 @@ class Consents:
             text=text,
             text_hash=terms.text_hash,
         )
+
+    async def _other_side(self, request: ConsentRequest | None, owner: bytes, given: bool) -> PartyView | None:
+        """Who reads, or whose data it is."""
+        if given:
+            return await self._party(request.card) if request else None
+        name = await self._provider.household_name(owner) if self._provider else None
+        return PartyView(name=name, address=owner) if name else None
 
     async def _stream(self, state: Consent, sid: bytes) -> ConsentStreamView:
         stream = await self._core.storage.views.one(Stream, sid)

@@ -203,10 +203,14 @@ class ProviderRole:
         return self._core.keys.identity.reader(f"consent/{request_id.hex()}")
 
     async def party_name(self, state: Asking) -> str:
-        """How the household called itself on its card."""
+        """How the household called itself on its card when it was asked last."""
         address = state.party or (state.peer.address if state.peer else b"")
-        name = await self._core.storage.memory.facts.get("party", address.hex())
-        return str(name or "household")
+        return await self.household_name(address) or "household"
+
+    async def household_name(self, address: bytes) -> str | None:
+        """As `party_name`, by the address; None for one that this node never asked."""
+        name: str | None = await self._core.storage.memory.facts.get("party", address.hex())
+        return name
 
     async def _asked(self, request_id: bytes, sender: bytes) -> tuple[Asking, ConsentRequest]:
         asking = await self._core.storage.views.one(Asking, request_id)

@@ -4,12 +4,18 @@ import { h } from "./dom.js";
 import { facts } from "./ui.js";
 import { interval, minute, short, streamWords } from "./units.js";
 
-/** A name proves nothing, so the state of the domain stands beside it. */
+/** Beside the name of a household, which proves nothing: the beginning of its address, and the whole of it on demand. */
+export function addressBeside(address) {
+  return h("span", { class: "muted", title: address }, ` ${short(address)}`);
+}
+
+/** A name proves nothing, so the state of the domain stands beside it, or a household's address, which has none. */
 export function partyOf(row) {
   const { party } = row;
   const name = party?.name || short(row.reader ?? party?.address);
   const domain = party?.domain ? `${party.domain}, ${party.domain_verified ? "verified" : "not verified"}` : "";
-  return h("span", null, h("strong", { class: "wrap" }, name), domain ? h("span", { class: "muted wrap" }, ` (${domain})`) : null);
+  return h("span", null, h("strong", { class: "wrap" }, name), domain ? h("span", { class: "muted wrap" }, ` (${domain})`) : null,
+    row.direction === "sent" ? addressBeside(party.address) : null);
 }
 
 /** The same in full: why a domain is not verified, and when it was asked last. */

@@ -43,7 +43,7 @@ function fields() {
   const end = h("input", { type: "datetime-local", name: "end", value: minuteField(Math.floor(Date.now() / 1000) + YEAR_S) });
   const tag = h("input", { type: "number", name: "purpose_tag", required: true, min: 0, max: 2 ** 32 - 1, value: 0 });
   return [
-    field("Address of the home", home, ["Its public URL, or its mailbox, which ", h("code", null, "wattpact status"), " shows there."]),
+    field("Address of the home", home, "Its public URL, or its mailbox, as its own consents page shows it."),
     field("Purpose", purpose, "What the data is for, in words for people. They are part of what the household signs."),
     group("Streams", "streams", boxes, "The household may grant fewer, and for a shorter time."),
     h("fieldset", null, h("legend", null, `Time (${zone()})`), h("div", { class: "columns" },

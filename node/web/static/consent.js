@@ -61,7 +61,7 @@ function agreed(consent, buttons) {
     facts([
       ["Who reads", consent.direction === "given" ? partyOf(consent) : "this node"],
       ["Domain", consent.direction === "given" ? domainOf(consent) : null],
-      ["Whose data", consent.direction === "given" ? "this household's" : h("code", { class: "wrap" }, consent.owner)],
+      ["Whose data", consent.direction === "given" ? "this household's" : [consent.party ? [h("strong", { class: "wrap" }, consent.party.name), " "] : null, h("code", { class: "wrap" }, consent.owner)]],
       ["Purpose", h("span", { class: "wrap" }, consent.purpose ?? "–")],
       ["Time", interval(consent.start, consent.end)],
       ["Contact", consent.party?.contact ? h("span", { class: "wrap" }, consent.party.contact) : null],

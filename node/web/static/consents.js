@@ -2,9 +2,10 @@
 
 import { all, get, post } from "./api.js";
 import { askDialog } from "./askform.js";
-import { askedFacts, partyOf } from "./asked.js";
+import { addressBeside, askedFacts, partyOf } from "./asked.js";
 import { h, put } from "./dom.js";
 import { grantDialog } from "./grant.js";
+import { showReached } from "./reached.js";
 import { action, dialog, empty, field, loading, pill, problem, repeat, some, someRows, toast } from "./ui.js";
 import { interval, minute, short } from "./units.js";
 
@@ -22,9 +23,10 @@ export async function consentsPage(place) {
   const { main, signal, roles, decides, owner } = place;
   const [asked, sent, list, earlier] = Array.from({ length: 4 }, () => h("section"));
   const home = roles.includes("home");
-  const told = h("div");
+  const [told, they, reached] = [h("div"), h("div"), h("div", { class: "reached" })];
   const title = h("div", { class: "title-row" }, h("h1", null, "Consents"));
   put(main, title, told, asked, sent, list, earlier);
+  if (home) put(asked, they, reached);
   put(list, loading());
   let shown = "";
   let rounds = 0;
@@ -40,8 +42,8 @@ export async function consentsPage(place) {
       const open = requests.filter((each) => each.state === "requested");
       const own = new Set(streams.items.filter((each) => each.relation === "owner").map((each) => each.name));
       const received = open.filter((each) => each.direction === "received");
-      if (home) put(asked, h("h2", null, "They ask"), received.length ? some(received, AT_ONCE, (each) => requestCard(each, { own, owner }, decides, draw))
-        : empty("Nobody waits for an answer.", "A provider asks by the address of this home, or by its mailbox."));
+      if (home) put(they, h("h2", null, "They ask"), received.length ? some(received, AT_ONCE, (each) => requestCard(each, { own, owner }, decides, draw))
+        : empty("Nobody waits for an answer.", "A provider asks by the address of this home, or by its mailbox, as it stands below."));
       put(sent, sentOf(open.filter((each) => each.direction === "sent")));
       const coming = requests.filter((each) => each.state === "granted" && each.grant_id && !known.has(each.grant_id));
       put(list, h("h2", null, home ? "Granted" : "Granted to this node"), consentTable(consents, coming));
@@ -53,7 +55,8 @@ export async function consentsPage(place) {
     }
   };
   if (decides && roles.includes("provider")) title.append(action("Ask for consent …", () => askDialog(draw), { kind: "primary", where: told }));
-  return repeat(draw, EVERY_S, signal);
+  await repeat(draw, EVERY_S, signal);
+  if (home) await showReached(reached, signal);
 }
 
 // That a person had it before them is part of its life. Who may not answer is not that person; failing is no harm.
@@ -93,6 +96,11 @@ function deny(request, changed) {
 
 const names = (row) => row.streams.map((each) => each.name ?? short(each.sid)).join(", ");
 
+function whoOf(row, href) {
+  const [name, household] = [row.party?.name, row.direction === "received" ? row.owner : null];
+  return h("span", { class: "who" }, h("a", { href, class: "row-link" }, name || short(household ?? row.reader)), name && household ? addressBeside(household) : null);
+}
+
 function consentTable(items, coming) {
   if (!items.length && !coming.length) return empty("There is no consent yet.", "One is shown here once a request was granted.");
   const rank = { pending: 0, live: 1 };
@@ -100,7 +108,7 @@ function consentTable(items, coming) {
   const waiting = coming.map((request) => ({ ...request, state: "pending", coming: true }));
   const link = (row) => `#/consents/${row.grant_id}`;
   const columns = [
-    ["Who", (row) => (row.coming ? partyOf(row) : h("a", { href: link(row), class: "row-link" }, row.party?.name || short(row.direction === "received" ? row.owner : row.reader)))],
+    ["Who", (row) => (row.coming ? partyOf(row) : whoOf(row, link(row)))],
     ["Purpose", (row) => h("span", { class: "wrap" }, row.purpose ?? "–")],
     ["Streams", (row) => h("span", null, names(row))],
     ["Time", (row) => interval(row.start, row.end)],
