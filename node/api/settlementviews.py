@@ -146,13 +146,14 @@ class OrderForm(Form):
 
 class OrderView(View):
     """An offer or a request, at the asset that made it or at the market (M-21, M-22). `seed_status`: what the life
-    cycle calls its state; `reason`: why its market refused it; `area`, `energy`: what its details say,
-    if they say any."""
+    cycle calls its state; `reason`: why its market refused it; `waits`: why an open one makes no contract as things
+    stand; `area`, `energy`: what its details say, if they say any."""
 
     id: HashHex
     side: Literal["offer", "request"]
     state: str
     reason: str = ""
+    waits: str = ""
     seed_status: str = ""
     account: AddressHex
     wh: int

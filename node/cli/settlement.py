@@ -57,7 +57,7 @@ _ACTION: Final[tuple[Column, ...]] = (("state", "state"), ("digest", "digest"))
 _ORDERS: Final[tuple[Column, ...]] = (
     ("id", lambda row: short(row["id"])),
     ("side", "side"),
-    ("state", lambda row: f"{row['state']}: {row['reason']}" if row.get("reason") else row["state"]),
+    ("state", lambda row: ": ".join(filter(None, (row["state"], row.get("reason") or row.get("waits"))))),
     ("energy", lambda row: f"{row['wh']} Wh"),
     ("filled", lambda row: f"{row['filled_wh']} Wh"),
     ("price per kWh", "price"),

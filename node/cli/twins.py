@@ -36,7 +36,7 @@ _ENTRIES: Final[tuple[Column, ...]] = (
 
 def _says(message: Mapping[str, Any]) -> str:
     energy, money = message.get("wh"), message.get("amount")
-    parts = [f"{energy} Wh" if energy else "", f"{money} owed or paid" if money else ""]
+    parts = [f"{energy} Wh" if energy is not None else "", f"{money} owed or paid" if money else ""]
     return ", ".join(part for part in parts if part)
 
 

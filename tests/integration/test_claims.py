@@ -11,6 +11,7 @@ from keys import messages as m
 from keys.identity import Identity
 from keys.signers import LocalSigner
 from node.app.core import peer_of
+from node.app.facade.settlement import MarketPart
 from node.app.trading.assetactions import REFUSED
 from node.app.trading.assetpool import NOTICES
 from node.app.trading.deciding import Arbiter
@@ -66,6 +67,21 @@ async def test_m36_m37_m19_a13_reminders_at_t_2t_3t_and_the_claim_at_4t(tmp_path
         assert {f"asset.payment_reminder/{number}" for number in (1, 2, 3)} | {"asset.claim/3"} <= told
 
 
+async def waits(world: World) -> str:
+    """What the buyer's node says about its newest order."""
+    buyer = world.nodes["buyer"]
+    return (await MarketPart(buyer.core, buyer.asset, None).orders(None, 1)).items[0].waits
+
+
+async def test_a_request_that_nobody_can_pay_says_so(tmp_path: Path) -> None:
+    """It would stay open without a word: the chain takes no match whose amount is not there."""
+    async with trading(tmp_path) as world:
+        await world.order("buyer", "request", 1_000, 200, world.clock.now() + 2 * HOUR)
+        assert "It may cost 200 minor units, and the market's book has 0" in await waits(world)
+        await world.give("buyer", 200)
+        assert await waits(world) == ""
+
+
 async def test_m37_a_debtor_is_excluded_until_the_claim_is_cured(tmp_path: Path) -> None:
     """A-14: it may still pay; then the contract is `Claim cured`, and it trades again."""
     async with trading(tmp_path, terms={"escrow": False}) as world:
@@ -73,6 +89,7 @@ async def test_m37_a_debtor_is_excluded_until_the_claim_is_cured(tmp_path: Path)
         start = world.clock.now() + 2 * HOUR
         await world.order("seller", "offer", 100, 100, start)
         await world.order("buyer", "request", 100, 100, start)
+        assert "A claim against this asset is open" in await waits(world), "the household is told"
         await world.rounds(6)
         assert len(await world.market.trades()) == 2, "no new contract"
         assert any("Excluded" in reason for _, reason in await world.market.refusals())

@@ -49,6 +49,7 @@ from node.app.trading.askedsources import (
 from node.app.trading.asset import AssetRole
 from node.app.trading.community import CommunityRole
 from node.app.trading.market import MarketRole
+from node.app.trading.orderwaits import waiting_orders
 from node.app.trading.sources import ENERGY_OFF, OwnedSources, SourceMeter
 from node.errors import Conflict, NotFound, Refused
 from node.ledger.energy import EnergyViews, Position, energy_call
@@ -227,7 +228,9 @@ class MarketPart:
         rows = await views.page(Order, before=before, limit=limit)
         open_ = [order.order_id.hex() for _, order in rows if order.own and order.status is OrderStatus.OPEN]
         doubts = await self.core.storage.memory.facts.many(UNPROVEN, open_) if open_ else {}
-        shown = tuple(_order(order, doubts.get(order.order_id.hex())) for _, order in rows if order.terms is not None)
+        known = [order for _, order in rows if order.terms is not None]
+        waits = await waiting_orders(self.asset.voice, known) if self.asset is not None else {}
+        shown = tuple(_order(each, doubts.get(each.order_id.hex()), waits.get(each.order_id, "")) for each in known)
         older = await views.page(Order, before=rows[-1][0], limit=1) if rows else []
         return Page(items=shown, next=rows[-1][0] if older else None)
 
@@ -246,7 +249,8 @@ class MarketPart:
             _details(form),
         )
         order_id = await self.asset.order(form.market, wanted)
-        return _order(await self.core.storage.views.one(Order, order_id))
+        made = await self.core.storage.views.one(Order, order_id)
+        return _order(made, waits=(await waiting_orders(self.asset.voice, [made])).get(order_id, ""))
 
     async def trades(self, query: TradeQuery) -> tuple[TradeView, ...]:
         return await TradePages(self.core).page(query)
@@ -328,8 +332,8 @@ def _details(form: OrderForm) -> OrderDetails | None:
     )
 
 
-def _order(order: Order, doubt: str | None = None) -> OrderView:
-    """`doubt`: why somebody said that it is refused, without the market's signature."""
+def _order(order: Order, doubt: str | None = None, waits: str = "") -> OrderView:
+    """`doubt`: why somebody said that it is refused, without the market's signature; `waits`: what it lacks."""
     terms = order.terms
     if terms is None:
         raise NotFound("There is no order with this id.")
@@ -339,6 +343,7 @@ def _order(order: Order, doubt: str | None = None) -> OrderView:
         side="offer" if terms.sells else "request",
         state=order.status.value,
         reason=order.refused if order.status is OrderStatus.REFUSED else _DOUBTED.format(doubt) if doubt else "",
+        waits=waits,
         seed_status=seed_of_order(order),
         account=terms.account,
         wh=terms.wh,

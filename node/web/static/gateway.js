@@ -69,6 +69,6 @@ function ordersCard(items) {
     ["Filled", (row) => kwh(row.filled_wh), "number"],
     ["Price", (row) => price(row.price), "number"],
     ["Delivery", (row) => span(row.start, row.end)],
-    ["State", (row) => pill(row.state, row.reason ? `Refused: ${row.reason}` : row.seed_status || row.state)],
+    ["State", (row) => pill(row.state, row.reason ? `Refused: ${row.reason}` : row.waits || row.seed_status || row.state)],
   ], items.slice(0, SHOWN))];
 }

@@ -109,12 +109,13 @@ class MemoryMarket:
     asked: list[TradeQuery] = field(default_factory=list, kw_only=True)
     said: list[object] = field(default_factory=list)
     refused: str = ""
+    waits: str = ""
 
     async def orders(self, before: int | None, limit: int) -> Page[OrderView]:
         state = "refused" if self.refused else "open"
         order = OrderView(
             id=ORDER, side="offer", state=state, reason=self.refused, account=ASSET, wh=1_500, filled_wh=500,
-            price=200, start=1_000, end=1_900, valid_until=1_000, timestamp=400,
+            price=200, start=1_000, end=1_900, valid_until=1_000, timestamp=400, waits=self.waits,
         )  # fmt: skip
         return Page(items=(order,))
 
@@ -274,13 +275,14 @@ class MemoryTwins:
 
     fork: ForkView | None = None
     damage: str | None = None
+    wh: int = 700
 
     async def twin(self, contract: bytes) -> TwinView:
         if contract != CONTRACT:
             raise NotFound("There is no contract of this id.")
         entry = TwinEntryView(
             author=OPERATOR, party="market", seq=1, at=1_000, hash=ORDER, signature="0x" + "07" * 65, on_chain=True,
-            anchored=12, message={"event": "step", "status": "delivered", "wh": 700, "amount": 140, "block": 9},
+            anchored=12, message={"event": "step", "status": "delivered", "wh": self.wh, "amount": 140, "block": 9},
         )  # fmt: skip
         fields = FieldView(field="wh", values={"database": 700, "market's log": 700, "chain": 700}, agrees=True)
         return TwinView(

@@ -58,6 +58,8 @@ def test_orders_contracts_and_money(line: Line, api: Served) -> None:
 
 def test_a28_a_refused_order_is_shown_with_the_reason(line: Line, api: Served) -> None:
     assert "refused" not in line.run("market", "orders").stdout
+    api.settlement.market.waits = "deposit more"
+    assert "open: deposit more" in " ".join(line.run("market", "orders").stdout.split())
     api.settlement.market.refused = "gate closed"
     assert "refused: gate closed" in " ".join(line.run("market", "orders").stdout.split())
     order = json.loads(line.run("market", "orders", "--json").stdout)

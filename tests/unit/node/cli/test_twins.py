@@ -22,6 +22,8 @@ def test_m82_a_twin_is_shown_field_by_field_and_entry_by_entry(line: Line, api: 
         assert "market's log" in shown.stdout
         assert "700 Wh, 140 owed or paid" in shown.stdout
         assert "All copies agree." in shown.stderr
+    api.settlement.twins.wh = 0
+    assert "0 Wh, 140 owed or paid" in line.run("market", "twin", ID).stdout, "nothing counted is said as well"
     found = json.loads(line.run("market", "twin", ID, "--json").stdout)
     assert found["entries"][0]["message"]["status"] == "delivered"
     assert found["fields"][0]["values"]["chain"] == 700
