@@ -30,6 +30,7 @@ __all__ = [
     "address_to_text",
     "ether_text",
     "from_hex",
+    "short_id",
     "to_hex",
 ]
 
@@ -84,6 +85,11 @@ def address_to_text(address: bytes) -> str:
 def _checksummed(address: bytes) -> str:
     # A node spells the same few addresses for ever; each spelling costs a hash and forty comparisons.
     return str(to_checksum_address(address))
+
+
+def short_id(value: bytes) -> str:
+    """0x and eight digits, for logs: enough to find a contract by. A whole id looks like a key and is left out."""
+    return "0x" + value[:4].hex()
 
 
 def ether_text(wei: int) -> str:

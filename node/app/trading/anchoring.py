@@ -23,6 +23,7 @@ from node.ledger.transaction import TxState
 from node.projection.twin import Twin
 from node.projection.twin_events import RequestedTwinAnchor, TwinAnchor
 from node.runtime.supervisor import Service
+from node.types import short_id
 from node.wire.twins import MAX_PROVEN
 
 __all__ = ["Anchoring"]
@@ -133,5 +134,5 @@ def _fresh(twin: Twin) -> list[bytes]:
     try:
         return [TwinEntry.decode(entry).hash for entry in twin.entries[twin.anchored :][:MAX_PROVEN]]
     except ChannelError as damage:
-        _log.error("twin_damaged", contract=twin.contract_id.hex(), reason=str(damage))
+        _log.error("twin_damaged", contract=short_id(twin.contract_id), reason=str(damage))
         return []

@@ -29,6 +29,7 @@ from node.services.asset.rules import share_delivery
 from node.services.market.netcontracts import NetContract
 from node.services.market.netting import DAY
 from node.services.twin.netrecords import NetStory
+from node.types import short_id
 from node.wire.settlement import NetContractMade, NetReported
 
 __all__ = ["AssetNetContracts"]
@@ -248,7 +249,7 @@ class AssetNetContracts:
             return
         except PermanentFailure as error:
             refused = str(error)
-            _log.warning("net_report_refused", contract=key.hex(), reason=refused)
+            _log.warning("net_report_refused", contract=short_id(key), reason=refused)
         done = {**report, "sent": True, **({"refused": refused} if refused else {})}
         await self._core.storage.memory.keep((), [(REPORTS, key.hex(), done)])
         held.said = done

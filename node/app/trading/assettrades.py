@@ -29,6 +29,7 @@ from node.projection.settlement_events import OrderTerms, RequestedTradeNotice, 
 from node.projection.trade import Trade, TradeStatus
 from node.projection.tradedue import OVER, TradeDue
 from node.storage.journal import Applied
+from node.types import short_id
 
 __all__ = ["AssetTrades"]
 
@@ -100,7 +101,7 @@ class AssetTrades:
             order_id = terms.offer if sells else terms.request
             own = await self._own(order_id)
             if own is None:
-                _log.error("contract_not_ordered", contract=trade.contract_id.hex(), sells=sells)
+                _log.error("contract_not_ordered", contract=short_id(trade.contract_id), sells=sells)
                 continue
             if trade.watch is None or not (trade.watch.seller if sells else trade.watch.buyer):
                 await self._watch(trade, own, order_id, sells=sells)
@@ -180,7 +181,7 @@ class AssetTrades:
         try:
             body = await signed_counters(self._core, self._voice.domain(), trade, account, bytes(joined.operator))
         except NotFound as lacking:
-            _log.warning("contested_without_evidence", contract=trade.contract_id.hex(), reason=str(lacking))
+            _log.warning("contested_without_evidence", contract=short_id(trade.contract_id), reason=str(lacking))
             return
         now = self._core.clock.now()
         until = now + (trade.watch.waits.dispute_window if trade.watch is not None else VALID_S)

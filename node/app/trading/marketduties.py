@@ -18,7 +18,7 @@ from node.app.trading.marketnotices import MarketNotices
 from node.app.trading.orderterms import waits_of
 from node.app.trading.tradework import TradeWork
 from node.ledger.errors import RpcRefused
-from node.ledger.market import MarketViews
+from node.ledger.market import MarketViews, refusal_of
 from node.ledger.transaction import Call
 from node.projection.effects import (
     NotifySubmissionFailed,
@@ -34,6 +34,7 @@ from node.projection.trade import Trade
 from node.projection.tradedue import OVER, TradeDue
 from node.runtime.supervisor import Service
 from node.storage.journal import Applied
+from node.types import short_id
 from node.wire.settlement import WordRefused
 
 __all__ = ["MarketDuties"]
@@ -167,9 +168,9 @@ class MarketDuties:
         try:
             await core.chain.rpc.call(call.to, call.data, sender=core.chain.sender.address)
         except RpcRefused as refused:
-            _log.info("duty_waits", contract=trade.contract_id.hex(), step=step.value, reason=str(refused))
+            _log.info("duty_waits", contract=short_id(trade.contract_id), step=step.value, reason=refusal_of(refused))
             return
         # One transaction for each time that the contract comes to this point.
         key = bytes(keccak(trade.contract_id + step.value.encode() + len(trade.steps).to_bytes(4, "big")))
         await core.chain.sender.submit(key, call, again=True)
-        _log.info("duty_done", contract=trade.contract_id.hex(), step=step.value)
+        _log.info("duty_done", contract=short_id(trade.contract_id), step=step.value)

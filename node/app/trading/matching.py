@@ -36,6 +36,7 @@ from node.services.market.prices import PriceHistory, Times, Traded
 from node.services.market.remote import Proposal, RemoteBook
 from node.services.market.sides import Sides
 from node.storage.journal import Applied
+from node.types import short_id
 
 __all__ = ["Matching"]
 
@@ -280,7 +281,7 @@ class Matching:
         except RpcRefused as refused:
             return named_in(refusal_of(refused))
         except RpcError as silent:
-            _log.info("match_not_explained", contract=submission.digest.hex(), reason=str(silent))
+            _log.info("match_not_explained", contract=short_id(submission.digest), reason=str(silent))
         return None
 
     # Prices

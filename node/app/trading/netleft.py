@@ -37,6 +37,7 @@ from node.services.market.errors import LineRefused
 from node.services.market.netcontracts import NetContract
 from node.services.market.setoff import set_off
 from node.services.market.waiting import NO_WAIT, Sale, Wait, has_to_wait, wait_ends, waits
+from node.types import short_id
 from node.wire.settlement import NetCounted, NetLeftOut
 
 __all__ = ["LeftLines"]
@@ -366,7 +367,7 @@ class LeftLines:
         wish = await signed_match(self._core, fill, offer, request, times)
         await self._change(leaf, wish, contract=wish.digest)
         self._core.wake()
-        _log.info("net_line_contracted", leaf=leaf.hex(), contract=wish.digest.hex())
+        _log.info("net_line_contracted", leaf=leaf.hex(), contract=short_id(wish.digest))
 
     async def _follow(self, leaf: bytes) -> None:
         """What became of the contract; one that the chain did not take, or that was cancelled, is made anew."""
@@ -381,7 +382,7 @@ class LeftLines:
             return
         if trade.status is TradeStatus.CANCELLED:
             if trade.settled:  # what was owed is still owed: both sign anew, and a claim stays
-                _log.warning("net_line_cancelled", leaf=leaf.hex(), contract=left.contract.hex())
+                _log.warning("net_line_cancelled", leaf=leaf.hex(), contract=short_id(left.contract))
                 await self._change(leaf, contract=b"", told={}, since=0)
             return
         closed = trade.status in OVER and trade.settled

@@ -22,6 +22,7 @@ from node.errors import Conflict, InvalidInput, Refused
 from node.ledger.allowances import AllowanceViews
 from node.ledger.market import MarketViews
 from node.ledger.transaction import Call
+from node.types import short_id
 from node.wire.settlement import FundWanted
 
 __all__ = ["FUNDED", "Allowed", "OwnerFunds"]
@@ -109,7 +110,9 @@ class OwnerFunds:
         reason = await funding.why_not(call, self._core.chain.sender.address)
         name, now = bytes(body.contract).hex(), self._core.clock.now()
         if reason is not None:
-            _log.warning("funding_refused", contract=name, missing=body.missing, reason=str(reason))
+            _log.warning(
+                "funding_refused", contract=short_id(bytes(body.contract)), missing=body.missing, reason=str(reason)
+            )
             told = {"missing": body.missing, "done": False, "reason": str(reason), "at": now}
             await self._core.storage.memory.keep((), [(FUNDED, name, told)])
             raise Refused(f"The owner does not fund this: {reason}", remedy="Raise the allowance, or fund it by hand.")

@@ -18,6 +18,7 @@ from node.runtime.backoff import Backoff
 from node.runtime.errors import PermanentFailure
 from node.services.asset.errors import PaymentRefused, PaymentWaits
 from node.services.asset.rules import AT_ONCE, Bill, choose_bills
+from node.types import short_id
 from node.wire.settlement import FundWanted
 
 __all__ = ["OwnerPeer", "Payments"]
@@ -209,7 +210,7 @@ class Payments:
             self.refused[trade.contract_id] = str(refused)
             if not isinstance(refused, PaymentWaits):
                 del queue.owed[trade.contract_id]
-                _log.error("payment_refused", contract=trade.contract_id.hex(), reason=str(refused))
+                _log.error("payment_refused", contract=short_id(trade.contract_id), reason=str(refused))
             return None
         self.refused.pop(trade.contract_id, None)
         return bill
@@ -225,6 +226,6 @@ class Payments:
             await self._voice.post.send(peer, "user.fund", body.to_json(), VALID_S)
         except PermanentFailure as refused:
             self.unfunded[contract_id] = str(refused)
-            _log.warning("funding_refused", contract=contract_id.hex(), reason=str(refused))
+            _log.warning("funding_refused", contract=short_id(contract_id), reason=str(refused))
         except NodeUnreachable as silent:
             self.unfunded[contract_id] = str(silent)

@@ -14,6 +14,7 @@ from node.errors import CallerError
 from node.projection.settlement_events import RequestedTradeNotice, RequestedTradeWatch
 from node.projection.trade import Trade, TradeStatus
 from node.projection.tradedue import OVER
+from node.types import short_id
 
 __all__ = ["TradeWork"]
 
@@ -75,4 +76,4 @@ async def _safely(look: Callable[[Trade], Awaitable[None]], trade: Trade) -> Non
     try:
         await look(trade)
     except CallerError as refused:
-        _log.error("contract_left_alone", contract=trade.contract_id.hex(), reason=str(refused))
+        _log.error("contract_left_alone", contract=short_id(trade.contract_id), reason=str(refused))

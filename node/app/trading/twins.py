@@ -52,6 +52,7 @@ from node.services.twin.proof import proven
 from node.services.twin.records import encode_record, missing, progress_of, records_of
 from node.storage.feed import FeedFilter
 from node.storage.journal import Applied
+from node.types import short_id
 from node.wire.twins import TwinAnchored, TwinEntrySent, TwinHolder, TwinOpened
 
 __all__ = ["Holders", "Twins"]
@@ -164,7 +165,7 @@ class Twins:
             entries = await self._entries(trade, twin, story)
         except (ChannelError, KeysError) as damage:
             # One database row that was tampered with holds up no other contract.
-            _log.error("twin_damaged", contract=contract_id.hex(), reason=str(damage))
+            _log.error("twin_damaged", contract=short_id(contract_id), reason=str(damage))
             return
         if entries:
             await self._core.storage.memory.keep(entries)
@@ -317,7 +318,7 @@ class Twins:
         except TwinForked as fork:
             first, second = fork.entries
             author = TwinEntry.decode(second).author
-            _log.error("twin_forked", contract=body.trade.hex(), author=author.hex(), reason=str(fork))
+            _log.error("twin_forked", contract=short_id(body.trade), author=author.hex(), reason=str(fork))
             return Kept((ReceivedTwinFork(body.trade, first, second, now),))
         except NotYet as gap:
             raise Busy(f"The entry came too early: {gap}.", remedy="It is tried again.") from gap

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from node.observability import Metrics, configure_logging, get_logger, redact_text, redact_value, request_scope
+from node.types import short_id
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 WORDS = "test test test test test test test test test test test junk"
@@ -134,3 +135,11 @@ def test_metrics_have_stable_names_and_bounded_labels() -> None:
         assert name in text
     assert "EVIL" not in text
     assert "0x" not in text
+
+
+def test_a_contract_is_named_by_the_beginning_of_its_id() -> None:
+    """A whole id looks like a key: it would be taken out, and nobody could tell which contract a line is about."""
+    contract = bytes.fromhex(KEY)
+    assert short_id(contract) == "0xac0974be"
+    assert redact_text(f"contract={short_id(contract)}") == "contract=0xac0974be"
+    assert KEY not in redact_text(f"contract={contract.hex()}")
