@@ -138,10 +138,15 @@ def _choosy_fills(offers: Sequence[Quote], requests: Sequence[Quote]) -> list[Fi
     """One price for orders that do not take everybody: the one at which most is matched by merit.
 
     At one price it is who suits whom, and no more. What all offers and all requests at a price have bounds what can be
-    matched there, so prices are tried from the greatest bound on, until none can reach what was found.
+    matched there, so prices are tried from the greatest bound on, until none can reach what was found. Before them that
+    is tried which clears what suits somebody: large orders that suit nobody would else choose which prices are tried.
     """
     tried: dict[int, list[Fill]] = {}
     best = 0
+    likely = clear(_suited(offers, requests))
+    if likely is not None:
+        tried[likely.price] = _at(likely.price, offers, requests)
+        best = _volume(tried[likely.price])
     for bound, price in sorted(_bounds(offers, requests), key=lambda each: (-each[0], each[1]))[:_MOST_PRICES]:
         if bound < best or not bound:
             break
@@ -153,6 +158,18 @@ def _choosy_fills(offers: Sequence[Quote], requests: Sequence[Quote]) -> list[Fi
     middle = (ties[0] + ties[-1]) // 2
     fills = tried.get(middle) or _at(middle, offers, requests)
     return fills if _volume(fills) == best else tried[ties[len(ties) // 2]]
+
+
+def _suited(offers: Sequence[Quote], requests: Sequence[Quote]) -> list[Quote]:
+    """Of each order what finds somebody whom it suits, whatever the price; the better ones of each side first."""
+    book, found = ConstrainedBook(), dict[bytes, int]()
+    for rank, order in enumerate((*offers, *requests)):
+        anyhow = tuple(replace(each, price=None) for each in order.particulars.conditions)
+        particulars = replace(order.particulars, conditions=anyhow) if anyhow else order.particulars
+        for fill in book.add(replace(order, price=0, seq=rank, particulars=particulars)):
+            for key in (fill.offer, fill.request):
+                found[key] = found.get(key, 0) + fill.wh
+    return [replace(each, wh=found[each.key]) for each in (*offers, *requests) if each.key in found]
 
 
 def _bounds(offers: Sequence[Quote], requests: Sequence[Quote]) -> list[tuple[int, int]]:

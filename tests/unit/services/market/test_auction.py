@@ -183,3 +183,23 @@ def test_an_auction_is_held_once_at_the_gate() -> None:
         assert volume(engine.tick(SLOT.gate)) == 5
         assert list(engine.add(offer("late", 1, 5))) == []
         assert list(engine.tick(SLOT.gate + 1)) == []
+
+
+def test_attack_large_orders_that_suit_nobody_choose_no_price() -> None:
+    """They name so many low prices that no other one was tried: the price fell to the half, and most of what would have
+    been matched was not. They bind nobody, so it cost nothing."""
+    dice = random.Random(1)
+    honest = [
+        (offer if number % 2 else request)(f"{number}", dice.randint(100_000, 400_000), dice.randint(100, 5_000))
+        for number in range(600)
+    ]
+    alone = Condition(partners=frozenset({b"nobody"}))
+    wanted = Particulars(conditions=(alone,))
+    evil = [replace(offer("evil", 100_000, 10**12), particulars=wanted)]
+    for at in range(110_000, 110_300, 8):
+        conditions = tuple(replace(alone, price=price) for price in range(at, at + 8))
+        wanted = Particulars(conditions=conditions)
+        evil.append(replace(request(f"evil {at}", 120_000, 10**12), particulars=wanted))
+    fills, before = uniform_fills([*honest, *evil]), uniform_fills(honest)
+    assert volume(fills) == volume(before)
+    assert {fill.price for fill in fills} == {fill.price for fill in before}
