@@ -36,7 +36,12 @@ class AllowanceForm(Form):
     per_day: int = Field(ge=0, lt=2**88)
     per_contract: int = Field(ge=0, lt=2**88)
     valid_until: UnixTime
-    total: int = Field(ge=0, lt=2**88, description="what the token lets go for all assets together")
+    total: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**88,
+        description="what the token lets go for all assets together; left as it is, or a day's where that is more",
+    )
 
 
 class WithdrawForm(Form):

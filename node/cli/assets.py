@@ -260,13 +260,13 @@ def _add_allow(group: typer.Typer) -> None:
         ] = 0,
         until: Annotated[str, typer.Option(help="Last time at which it may draw.")] = "+30d",
         total: Annotated[
-            int,
+            int | None,
             typer.Option(
                 min=0,
-                help="Minor units that the token lets go for all assets together; by default a day's.",
+                help="Minor units that the token lets go for all assets together; if none, as now or a day's.",
                 show_default=False,
             ),
-        ] = 0,
+        ] = None,
         as_json: JsonFlag = False,
     ) -> None:
         found = _found(context, device)
@@ -276,6 +276,6 @@ def _add_allow(group: typer.Typer) -> None:
             "per_day": per_day,
             "per_contract": per_contract or per_day,
             "valid_until": parse_time(until, int(time.time()), "--until"),
-            "total": total or per_day,
+            **({} if total is None else {"total": total}),
         }
         Output(as_json).one(session_of(context).client().post("/market/allowances", form), _ACTION)

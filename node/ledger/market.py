@@ -277,6 +277,10 @@ class Money:
         """The nonce of the account's next permit."""
         return await self._ask(dev_token.encode_nonces(account), dev_token.decode_nonces)
 
+    async def allowance(self, owner: bytes, spender: bytes) -> int:
+        """Minor units that the owner lets the spender draw."""
+        return await self._ask(dev_token.encode_allowance(owner, spender), dev_token.decode_allowance)
+
     async def unit(self) -> tuple[str, int]:
         """What the token is called, and the power of ten between it and its minor units; asked once."""
         if self._unit is None:

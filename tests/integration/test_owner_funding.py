@@ -70,6 +70,62 @@ async def test_m27_m56_the_owner_funds_what_the_allowance_covers(tmp_path: Path)
         assert await world.balance("buyer") == 0
 
 
+async def test_a29_of_two_words_of_one_moment_the_later_counts(tmp_path: Path) -> None:
+    """A-29: what was allowed by mistake is taken back before a block has it; a node that starts anew meanwhile knows
+    which number it signed last."""
+    async with trading(tmp_path) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        account = world.nodes["buyer"].asset.account(world.operator).address
+        wallet, until = owner.core.keys.identity.wallet().address, world.clock.now() + 30 * DAY
+
+        async def on_chain() -> int:
+            views = owner.core.chain.funding
+            assert views is not None
+            return int((await views.funding(wallet, world.operator, account)).nonce)
+
+        for per_day in (5_000, 7_000, 0):
+            await owner.funds.allow(Allowed(account, world.operator, per_day, per_day, until))
+        owner = await world.restart("buyer's owner")
+        await owner.funds.allow(Allowed(account, world.operator, 400, 400, until))
+
+        async def last() -> bool:
+            return await on_chain() == 4
+
+        await world.until("the last word is on chain", last)
+        views = owner.core.chain.funding
+        assert views is not None
+        assert (await views.funding(wallet, world.operator, account)).per_day == 400
+
+
+async def test_a29_an_allowance_takes_nothing_from_other_assets(tmp_path: Path) -> None:
+    """What the token lets go is for all assets: it grows where a day needs more, and is not less for one that ends."""
+    async with trading(tmp_path) as world:
+        owner = await owner_of_buyer(world, 10_000)
+        views, market = owner.core.chain.funding, owner.core.chain.market
+        assert views is not None
+        assert market is not None
+        wallet, until, spender = owner.core.keys.identity.wallet().address, world.clock.now() + DAY, views.address
+        money = await market.money()
+        accounts = [world.nodes[name].asset.account(world.operator).address for name in ("buyer", "seller")]
+
+        async def lets(amount: int) -> None:
+            async def so() -> bool:
+                return await money.allowance(wallet, spender) == amount
+
+            await world.until(f"the token lets {amount} go", so)
+
+        await owner.funds.allow(Allowed(accounts[0], world.operator, 7_000, 7_000, until))
+        await owner.funds.allow(Allowed(accounts[1], world.operator, 500, 500, until))
+        await world.rounds(3)
+        await lets(7_000)
+        await owner.funds.allow(Allowed(accounts[1], world.operator, 0, 0, until))
+        await world.rounds(3)
+        await lets(7_000)
+        for total in (9_000, 20):  # said outright, twice within one block: the later holds
+            await owner.funds.allow(Allowed(accounts[1], world.operator, 100, 100, until, total))
+        await lets(20)
+
+
 async def test_a29_more_than_the_allowance_for_one_contract_is_refused(tmp_path: Path) -> None:
     """Owner and asset are told why; the money stays; a higher allowance is a new chance.
 

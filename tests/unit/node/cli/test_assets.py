@@ -111,9 +111,12 @@ def test_m77_paused_continued_and_retired_for_good(line: Line, api: Served) -> N
 def test_a29_an_allowance_names_the_assets_own_account(line: Line, api: Served) -> None:
     made = line.run("asset", "allow", "Roof", "5000", "--per-contract", "500", "--total", "90000", "--json")
     assert made.exit_code == ExitCode.OK, made.output
-    (form,) = api.settlement.life.said
-    assert isinstance(form, AllowanceForm)
-    assert (form.per_day, form.per_contract, form.total) == (5_000, 500, 90_000)
+    assert line.run("asset", "allow", "Roof", "0").exit_code == ExitCode.OK
+    said, ended = api.settlement.life.said
+    assert isinstance(said, AllowanceForm)
+    assert (said.per_day, said.per_contract, said.total) == (5_000, 500, 90_000)
+    assert isinstance(ended, AllowanceForm)
+    assert (ended.per_day, ended.total) == (0, None), "what other assets may draw stays"
 
 
 def test_m38_a15_orders_and_contracts_are_cancelled_and_claims_contested(line: Line, api: Served) -> None:
