@@ -200,7 +200,7 @@ async def test_m86_a_gateway_shows_its_assets_own_wallet_and_orders(place: PageW
         orders = page.locator("section", has=page.get_by_role("heading", name="Offers and requests"))
         await expect(orders.get_by_role("row").filter(has_text="0.00026 DEV/kWh")).to_contain_text("4 kWh")
         await own.get_by_role("button", name="Take out").click()
-        await expect(own.get_by_role("alert")).to_contain_text("Nothing can be taken out yet")
+        await expect(own.get_by_role("alert")).to_contain_text("Nothing can be taken out: Nothing is on the way out")
         await own.get_by_role("button", name="Deposit").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_label("Amount in DEV").fill("1.25")
