@@ -12,6 +12,8 @@ import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 from sqlalchemy import select, update
 
+from node.app.core import peer_of
+from node.projection.settlement_events import RequestedTradeNotice
 from node.projection.twin import Twin
 from node.storage.schema import states
 from tests.support.browser import DESKTOP, PHONE, visit
@@ -437,10 +439,39 @@ async def test_the_market_shows_depth_and_prices_as_they_move(place: PageWorld, 
         )
 
 
-async def test_m70_jobs_with_their_errors_tried_again_or_called_off(
+async def test_m70_jobs_with_their_errors_tried_again_or_called_off(place: PageWorld) -> None:
+    """Two letters that their addressee refuses for good: a person decides."""
+    world = place.world
+    seller, now = world.nodes["seller"], world.clock.now()
+    async with visit(place.browser, PHONE) as someone:
+        page = someone.page
+        await place.enter(page, "jobs")
+        await expect(page.get_by_text("There is nothing to do.")).to_be_visible()
+        market = peer_of(world.market.core.card)
+        letters = [
+            RequestedTradeNotice(place.contracts[n], f"user.word/{n}", market, "user.word", "{}", now + DAY, now)
+            for n in range(2)
+        ]
+        await seller.core.storage.memory.keep(letters)
+        seller.core.wake()
+        await world.rounds(2)
+        rows = page.get_by_role("row").filter(has_text="SendParcel")
+        await expect(rows).to_have_count(2)
+        await expect(rows.first).to_contain_text("user.word")
+        assert await someone.fits()
+        await rows.first.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_text("The job is tried again.")).to_be_visible()
+        await expect(rows.filter(has_text="queued")).to_have_count(1)
+        await rows.filter(has_text="failed").get_by_role("button", name="Call off").click()
+        await expect(rows).to_have_count(1)
+        await rows.filter(has_text="queued").get_by_role("button", name="Call off").click()
+        await expect(page.get_by_text("There is nothing to do.")).to_be_visible()
+
+
+async def test_m70_an_order_that_was_refused_without_proof_waits_among_the_jobs(
     place: PageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The market's no is not signed, so it ends no order: a person decides."""
+    """The market's no is not signed, so it ends no order: it is asked again, and once it is taken all is done."""
     world = place.world
     assert world.market.market is not None
     kept = world.market.market.notices.retired
@@ -454,19 +485,14 @@ async def test_m70_jobs_with_their_errors_tried_again_or_called_off(
         await expect(page.get_by_text("There is nothing to do.")).to_be_visible()
         world.market.market.notices.retired = retired  # type: ignore[method-assign]
         monkeypatch.setattr("node.app.trading.ordertaking.signed_refusal", no_signature)
-        for n in range(2):
-            await world.order("seller", "offer", 100 + n, 900, world.clock.now() + 2 * HOUR)
+        await world.order("seller", "offer", 100, 900, world.clock.now() + 2 * HOUR)
         await world.rounds(2)
         world.market.market.notices.retired = kept  # type: ignore[method-assign]
-        rows = page.get_by_role("row").filter(has_text="SendParcel")
-        await expect(rows).to_have_count(2)
-        await expect(rows.first).to_contain_text("retired")
+        row = page.get_by_role("row").filter(has_text="SendParcel")
+        await expect(row).to_contain_text("retired")
+        await expect(row).to_contain_text("queued")
         assert await someone.fits()
-        await rows.first.get_by_role("button", name="Try again").click()
-        await expect(page.get_by_text("The job is tried again.")).to_be_visible()
-        await expect(rows.filter(has_text="queued")).to_have_count(1)
-        await rows.filter(has_text="failed").get_by_role("button", name="Call off").click()
-        await expect(rows).to_have_count(1)
+        await world.pass_time(600)
         await world.rounds(3)
         await expect(page.get_by_text("There is nothing to do.")).to_be_visible()
 
