@@ -49,4 +49,6 @@ async def follow(config: dict[str, str | int]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     asyncio.run(follow(json.loads(Path(sys.argv[1]).read_text())))
