@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.app.demo.errors import DemoFailed
+from node.runtime.endings import end_process
 
 __all__ = ["Child", "Processes"]
 
@@ -76,15 +76,7 @@ class Processes:
         if process is None:
             raise DemoFailed(f"{name} was not started.")
         child.expected = True
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        try:
-            async with asyncio.timeout(within):
-                return await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            return await process.wait()
+        return await end_process(process, number, within)
 
     def check(self) -> None:
         """Raises DemoFailed if a process ended that nobody ended."""

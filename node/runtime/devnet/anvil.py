@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 from collections import deque
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from node.runtime.devnet.errors import AnvilFailed, AnvilMissing
+from node.runtime.endings import end_process
 
 __all__ = ["MNEMONIC", "AnvilOptions", "AnvilProcess", "find_anvil"]
 
@@ -184,13 +186,7 @@ class AnvilProcess:
         """Terminate, then kill; return when the process is gone. Safe to call twice."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(within):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await end_process(process, signal.SIGTERM, within)
         if self._drain is not None:
             await self._drain
             self._drain = None

@@ -62,6 +62,26 @@ async def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     assert await processes.end("deaf", signal.SIGTERM, 0.3) == -9
 
 
+async def test_who_was_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C or SIGTERM cancels the run; what does not end in time is killed then as well, and so is all behind it."""
+    processes = Processes(tmp_path)
+    children = [await processes.start(name, STUBBORN) for name in ("first", "second")]
+    for child in children:
+        await up(child.log)
+
+    async def run() -> list[int]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return [await processes.end(child.name, signal.SIGTERM, 0.2) for child in reversed(children)]
+        return []
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == [-9, -9]
+
+
 async def test_a_death_that_nobody_wanted_is_told(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     child = await processes.start("short", (sys.executable, "-c", "raise SystemExit(3)"))
