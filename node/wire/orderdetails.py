@@ -50,7 +50,10 @@ class OrderDetails(Body):
 
     def nonce(self) -> int:
         """The nonce of the order to which these details belong."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        document = self.to_json()
+        for written, condition in zip(document["conditions"], self.conditions, strict=True):
+            written["price"], written["wh"] = condition.price, condition.wh  # numbers here, however they travel
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return int.from_bytes(keccak(_TAG + text.encode()), "big")
 
 

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
+from keys.parcel import Parcel
+from node.app.core import peer_of
 from node.app.facade.jobs import JobsPart
+from node.app.inbox import Kept
 from node.errors import Conflict, InvalidInput, NotFound, Refused
-from tests.support.marketface import face, no_signature, set_up
+from node.projection.settlement_events import RequestedTradeNotice
+from tests.support.marketface import face, set_up
 from tests.support.tradeworld import HOUR, trading
 
 pytestmark = pytest.mark.chain
 
 
-async def test_m69_a_failed_job_shows_its_error_is_tried_again_or_called_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The market refuses the orders of an asset that it does not know any more, and cannot sign its no; the jobs say so
-    until a person acts.
+async def test_m69_a_failed_job_shows_its_error_is_tried_again_or_called_off(tmp_path: Path) -> None:
+    """The market does not take what it is sent, for good; the jobs say so until a person acts.
 
     M-68: the database file of the node has it all, for any program that opens one: what was done and what failed.
     """
     async with trading(tmp_path) as world:
+        await world.give("buyer", 1_000_000)
+        contracts = await world.contract(wh=100, price=50, count=2)
         seller = world.nodes["seller"]
         jobs = JobsPart(seller.core, seller.pool)
-        assert world.market.market is not None
-        refuse = world.market.market.notices.retired
-
-        async def retired(accounts: Collection[bytes]) -> frozenset[bytes]:
-            return frozenset(accounts)
-
-        world.market.market.notices.retired = retired  # type: ignore[method-assign]
-        monkeypatch.setattr("node.app.trading.ordertaking.signed_refusal", no_signature)
-        start = world.clock.now() + 2 * HOUR
-        orders = [await world.order("seller", "offer", 100 + n, 50, start) for n in range(2)]
+        now, market = world.clock.now(), peer_of(world.market.core.card)
+        letters = [
+            RequestedTradeNotice(each, "asset.novelty", market, "asset.novelty", "{}", now + HOUR, now)
+            for each in contracts
+        ]
+        await seller.core.storage.memory.keep(letters)
         queued = await jobs.jobs("queued", 10)
         assert [job.kind for job in queued] == ["SendParcel", "SendParcel"]
-        assert {job.about for job in queued} == {f"order/{order.hex()}" for order in orders}
+        assert {job.about for job in queued} == {f"trade/{each.hex()}" for each in contracts}
         with pytest.raises(Conflict):
             await jobs.retry(queued[0].id)
         claimed = await seller.core.storage.outbox.claim(world.clock.now(), 1, 60)
@@ -50,21 +48,26 @@ async def test_m69_a_failed_job_shows_its_error_is_tried_again_or_called_off(
         await world.rounds(2)
         failed = await jobs.jobs(None, 10)
         assert [job.state for job in failed] == ["failed", "failed"]
-        assert all("retired" in job.error for job in failed)
+        assert all("asset.novelty" in job.error for job in failed)
         with sqlite3.connect(f"file:{seller.folder / 'wattpact.db'}?mode=ro", uri=True) as database:
             (done,) = database.execute("select count(*) from journal").fetchone()
             failures = [row[0] for row in database.execute("select reason from outbox where status = 'dead'")]
             kept = {row[0] for row in database.execute("select distinct kind from states")}
         assert done > 0
-        assert len([reason for reason in failures if "retired" in reason]) == 2
-        assert "order" in kept
-        world.market.market.notices.retired = refuse  # type: ignore[method-assign]
+        assert len([reason for reason in failures if "asset.novelty" in reason]) == 2
+        assert {"order", "trade"} <= kept
+        taken: list[bytes] = []
+
+        async def take(parcel: Parcel) -> Kept:
+            taken.append(parcel.sender)
+            return Kept()
+
+        world.market.inbox.on("asset.novelty", take)  # a market of a later version
         await jobs.retry(failed[0].id)
         await jobs.cancel(failed[1].id)
         await world.rounds(2)
         assert await jobs.jobs(None, 10) == ()
-        taken = [(await world.market.order(order)).terms is not None for order in orders]
-        assert sorted(taken) == [False, True]
+        assert taken == [seller.core.signer.address]
         for unknown, error in (("999999-0", NotFound), ("x", InvalidInput), (failed[1].id, NotFound)):
             with pytest.raises(error):
                 await jobs.cancel(unknown)
