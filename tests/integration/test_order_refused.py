@@ -85,20 +85,25 @@ async def test_the_pool_of_an_asset_has_the_energy_of_a_refused_order_back(tmp_p
         assert (await seller.pool.pool())["reserved"] == 0
 
 
+async def leave_the_other_side(world: World, seller: Node) -> None:
+    """What was refused for an order on the other side would be taken from now on."""
+    rows = await seller.core.storage.views.page(Order, status="open", limit=9)
+    (request,) = [order for _, order in rows if order.own]
+    await seller.asset.actions.cancel_order(request.order_id)
+
+    async def free() -> bool:
+        return (await world.market.order(request.order_id)).status is OrderStatus.CANCELLED
+
+    await world.until("that account is on no side any more", free)
+
+
 async def test_a_market_that_said_no_keeps_to_it_and_one_that_said_yes_too(tmp_path: Path) -> None:
     """Attack: whoever holds the refused parcel back brings it when the market would take it; the asset sold elsewhere.
     And an order that was taken is not refused to an asset that heard nothing of it and sends it again, too late."""
     async with trading(tmp_path) as world:
         seller, start = world.nodes["seller"], world.clock.now() + 2 * HOUR
         offer = await refused(world, start)
-        rows = await seller.core.storage.views.page(Order, status="open", limit=9)
-        (request,) = [order for _, order in rows if order.own]
-        await seller.asset.actions.cancel_order(request.order_id)
-
-        async def free() -> bool:
-            return (await world.market.order(request.order_id)).status is OrderStatus.CANCELLED
-
-        await world.until("that account is on no side any more", free)
+        await leave_the_other_side(world, seller)
         await world.rounds(1)
         for _ in range(2):
             with pytest.raises(OrderRefused, match="other side") as no:
@@ -117,14 +122,7 @@ async def test_a_market_keeps_to_its_no_over_a_restart(tmp_path: Path) -> None:
     async with trading(tmp_path) as world:
         seller, start = world.nodes["seller"], world.clock.now() + 2 * HOUR
         offer = await refused(world, start)
-        rows = await seller.core.storage.views.page(Order, status="open", limit=9)
-        (request,) = [order for _, order in rows if order.own]
-        await seller.asset.actions.cancel_order(request.order_id)
-
-        async def free() -> bool:
-            return (await world.market.order(request.order_id)).status is OrderStatus.CANCELLED
-
-        await world.until("that account is on no side any more", free)
+        await leave_the_other_side(world, seller)
         market = await world.restart("market")
         await world.rounds(1)
         for _ in range(2):
